@@ -1,0 +1,105 @@
+"""Closed-form cost of key-graph attention: what each implementation computes and allocates.
+
+FLOPs count a multiply-add as two and the two matrix products only (as torch's and fvcore's
+counters do); softmax, bias and selection are left out. Bytes are the peak of what one forward call
+allocates beyond its inputs, its output included, in inference mode on contiguous inputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kgt.attention.problem import AttentionProblem
+
+_INT64 = 8
+_BOOL = 1
+
+
+@dataclass(frozen=True)
+class Cost:
+    """FLOPs of the two matrix products, and peak bytes allocated by a forward call."""
+
+    flops: int
+    peak_bytes: int
+
+
+def _rows(problem: AttentionProblem) -> int:
+    """W * N, the number of queries per head."""
+    return problem.windows * problem.nodes
+
+
+def _output_bytes(problem: AttentionProblem) -> int:
+    return _rows(problem) * problem.heads * problem.head_dim * problem.dtype.itemsize
+
+
+def dense_flops(problem: AttentionProblem) -> int:
+    """Scores and weighted values of all N x N pairs."""
+    return 4 * _rows(problem) * problem.heads * problem.nodes * problem.head_dim
+
+
+def sparse_flops(problem: AttentionProblem) -> int:
+    """Scores and weighted values of the N x K pairs of the graph."""
+    return 4 * _rows(problem) * problem.heads * problem.k * problem.head_dim
+
+
+def _bias_bytes(problem: AttentionProblem) -> int:
+    """The table expanded to all pairs, [H, N, N]."""
+    if not problem.has_bias:
+        return 0
+    return problem.heads * problem.nodes**2 * problem.dtype.itemsize
+
+
+def _mask_bytes(problem: AttentionProblem) -> int:
+    """The bool mask [W, N, N] and the int64 indices it is scattered from."""
+    return _rows(problem) * (problem.nodes * _BOOL + problem.k * _INT64)
+
+
+def torch_mask_cost(problem: AttentionProblem) -> Cost:
+    """Scores and probabilities [W, H, N, N], independent of k but for the indices."""
+    pairs = _rows(problem) * problem.heads * problem.nodes * problem.dtype.itemsize
+    mask = _rows(problem) * problem.nodes * _BOOL
+    scatter = _mask_bytes(problem)
+    softmax = mask + 2 * pairs
+    biased = _bias_bytes(problem) + pairs
+    return Cost(dense_flops(problem), max(scatter, softmax, biased))
+
+
+def sdpa_cost(problem: AttentionProblem) -> Cost:
+    """The additive mask [W, 1 or H, N, N]; the fused kernel itself keeps no [N, N] array.
+
+    The kernel computes all pairs, whatever the mask says.
+    """
+    pairs = _rows(problem) * problem.nodes * problem.dtype.itemsize
+    complete = problem.k == problem.nodes and not problem.has_padding
+    graph = 0 if complete else pairs
+    scatter = 0 if complete else pairs + _rows(problem) * problem.k * _INT64
+    bias = _bias_bytes(problem)
+    combined = pairs * problem.heads if problem.has_bias and not complete else 0
+    return Cost(
+        dense_flops(problem),
+        max(scatter, graph + bias + combined, graph + _output_bytes(problem)),
+    )
+
+
+def _gather_bytes_per_row(problem: AttentionProblem) -> int:
+    """Bytes held for one query while its values are gathered: indices, weights, values, bias."""
+    size = problem.dtype.itemsize
+    per_key = problem.heads * (_INT64 + size + size * problem.head_dim)
+    if problem.has_bias:
+        per_key += problem.heads * size
+    return problem.k * per_key
+
+
+def gather_chunk_rows(problem: AttentionProblem) -> int:
+    """Queries (rows of the flattened [W * N]) that torch-gather takes at a time, at least 1."""
+    if problem.byte_budget is None:
+        return _rows(problem)
+    return min(_rows(problem), max(1, problem.byte_budget // _gather_bytes_per_row(problem)))
+
+
+def torch_gather_cost(problem: AttentionProblem) -> Cost:
+    """Gathered keys or values [W * N, H, K, D] of one chunk; grows with k without a budget."""
+    rows = gather_chunk_rows(problem)
+    return Cost(
+        sparse_flops(problem), rows * _gather_bytes_per_row(problem) + _output_bytes(problem)
+    )

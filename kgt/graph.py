@@ -1,0 +1,232 @@
+"""The key-graph: for every token of a window, the k most similar tokens of that window.
+
+Source: KGT (arXiv 2402.02634), Eq. 1-2. Where the paper is silent the choices are ours and
+arguments: whether a token may select itself, which similarity, which candidates.
+
+Axis letters: W windows, N tokens per window, C channels, K neighbors kept per token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIMILARITIES = ("dot", "cosine")
+_SIMILARITY_BYTES = 64 * 2**20
+PADDING = -1
+
+
+@dataclass(frozen=True)
+class KeyGraph:
+    """Who attends to whom: `indices[w, i]` are the keys of token i in window w.
+
+    Attributes:
+        indices: int32 [W, N, K]; each row holds distinct token numbers in ascending order,
+            followed by `PADDING` (-1) where a token has fewer than K candidates.
+        requested_k: the k asked for; K is smaller where it was clamped to the candidates.
+        degrees: int32 [W, N], the number of keys per token, or None when every row is full.
+    """
+
+    indices: Tensor
+    requested_k: int
+    degrees: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.indices.ndim != 3 or self.indices.dtype != torch.int32:
+            raise ValueError(
+                "graph indices must be int32 [W, N, K], got "
+                f"{self.indices.dtype} {list(self.indices.shape)}"
+            )
+
+    @property
+    def windows(self) -> int:
+        """Number of windows W."""
+        return self.indices.shape[0]
+
+    @property
+    def nodes(self) -> int:
+        """Number of tokens N per window."""
+        return self.indices.shape[1]
+
+    @property
+    def k(self) -> int:
+        """Number of keys K kept per token (the row length)."""
+        return self.indices.shape[2]
+
+    @property
+    def clamped(self) -> bool:
+        """Whether more keys were asked for than a window has candidates."""
+        return self.k < self.requested_k
+
+    def valid(self) -> Tensor | None:
+        """Bool [W, N, K], true where an index names a key; None when every row is full."""
+        return None if self.degrees is None else self.indices >= 0
+
+    def safe_indices(self) -> Tensor:
+        """int64 [W, N, K] with padding replaced by the row's first key, fit for gather/scatter."""
+        indices = self.indices.long()
+        return (
+            indices if self.degrees is None else torch.where(indices < 0, indices[..., :1], indices)
+        )
+
+    def to_mask(self) -> Tensor:
+        """The graph as a dense bool [W, N, N], true where query (row) attends to key (column)."""
+        mask = torch.zeros(
+            self.windows, self.nodes, self.nodes, dtype=torch.bool, device=self.indices.device
+        )
+        return mask.scatter_(-1, self.safe_indices(), True)
+
+
+@contextmanager
+def _exact_float32_matmul() -> Iterator[None]:
+    """Keep autocast and TF32 away: a rounded similarity selects other neighbors."""
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def _select(similarity: Tensor, k: int) -> Tensor:
+    """Bool mask of each row's k largest entries; ties go to the smaller index (column)."""
+    threshold = similarity.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+    above = similarity > threshold
+    level = similarity == threshold
+    missing = k - above.sum(-1, keepdim=True)
+    if (level.sum(-1, keepdim=True) > missing).any():
+        level &= level.cumsum(-1, dtype=torch.int32) <= missing
+    return above | level
+
+
+def _mask_to_indices(mask: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Turn a mask [W, N, N] with at most k trues a row into (indices [W, N, k], degrees)."""
+    degrees = mask.sum(-1, dtype=torch.int32)
+    columns = mask.nonzero()[:, -1].int()
+    slots = torch.arange(k, device=mask.device, dtype=torch.int32) < degrees[..., None]
+    indices = torch.full(slots.shape, PADDING, dtype=torch.int32, device=mask.device)
+    indices[slots] = columns
+    return indices, degrees
+
+
+@torch.no_grad()
+def build_key_graph(
+    tokens: Tensor,
+    k: int,
+    *,
+    include_self: bool = True,
+    similarity: str = "dot",
+    regions: Tensor | None = None,
+) -> KeyGraph:
+    """Connect every token with its k most similar tokens of the same window (paper Eq. 1-2).
+
+    The similarity is computed in float32 (float64 for float64 tokens) whatever autocast says, and
+    no gradient flows through the selection. Ties go to the smaller index, so the result is the
+    same on every device that computes the same similarities.
+
+    Args:
+        tokens: [W, N, C], the un-projected input of a stage.
+        k: neighbors per token, at least 1; more than there are candidates is clamped, and the
+            graph's `requested_k` keeps what was asked for.
+        include_self: whether a token is a candidate for itself; False is Eq. 2 as printed.
+        similarity: "dot" (Eq. 1) or "cosine".
+        regions: integer [nW, N] labels with W a multiple of nW; only tokens of equal label are
+            candidates. None makes the whole window candidates.
+
+    Raises:
+        ValueError: for k < 1, empty, non-floating or non-finite tokens, an unknown similarity,
+            regions that do not fit, or a token without any candidate.
+    """
+    if tokens.ndim != 3 or tokens.numel() == 0:
+        raise ValueError(f"tokens must be a non-empty [W, N, C], got shape {list(tokens.shape)}")
+    if not tokens.is_floating_point():
+        raise ValueError(f"tokens must be floating-point, got {tokens.dtype}")
+    if k < 1:
+        raise ValueError(f"k = {k}: a token needs at least 1 key")
+    if similarity not in SIMILARITIES:
+        raise ValueError(f"unknown similarity {similarity!r}; valid: {', '.join(SIMILARITIES)}")
+    if not torch.isfinite(tokens).all():
+        raise ValueError("tokens contain NaN or infinite values; similarity needs finite ones")
+    windows, nodes, _ = tokens.shape
+    if regions is not None and (regions.shape[-1] != nodes or windows % regions.shape[0]):
+        raise ValueError(
+            f"regions {list(regions.shape)} do not fit tokens {list(tokens.shape)}: expected "
+            f"[nW, {nodes}] with nW dividing {windows}"
+        )
+    if nodes == 1 and not include_self:
+        raise ValueError("a window of 1 token has no candidate when include_self is False")
+
+    features = tokens if tokens.dtype == torch.float64 else tokens.float()
+    if similarity == "cosine":
+        features = F.normalize(features, dim=-1)
+    kept = min(k, nodes if include_self else nodes - 1)
+    chunk = max(1, _SIMILARITY_BYTES // (nodes * nodes * features.element_size()))
+    pieces = [
+        _connect_windows(
+            features[start : start + chunk],
+            kept,
+            include_self,
+            None if regions is None else _rows_of(regions, start, chunk, windows),
+        )
+        for start in range(0, windows, chunk)
+    ]
+    indices = torch.cat([indices for indices, _ in pieces])
+    degrees = torch.cat([degrees for _, degrees in pieces])
+    if bool((degrees == 0).any()):
+        raise ValueError("a token has no candidate: its region holds only itself")
+    return KeyGraph(indices, k, None if bool((degrees == kept).all()) else degrees)
+
+
+def _rows_of(regions: Tensor, start: int, count: int, windows: int) -> Tensor:
+    """The region labels of windows start..start+count, cyclic over the images of a batch."""
+    stop = min(start + count, windows)
+    return regions[torch.arange(start, stop, device=regions.device) % regions.shape[0]]
+
+
+def _connect_windows(
+    features: Tensor, k: int, include_self: bool, regions: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    with _exact_float32_matmul():
+        similarity = features @ features.mT
+    if not include_self:
+        similarity.diagonal(dim1=-2, dim2=-1).fill_(-torch.inf)
+    if regions is not None and bool((regions != regions[:, :1]).any()):
+        similarity.masked_fill_(regions[:, :, None] != regions[:, None, :], -torch.inf)
+    mask = _select(similarity, k)
+    mask &= similarity != -torch.inf
+    return _mask_to_indices(mask, k)
+
+
+@dataclass(frozen=True)
+class KSampler:
+    """Draw k per training iteration from a fixed set (paper Sec. 3, "random sampling" of k).
+
+    The draw depends on the seed and the step alone, so a resumed training draws what the
+    uninterrupted one would have drawn; the training log keeps the k of every logged step.
+
+    Attributes:
+        choices: the values of k, all at least 1.
+        seed: seed of the sequence.
+    """
+
+    choices: Sequence[int] = (64, 128, 192, 256, 384, 512)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.choices or min(self.choices) < 1:
+            raise ValueError(f"choices of k must be at least 1 and not empty, got {self.choices}")
+
+    def draw(self, step: int) -> int:
+        """The k of training iteration `step`."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        pick = torch.randint(len(self.choices), (1,), generator=generator).item()
+        return self.choices[int(pick)]

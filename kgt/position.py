@@ -1,0 +1,92 @@
+"""Position bias: a small network over relative coordinates, one per layer.
+
+The papers do not mention it; the printed parameter counts fit the continuous bias of Swin
+Transformer V2 (arXiv 2111.09883, Sec. 3.3): log-spaced offsets -> 512 -> heads.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+
+def _log_spaced_offsets(window: int) -> Tensor:
+    """Offsets [2M-1, 2M-1, 2] as o = 8 (dy, dx) / (M - 1), then sign(o) log2(1 + |o|) / log2(8)."""
+    offsets = torch.arange(1 - window, window, dtype=torch.float32) * 8 / max(window - 1, 1)
+    offsets = offsets.sign() * torch.log2(1 + offsets.abs()) / 3
+    return torch.stack(torch.meshgrid(offsets, offsets, indexing="ij"), dim=-1)
+
+
+class ContinuousPositionBias(nn.Module):
+    """Bias table [H, 2M-1, 2M-1] of a window of M x M tokens for H heads.
+
+    Entry [h, M-1 + dy, M-1 + dx] is added to the score of a query and a key that lies dy rows
+    above and dx columns left of it.
+
+    Args:
+        window: M.
+        heads: H.
+        hidden: width of the hidden layer.
+    """
+
+    offsets: Tensor
+
+    def __init__(self, window: int, heads: int, hidden: int = 512) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(2, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, heads, bias=False)
+        )
+        self.register_buffer("offsets", _log_spaced_offsets(window), persistent=False)
+
+    def forward(self) -> Tensor:
+        """The table; bounded to (0, 16) by a sigmoid as in Swin Transformer V2."""
+        return 16 * torch.sigmoid(self.mlp(self.offsets)).permute(2, 0, 1)
+
+
+def window_of(nodes: int) -> int:
+    """Side M of a square window of `nodes` tokens.
+
+    Raises:
+        ValueError: when `nodes` is not a square number.
+    """
+    side = math.isqrt(nodes)
+    if side * side != nodes:
+        raise ValueError(f"N = {nodes} tokens do not form a square window: N must be M * M")
+    return side
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)  # a cached inference tensor would be useless to training later
+def relative_index(window: int, device: torch.device) -> Tensor:
+    """int64 [N, N]: where in the flattened table the offset of (query, key) stands."""
+    axis = torch.arange(window, device=device)
+    rows, columns = axis.repeat_interleave(window), axis.repeat(window)
+    dy = rows[:, None] - rows[None, :] + window - 1
+    dx = columns[:, None] - columns[None, :] + window - 1
+    return dy * (2 * window - 1) + dx
+
+
+def dense_bias(table: Tensor, nodes: int) -> Tensor:
+    """Expand a table [H, 2M-1, 2M-1] to the additive bias [H, N, N] of all pairs."""
+    index = relative_index(window_of(nodes), table.device)
+    return table.flatten(1)[:, index]
+
+
+def neighbor_bias(table: Tensor, queries: Tensor, keys: Tensor, window: int) -> Tensor:
+    """Look the table up for chosen pairs only.
+
+    Args:
+        table: [H, 2M-1, 2M-1].
+        queries: integer token numbers, broadcastable against `keys`.
+        keys: integer token numbers [...].
+        window: M.
+
+    Returns:
+        [H, ...] in the broadcast shape of queries and keys.
+    """
+    dy = queries // window - keys // window + window - 1
+    dx = queries % window - keys % window + window - 1
+    return table.flatten(1)[:, dy * (2 * window - 1) + dx]

@@ -1,0 +1,99 @@
+"""Square windows: checking and padding an image, cutting it into windows and putting it together.
+
+Axis letters: B batch, C channels, H and W the map's height and width, N = window * window tokens.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def check_image(x: Tensor, in_channels: int, min_size: int) -> None:
+    """Refuse an input that a windowed network cannot restore.
+
+    Args:
+        x: the input, expected as floating-point [B, C, h, w] in [0, 1].
+        in_channels: the C the network was built for.
+        min_size: smallest height and width in pixels (the reflection that fills the last window
+            needs at least one window of image).
+
+    Raises:
+        ValueError: naming the value found and the limit.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"expected an image batch [B, C, h, w], got shape {list(x.shape)}")
+    if not x.is_floating_point():
+        raise ValueError(f"expected floating-point values in [0, 1], got dtype {x.dtype}")
+    if x.numel() == 0:
+        raise ValueError(f"the input is empty: shape {list(x.shape)}")
+    if x.shape[1] != in_channels:
+        raise ValueError(
+            f"the input has {x.shape[1]} channels, the network takes {in_channels}; "
+            "convert the image or build the network with in_channels set accordingly"
+        )
+    height, width = x.shape[-2:]
+    if min(height, width) < min_size:
+        raise ValueError(
+            f"the image is {height}x{width} pixels, smaller than one window of "
+            f"{min_size}x{min_size}; pad it or use a network with a smaller window"
+        )
+    if not torch.isfinite(x).all():
+        raise ValueError("the input contains NaN or infinite values; the limit is finite [0, 1]")
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pad [B, C, h, w] at the right and bottom by reflection to a multiple of `multiple` pixels.
+
+    Only the deficit is padded: a size that already fits is returned as it is. A deficit as long as
+    the image takes more than one reflection.
+    """
+    height, width = x.shape[-2:]
+    bottom, right = -height % multiple, -width % multiple
+    while bottom or right:
+        step_h, step_w = min(bottom, x.shape[-2] - 1), min(right, x.shape[-1] - 1)
+        x = F.pad(x, (0, step_w, 0, step_h), mode="reflect")
+        bottom, right = bottom - step_h, right - step_w
+    return x
+
+
+def partition_windows(x: Tensor, window: int) -> Tensor:
+    """Cut a map [B, H, W, C] into windows [B * nW, N, C], N = window^2, in raster order.
+
+    Raises:
+        ValueError: when H or W is not a multiple of the window.
+    """
+    batch, height, width, channels = x.shape
+    if height % window or width % window:
+        raise ValueError(f"a map of {height}x{width} is not a multiple of the window {window}")
+    x = x.view(batch, height // window, window, width // window, window, channels)
+    return x.transpose(2, 3).reshape(-1, window * window, channels)
+
+
+def merge_windows(tokens: Tensor, window: int, height: int, width: int) -> Tensor:
+    """Put windows [B * nW, N, C] together to the map [B, H, W, C] they were cut from."""
+    channels = tokens.shape[-1]
+    x = tokens.view(-1, height // window, width // window, window, window, channels)
+    return x.transpose(2, 3).reshape(-1, height, width, channels)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # a cached inference tensor would be useless to training later
+def cyclic_regions(
+    height: int, width: int, window: int, offset_h: int, offset_w: int, device: torch.device
+) -> Tensor:
+    """Label the tokens of a cyclically shifted map by the side of the image border they lie on.
+
+    The map was rolled by (-offset_h, -offset_w), so its last windows join opposite borders of the
+    image. Two tokens of a window were neighbors in the image only if their labels are equal.
+
+    Returns:
+        int64 [nW, N]; in windows that meet no border all labels are equal.
+    """
+    rows = (torch.arange(height, device=device) >= height - offset_h).long()
+    columns = (torch.arange(width, device=device) >= width - offset_w).long()
+    labels = 2 * rows[:, None] + columns[None, :]
+    return partition_windows(labels[None, :, :, None], window).squeeze(-1)

@@ -1,0 +1,209 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from kgt import build_key_graph, key_graph_attention, list_backends
+from kgt.attention import AttentionProblem, Backend, choose_backend, get_backend
+from kgt.attention import registry as registry_module
+from kgt.graph import KeyGraph
+from kgt.position import dense_bias
+
+FAST = [name for name in list_backends() if name != "reference"]
+
+
+@pytest.fixture(autouse=True)
+def _poisoned_memory():
+    """Fill uninitialized outputs with NaN, so that reading one shows."""
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def problem(windows, heads, nodes, head_dim, k, *, bias=False, regions=None, dtype=torch.float64):
+    graph = build_key_graph(torch.randn(windows, nodes, 7), k, regions=regions)
+    q, key, v = torch.randn(3, windows, heads, nodes, head_dim, dtype=dtype).unbind()
+    side = 2 * int(nodes**0.5) - 1
+    table = torch.randn(heads, side, side, dtype=dtype) if bias else None
+    return q, key, v, graph, table
+
+
+def spell_out(q, k, v, graph, table):
+    """Independent of the package: one query, one head, one list of keys at a time, float64."""
+    out = torch.empty_like(q)
+    dense = None if table is None else dense_bias(table, graph.nodes)
+    for w, rows in enumerate(graph.indices.tolist()):
+        for i, row in enumerate(rows):
+            keys = [j for j in row if j >= 0]
+            for h in range(q.shape[1]):
+                scores = k[w, h, keys] @ q[w, h, i] / q.shape[-1] ** 0.5
+                if dense is not None:
+                    scores = scores + dense[h, i, keys]
+                out[w, h, i] = torch.softmax(scores, 0) @ v[w, h, keys]
+    return out
+
+
+REGIONS = torch.arange(16)[None] // 6
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("regions", [None, REGIONS])
+def test_reference_is_the_formula(bias, regions):
+    inputs = problem(2, 3, 16, 5, 7, bias=bias, regions=regions)
+    torch.testing.assert_close(
+        key_graph_attention(*inputs, backend="reference"), spell_out(*inputs), rtol=0, atol=1e-12
+    )
+
+
+CASES = {
+    "odd-size": {"shape": (2, 3, 35, 6, 9)},
+    "one-key": {"shape": (2, 2, 16, 8, 1)},
+    "all-keys": {"shape": (2, 2, 16, 8, 16)},
+    "more-keys-than-nodes": {"shape": (1, 2, 9, 4, 50)},
+    "one-dimension": {"shape": (1, 2, 16, 1, 5)},
+    "widest": {"shape": (1, 1, 16, 64, 5)},
+    "bias": {"shape": (2, 3, 16, 10, 6), "bias": True},
+    "borders": {"shape": (2, 2, 16, 8, 9), "regions": REGIONS},
+    "bias-borders": {"shape": (2, 2, 16, 8, 9), "regions": REGIONS, "bias": True},
+}
+
+
+def outputs_and_gradients(inputs, backend, dtype, **options):
+    *tensors, table = inputs
+    graph = tensors.pop()
+    leaves = [t.to(dtype).requires_grad_() for t in tensors]
+    if table is not None:
+        leaves.append(table.to(dtype).requires_grad_())
+    out = key_graph_attention(
+        *leaves[:3], graph, leaves[3] if table is not None else None, backend, **options
+    )
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape)
+    return [out, *torch.autograd.grad((out * weights.to(dtype)).sum(), leaves)]
+
+
+def plain_torch(inputs, dtype):
+    """Dense masked attention as anyone would write it, in the precision under test."""
+    q, k, v, graph, table = inputs
+    leaves = [t.to(dtype).requires_grad_() for t in (q, k, v)]
+    if table is not None:
+        leaves.append(table.to(dtype).requires_grad_())
+    scores = leaves[0] @ leaves[1].mT / q.shape[-1] ** 0.5
+    if table is not None:
+        scores = scores + dense_bias(leaves[3], graph.nodes)
+    out = scores.masked_fill(~graph.to_mask()[:, None], -torch.inf).softmax(-1) @ leaves[2]
+    weights = torch.linspace(-1, 1, out.numel(), dtype=torch.float64).view(out.shape)
+    return [out, *torch.autograd.grad((out * weights.to(dtype)).sum(), leaves)]
+
+
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_backend_meets_the_contract(backend, dtype, case):
+    options = {key: value for key, value in case.items() if key != "shape"}
+    inputs = problem(*case["shape"], **options)
+    # what the precision under test can represent is the common input of all
+    inputs = [t.to(dtype).double() if torch.is_tensor(t) else t for t in inputs]
+    truth = outputs_and_gradients(inputs, "reference", torch.float64)
+    plain = plain_torch(inputs, dtype)
+    ours = outputs_and_gradients(inputs, backend, dtype)
+    # gradients that cancel to zero are rounded at the size of what was subtracted
+    ulp = torch.finfo(dtype).eps * max(t.abs().max() for t in truth)
+    for exact, usual, result in zip(truth, plain, ours, strict=True):
+        assert result.dtype == dtype
+        allowed = 2 * (usual.double() - exact).abs().max() + 4 * ulp
+        assert (result.double() - exact).abs().max() <= allowed
+
+
+@pytest.mark.parametrize("backend", list_backends())
+def test_all_keys_equal_dense_attention(backend):
+    q, k, v, graph, table = problem(2, 3, 16, 6, 16, bias=True)
+    dense = F.scaled_dot_product_attention(q, k, v, attn_mask=dense_bias(table, 16))
+    out = key_graph_attention(q, k, v, graph, table, backend)
+    torch.testing.assert_close(out, dense, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", list_backends())
+def test_permuting_nodes_and_graph_permutes_the_output(backend):
+    q, k, v, graph, _ = problem(2, 2, 20, 4, 6)
+    order = torch.randperm(20)
+    place = order.argsort()
+    indices = place[graph.indices[:, order].long()].sort(-1).values.int()
+    permuted = key_graph_attention(
+        *(t[:, :, order] for t in (q, k, v)), KeyGraph(indices, 6), backend=backend
+    )
+    expected = key_graph_attention(q, k, v, graph, backend=backend)[:, :, order]
+    torch.testing.assert_close(permuted, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", list_backends())
+def test_any_strides(backend):
+    q, k, v, graph, _ = problem(2, 3, 16, 4, 5)
+    views = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in (q, k, v)]
+    assert not views[0].is_contiguous()
+    torch.testing.assert_close(
+        key_graph_attention(*views, graph, backend=backend),
+        key_graph_attention(q, k, v, graph, backend=backend),
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("case", ["odd-size", "bias-borders"])
+def test_gather_in_chunks_equals_gather_at_once(case):
+    options = {key: value for key, value in CASES[case].items() if key != "shape"}
+    inputs = problem(*CASES[case]["shape"], **options)
+    whole = outputs_and_gradients(inputs, "torch-gather", torch.float64, byte_budget=None)
+    chunked = outputs_and_gradients(inputs, "torch-gather", torch.float64, byte_budget=20_000)
+    for expected, result in zip(whole, chunked, strict=True):
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+
+
+def test_unknown_backend_lists_the_valid_ones():
+    inputs = problem(1, 1, 4, 2, 2)
+    with pytest.raises(ValueError, match="auto, reference, torch-mask, torch-gather, sdpa"):
+        key_graph_attention(*inputs, backend="cuda")
+
+
+def test_a_refusal_gives_every_reason(monkeypatch):
+    monkeypatch.setattr(registry_module, "_BACKENDS", dict(registry_module._BACKENDS))
+    registry_module.register(
+        Backend(
+            "picky",
+            attend=get_backend("reference").attend,
+            priority=9,
+            devices=("cuda",),
+            dtypes=(torch.float16,),
+            backward=False,
+        )
+    )
+    asked = AttentionProblem(1, 1, 4, 2, 2, requires_grad=True)
+    with pytest.raises(ValueError, match=r"not on cpu.*not float32.*no backward"):
+        choose_backend(asked, "picky")
+    assert choose_backend(asked).name == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda q, k, v, g, b: (q[:0], k[:0], v[:0], g, b), "non-empty"),
+        (lambda q, k, v, g, b: (q, k[:, :1], v, g, b), "must agree"),
+        (lambda q, k, v, g, b: (q, k.float(), v, g, b), "must agree"),
+        (lambda q, k, v, g, b: (q.int(), k.int(), v.int(), g, b), "floating-point"),
+        (lambda q, k, v, g, b: (q[:, :, :9], k[:, :, :9], v[:, :, :9], g, b), "16 nodes"),
+        (lambda q, k, v, g, b: (q, k, v, g, b[:, 1:]), r"\[2, 7, 7\]"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        key_graph_attention(*change(*problem(2, 2, 16, 4, 5, bias=True)))
+
+
+def test_bias_needs_a_square_window():
+    q, k, v, graph, _ = problem(1, 2, 12, 4, 5)
+    with pytest.raises(ValueError, match="N = 12"):
+        key_graph_attention(q, k, v, graph, torch.zeros(2, 5, 5))
+
+
+def test_graph_indices_must_be_int32():
+    with pytest.raises(ValueError, match="int64"):
+        KeyGraph(torch.zeros(1, 4, 2, dtype=torch.int64), 2)

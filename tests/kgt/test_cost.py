@@ -1,0 +1,27 @@
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from kgt import build_key_graph, key_graph_attention
+from kgt.attention import get_backend
+from kgt.attention.problem import describe
+
+
+@pytest.mark.parametrize("backend", ["torch-mask", "torch-gather"])
+@pytest.mark.parametrize("k", [3, 16])
+def test_closed_form_flops_equal_the_counted_ones(backend, k):
+    graph = build_key_graph(torch.randn(2, 16, 4), k)
+    q, key, v = torch.randn(3, 2, 3, 16, 5).unbind()
+    with FlopCounterMode(display=False) as counter:
+        key_graph_attention(q, key, v, graph, backend=backend, byte_budget=None)
+    cost = get_backend(backend).cost(describe(q, key, v, graph, None, None))
+    assert cost.flops == counter.get_total_flops()
+
+
+def test_sdpa_flops_equal_the_counted_ones_on_the_meta_device():
+    graph = build_key_graph(torch.randn(2, 16, 4), 16)
+    q = torch.randn(2, 3, 16, 5)
+    with FlopCounterMode(display=False) as counter:
+        torch.nn.functional.scaled_dot_product_attention(*(q.to("meta"),) * 3)
+    cost = get_backend("sdpa").cost(describe(q, q, q, graph, None, None))
+    assert cost.flops == counter.get_total_flops()
