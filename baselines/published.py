@@ -1,0 +1,124 @@
+"""Published networks as their authors wrote them, through spandrel.
+
+spandrel is imported where it is used: it loads some forty architectures, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from baselines.registry import register
+from baselines.swinir import PRESETS
+
+
+class PublishedNetwork(nn.Module):
+    """A network of any architecture that spandrel knows, for inference.
+
+    Args:
+        descriptor: spandrel's `ImageModelDescriptor`, which holds the network and knows its
+            scale, channels and size requirements.
+    """
+
+    def __init__(self, descriptor: Any) -> None:
+        super().__init__()
+        self.network = descriptor.model
+        self.scale: int = descriptor.scale
+        self.in_channels: int = descriptor.input_channels
+        self.task = "restoration" if descriptor.purpose == "Restoration" else "sr"
+        self.size_multiple: int = descriptor.size_requirements.multiple_of
+        self._descriptor = descriptor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore [B, C, h, w] in [0, 1] to [B, C', scale * h, scale * w], clipped to [0, 1].
+
+        Runs without gradients and in evaluation mode.
+        """
+        return self._descriptor(x)
+
+
+def load_checkpoint(path: str | Path) -> PublishedNetwork:
+    """Open a checkpoint file; its architecture is recognized by its parameters.
+
+    Args:
+        path: a .safetensors file, or one that `torch.load` reads. Only tensors are read from it,
+            no code is run.
+
+    Returns:
+        The network on the CPU, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: naming the file, when it cannot be read, its architecture is not among
+            spandrel's, or it does not map an image to an image.
+    """
+    import spandrel
+
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            weights = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a readable file of weights: {error}") from error
+    try:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(
+            spandrel.canonicalize_state_dict(weights)
+        )
+    except (spandrel.UnsupportedModelError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} holds no architecture that spandrel {spandrel.__version__} recognizes: {error}"
+        ) from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise ValueError(f"{path} holds a network that takes more than an image, such as a mask")
+    return PublishedNetwork(descriptor).eval()
+
+
+def build_upstream_swinir(**fields: Any) -> nn.Module:
+    """Build SwinIR from the code its authors published, with random weights.
+
+    It answers as `baselines.swinir.SwinIR` does but rebuilds the shift mask on the CPU in every
+    block for any input that is not 8x8 windows large, and attends without a fused kernel. These
+    handicaps are its own and are timed under its own name.
+
+    Args:
+        **fields: those of `SwinIRConfig` but upsample_features, which upstream fixes at 64.
+
+    Returns:
+        The upstream module with the attributes every baseline has.
+    """
+    from spandrel.architectures.SwinIR import SwinIR
+
+    depths = list(fields["depths"])
+    network: Any = SwinIR(
+        img_size=8 * fields["window_size"],
+        in_chans=fields["in_channels"],
+        embed_dim=fields["embed_dim"],
+        depths=depths,
+        num_heads=[fields["num_heads"]] * len(depths),
+        window_size=fields["window_size"],
+        mlp_ratio=fields["mlp_ratio"],
+        upscale=fields["scale"],
+        img_range=fields["img_range"],
+        upsampler=fields["upsampler"],
+    )
+    network.scale = fields["scale"]
+    network.in_channels = fields["in_channels"]
+    network.task = "sr" if fields["upsampler"] else "restoration"
+    network.size_multiple = fields["window_size"]
+    return network
+
+
+for _size in ("m", "s"):
+    for _scale in (2, 3, 4):
+        _fields = asdict(replace(PRESETS[_size], scale=_scale))
+        del _fields["upsample_features"]
+        register(f"swinir-upstream-{_size}-x{_scale}", **_fields)(build_upstream_swinir)

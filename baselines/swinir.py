@@ -1,0 +1,342 @@
+"""SwinIR (Liang et al., "SwinIR: Image Restoration Using Swin Transformer", 2021).
+
+Written anew to be as fast as PyTorch allows: fused attention, and shift masks that are not
+rebuilt per block and size. Parameters carry the names of the authors' release, so their
+checkpoints load with `load_official`. Stochastic depth, used by the authors in training, is left
+out. Axis letters: B batch, C channels, H and W the padded map's height and width, N = window^2
+tokens per window, nW windows per map.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.registry import register
+from kgt.windows import (
+    check_image,
+    cyclic_regions,
+    merge_windows,
+    pad_to_multiple,
+    partition_windows,
+)
+
+RGB_MEAN = (0.4488, 0.4371, 0.4040)
+SCALES = {"pixelshuffle": (2, 3, 4, 8), "pixelshuffledirect": (2, 3, 4, 8), "": (1,)}
+
+
+@dataclass(frozen=True)
+class SwinIRConfig:
+    """Shape of a SwinIR; the defaults are SwinIR-M for super-resolution by 4.
+
+    Attributes:
+        scale: output size over input size.
+        in_channels: image channels, 3 (RGB; the data set's mean is subtracted) or any other.
+        embed_dim: C, the width of every layer.
+        depths: layers in each residual group.
+        num_heads: attention heads of every layer.
+        window_size: side of the attention window in pixels; every second layer is shifted by
+            half of it.
+        mlp_ratio: hidden over outer width of the MLP.
+        upsampler: "pixelshuffle" (classical), "pixelshuffledirect" (lightweight), or "" for
+            restoration at scale 1, where the network predicts a residual.
+        upsample_features: width of the "pixelshuffle" head.
+        img_range: factor on the [0, 1] input inside the network (255 in the authors' JPEG models).
+
+    Raises:
+        ValueError: when heads do not divide the width, or the upsampler does not exist or cannot
+            make the scale.
+    """
+
+    scale: int = 4
+    in_channels: int = 3
+    embed_dim: int = 180
+    depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
+    num_heads: int = 6
+    window_size: int = 8
+    mlp_ratio: float = 2.0
+    upsampler: str = "pixelshuffle"
+    upsample_features: int = 64
+    img_range: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.embed_dim % self.num_heads:
+            raise ValueError(
+                f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
+            )
+        if self.upsampler not in SCALES:
+            raise ValueError(f"unknown upsampler {self.upsampler!r}; valid: {list(SCALES)}")
+        if self.scale not in SCALES[self.upsampler]:
+            raise ValueError(
+                f"upsampler {self.upsampler!r} cannot make scale {self.scale}; "
+                f"valid scales: {SCALES[self.upsampler]}"
+            )
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention within windows with a learned bias per relative position (Eq. 2).
+
+    Args:
+        config: shape of the network.
+        shift: pixels by which the map was rolled up and left before it was cut into windows.
+    """
+
+    relative_position_index: Tensor
+    apart: Tensor
+
+    def __init__(self, config: SwinIRConfig, shift: int) -> None:
+        super().__init__()
+        dim, window = config.embed_dim, config.window_size
+        self.num_heads = config.num_heads
+        self.head_dim = dim // config.num_heads
+        self.shift = shift
+        self.relative_position_bias_table = nn.Parameter(
+            torch.zeros((2 * window - 1) ** 2, config.num_heads)
+        )
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+        device = self.relative_position_bias_table.device
+        y, x = torch.meshgrid(*[torch.arange(window, device=device)] * 2, indexing="ij")
+        rows, columns = (c.flatten()[:, None] - c.flatten() + window - 1 for c in (y, x))
+        index = rows * (2 * window - 1) + columns
+        self.register_buffer("relative_position_index", index, persistent=False)
+        if shift:
+            # However large the map, its windows are of four kinds: inside, at the right border,
+            # at the bottom, in the corner. A map of 2x2 windows has one of each, in this order.
+            regions = cyclic_regions(2 * window, 2 * window, window, shift, shift, device)
+            apart = (regions[:, :, None] != regions[:, None, :]).unflatten(0, (2, 2))
+            self.register_buffer("apart", apart.unsqueeze(2), persistent=False)
+
+    def forward(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
+        """Attend within each window.
+
+        Args:
+            tokens: [B * nW, N, C], the windows of each map in raster order.
+            rows: windows from top to bottom of a map.
+            columns: windows from left to right; nW = rows * columns.
+
+        Returns:
+            [B * nW, N, C].
+        """
+        windows, size, _ = tokens.shape
+        qkv_weight, qkv_bias, proj_weight = self._pad_heads(head_multiple(tokens.device))
+        qkv = F.linear(tokens, qkv_weight, qkv_bias)
+        q, k, v = qkv.view(windows, size, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        bias = self.position_bias().to(qkv.dtype)
+        if self.shift:
+            bias = self._mask_windows(bias, windows // (rows * columns), rows, columns)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.head_dim**-0.5)
+        return F.linear(out.transpose(1, 2).flatten(2), proj_weight, self.proj.bias)
+
+    def position_bias(self) -> Tensor:
+        """Look up the bias [1, heads, N, N] of all pairs of tokens in a window."""
+        bias = self.relative_position_bias_table[self.relative_position_index]
+        return bias.permute(2, 0, 1).unsqueeze(0)
+
+    def _mask_windows(self, bias: Tensor, batch: int, rows: int, columns: int) -> Tensor:
+        """Bias [B * nW, heads, N, N] that parts tokens from opposite borders of the image.
+
+        Repeating by expansion instead of by index keeps the backward pass a plain sum.
+        """
+        kinds = torch.where(self.apart, float("-inf"), bias)
+        inside, right = kinds.split(1, dim=1)
+        lines = torch.cat([inside.expand(-1, columns - 1, -1, -1, -1), right], dim=1)
+        upper, bottom = lines.expand(batch, *lines.shape).split(1, dim=1)
+        upper = upper.expand(-1, rows - 1, -1, -1, -1, -1)
+        return torch.cat([upper, bottom], dim=1).flatten(0, 2)
+
+    def _pad_heads(self, multiple: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Weights with zero channels added to each head, which change no result."""
+        padding = -self.head_dim % multiple
+        if not padding:
+            return self.qkv.weight, self.qkv.bias, self.proj.weight
+        heads = (-1, self.head_dim)
+        qkv_weight = F.pad(self.qkv.weight.unflatten(0, heads), (0, 0, 0, padding))
+        qkv_bias = F.pad(self.qkv.bias.unflatten(0, heads), (0, padding))
+        proj_weight = F.pad(self.proj.weight.unflatten(1, heads), (0, padding))
+        return qkv_weight.flatten(0, 1), qkv_bias.flatten(), proj_weight.flatten(1)
+
+
+def head_multiple(device: torch.device) -> int:
+    """Multiple of channels per head that PyTorch's fused attention asks for on a device."""
+    return 8 if device.type == "cuda" else 1
+
+
+class SwinTransformerBlock(nn.Module):
+    """Attention in (shifted) windows, then an MLP, each after LayerNorm and with a residual."""
+
+    def __init__(self, config: SwinIRConfig, shift: int) -> None:
+        super().__init__()
+        dim, hidden = config.embed_dim, int(config.embed_dim * config.mlp_ratio)
+        self.window = config.window_size
+        self.shift = shift
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(config, shift)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            OrderedDict(fc1=nn.Linear(dim, hidden), act=nn.GELU(), fc2=nn.Linear(hidden, dim))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform a map [B, H, W, C]."""
+        x = x + self._attend(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        if self.shift:
+            x = x.roll((-self.shift, -self.shift), dims=(1, 2))
+        tokens = partition_windows(x, self.window)
+        tokens = self.attn(tokens, height // self.window, width // self.window)
+        x = merge_windows(tokens, self.window, height, width)
+        return x.roll((self.shift, self.shift), dims=(1, 2)) if self.shift else x
+
+
+class RSTB(nn.Module):
+    """Residual Swin Transformer block: transformer layers, a convolution, a residual (Eq. 5)."""
+
+    def __init__(self, config: SwinIRConfig, depth: int) -> None:
+        super().__init__()
+        shifts = [0 if i % 2 == 0 else config.window_size // 2 for i in range(depth)]
+        blocks = nn.Sequential(*(SwinTransformerBlock(config, shift) for shift in shifts))
+        self.residual_group = nn.Sequential(OrderedDict(blocks=blocks))
+        self.conv = nn.Conv2d(config.embed_dim, config.embed_dim, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform a map [B, H, W, C]."""
+        deep = self.residual_group(x).permute(0, 3, 1, 2)
+        return x + self.conv(deep).permute(0, 2, 3, 1)
+
+
+class SwinIR(nn.Module):
+    """SwinIR with the parameter names of the authors' release.
+
+    Args:
+        config: shape of the network.
+    """
+
+    mean: Tensor
+
+    def __init__(self, config: SwinIRConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.scale = config.scale
+        self.in_channels = config.in_channels
+        self.task = "sr" if config.upsampler else "restoration"
+        self.size_multiple = config.window_size
+
+        dim, channels, features = config.embed_dim, config.in_channels, config.upsample_features
+        mean = torch.tensor(RGB_MEAN) if channels == 3 else torch.zeros(channels)
+        self.register_buffer("mean", mean.view(1, channels, 1, 1), persistent=False)
+        self.conv_first = nn.Conv2d(channels, dim, 3, padding=1)
+        self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(dim)))
+        self.layers = nn.Sequential(*(RSTB(config, depth) for depth in config.depths))
+        self.norm = nn.LayerNorm(dim)
+        self.conv_after_body = nn.Conv2d(dim, dim, 3, padding=1)
+        if config.upsampler == "pixelshuffle":
+            self.conv_before_upsample = nn.Sequential(
+                nn.Conv2d(dim, features, 3, padding=1), nn.LeakyReLU(inplace=True)
+            )
+            factors = [3] if config.scale == 3 else [2] * (config.scale.bit_length() - 1)
+            self.upsample = nn.Sequential(
+                *(module for factor in factors for module in _upscale(features, features, factor))
+            )
+            self.conv_last = nn.Conv2d(features, channels, 3, padding=1)
+        elif config.upsampler == "pixelshuffledirect":
+            self.upsample = nn.Sequential(*_upscale(dim, channels, config.scale))
+        else:
+            self.conv_last = nn.Conv2d(dim, channels, 3, padding=1)
+        self.apply(_initialize)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore [B, C, h, w] in [0, 1] to [B, C, scale * h, scale * w].
+
+        Raises:
+            ValueError: for an image smaller than one window, of other channels, empty or not
+                finite.
+        """
+        check_image(x, self.in_channels, self.size_multiple)
+        height, width = (self.scale * side for side in x.shape[-2:])
+        x = (pad_to_multiple(x, self.size_multiple) - self.mean) * self.config.img_range
+        shallow = self.conv_first(x)
+        tokens = self.layers(self.patch_embed(shallow.permute(0, 2, 3, 1)))
+        deep = self.norm(tokens).permute(0, 3, 1, 2)
+        y = self._reconstruct(shallow + self.conv_after_body(deep), x)
+        y = y / self.config.img_range + self.mean
+        return y[..., :height, :width]
+
+    def _reconstruct(self, features: Tensor, x: Tensor) -> Tensor:
+        if self.config.upsampler == "pixelshuffle":
+            return self.conv_last(self.upsample(self.conv_before_upsample(features)))
+        if self.config.upsampler == "pixelshuffledirect":
+            return self.upsample(features)
+        return x + self.conv_last(features)
+
+
+def _upscale(in_channels: int, out_channels: int, factor: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(in_channels, factor**2 * out_channels, 3, padding=1),
+        nn.PixelShuffle(factor),
+    ]
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+
+
+def load_official(model: SwinIR, state_dict: Mapping[str, Any]) -> None:
+    """Load a checkpoint of the authors' release into a model of the same shape.
+
+    Args:
+        model: the network to fill.
+        state_dict: parameters by name, bare or under "params_ema" (preferred) or "params". Stored
+            shift masks are dropped, for they are computed here.
+
+    Raises:
+        ValueError: listing every parameter that is missing, unexpected or of another shape, and
+            every index of relative positions that differs from the model's.
+    """
+    weights = state_dict.get("params_ema", state_dict.get("params", state_dict))
+    weights = {name: value for name, value in weights.items() if not name.endswith("attn_mask")}
+    expected: dict[str, Tensor] = model.state_dict()
+    indices = {k: v for k, v in model.named_buffers() if k.endswith("relative_position_index")}
+    problems = [f"missing: {name}" for name in expected.keys() - weights.keys()]
+    for name, value in weights.items():
+        if name in indices:
+            if not torch.equal(value.to(indices[name]), indices[name]):
+                problems.append(f"differs: {name}")
+        elif name not in expected:
+            problems.append(f"unexpected: {name}")
+        elif value.shape != expected[name].shape:
+            shapes = f"{list(value.shape)} instead of {list(expected[name].shape)}"
+            problems.append(f"shape: {name} is {shapes}")
+    if problems:
+        listing = "\n  ".join(sorted(problems))
+        raise ValueError(f"the checkpoint does not fit this {model.config}:\n  {listing}")
+    model.load_state_dict({name: weights[name] for name in expected})
+
+
+PRESETS = {
+    "m": SwinIRConfig(),
+    "s": SwinIRConfig(embed_dim=60, depths=(6, 6, 6, 6), upsampler="pixelshuffledirect"),
+    "tiny": SwinIRConfig(embed_dim=48, depths=(2, 2, 2), num_heads=4, upsample_features=32),
+}
+
+
+def _build(**fields: Any) -> SwinIR:
+    return SwinIR(SwinIRConfig(**fields))
+
+
+for _size, _preset in PRESETS.items():
+    for _scale in (2, 3, 4):
+        register(f"swinir-{_size}-x{_scale}", **asdict(replace(_preset, scale=_scale)))(_build)

@@ -1,0 +1,23 @@
+"""From data to degradation to metric, under named protocols."""
+
+from benchmarks.quality.datasets import Dataset, DatasetNotFound, Item, list_datasets, load_dataset
+from benchmarks.quality.evaluation import Evaluation, evaluate
+from benchmarks.quality.protocols import Protocol, get_protocol, list_protocols
+from benchmarks.quality.tasks import Pair, Task, get_task, list_tasks
+
+__all__ = [
+    "Dataset",
+    "DatasetNotFound",
+    "Evaluation",
+    "Item",
+    "Pair",
+    "Protocol",
+    "Task",
+    "evaluate",
+    "get_protocol",
+    "get_task",
+    "list_datasets",
+    "list_protocols",
+    "list_tasks",
+    "load_dataset",
+]

@@ -1,0 +1,160 @@
+"""Run a model over a data set under a protocol."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from benchmarks.quality.datasets import Dataset, Image, Item, combine_digests, digest_pixels
+from benchmarks.quality.protocols import Protocol
+from benchmarks.quality.tasks import Degradation, Task
+
+Score = float | Literal["exact"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one model on one set, as plain data.
+
+    Attributes:
+        task: Task name.
+        dataset: Data set name.
+        model: Model name.
+        protocol: Protocol as name@version.
+        degradation: Where the inputs came from.
+        images: Number of images scored.
+        coverage: Images present out of those published, as in "25 of 100".
+        metrics: Mean over the images per column; None where no image has a finite value.
+        per_image: Values by image and column; "exact" stands for the PSNR of identical images.
+        exact: Number of identical images; their PSNR is in no mean.
+        failed: Reason by image that could not be scored.
+        data_digest: SHA-256 over the inputs and targets of the scored images.
+    """
+
+    task: str
+    dataset: str
+    model: str
+    protocol: str
+    degradation: Degradation
+    images: int
+    coverage: str
+    metrics: dict[str, float | None]
+    per_image: dict[str, dict[str, Score]]
+    exact: int
+    failed: dict[str, str]
+    data_digest: str
+
+
+def evaluate(
+    model: nn.Module,
+    task: Task,
+    dataset: Dataset,
+    protocol: Protocol | None = None,
+    progress: Callable[[Iterable[Item]], Iterable[Item]] = iter,
+    *,
+    name: str | None = None,
+    strict: bool = False,
+) -> Evaluation:
+    """Score a model on every image of a set, on the device and in the dtype of its parameters.
+
+    An image that cannot be read, restored or scored is listed in `failed` and does not end the set.
+
+    Args:
+        model: Maps [1, C, h, w] in [0, 1] to [1, C, scale * h, scale * w]; has the attributes
+            `scale` and `in_channels`. Gray images are repeated for a network of 3 channels.
+        task: Task to evaluate.
+        dataset: Images.
+        protocol: One of the task's protocols; its default if None.
+        progress: Wraps the iteration over the images, such as a progress bar.
+        name: Model name to record; the class name if None.
+        strict: Raise at the first image that fails.
+
+    Raises:
+        ValueError: The model's scale is not the task's, or the protocol does not apply to the task.
+    """
+    protocol = protocol or task.default_protocol
+    if protocol.name not in task.protocols:
+        raise ValueError(
+            f"protocol {protocol.name} does not apply to {task.name}; "
+            f"valid names: {', '.join(task.protocols)}"
+        )
+    if model.scale != task.scale:
+        raise ValueError(
+            f"{task.name} needs a model of scale {task.scale}, got one of {model.scale}"
+        )
+
+    scores: dict[str, dict[str, float]] = {}
+    failed: dict[str, str] = {}
+    digests: list[str] = []
+    with _evaluation_mode(model):
+        for item in progress(dataset):
+            try:
+                pair = task.make_pair(dataset, item)
+                prediction = restore_image(model, pair.input)
+                scores[item.name] = protocol.score(prediction, pair.target, task.scale)
+            except Exception as error:
+                if strict:
+                    raise
+                failed[item.name] = f"{type(error).__name__}: {error}"
+            else:
+                digests += (digest_pixels(pair.input), digest_pixels(pair.target))
+
+    return Evaluation(
+        task=task.name,
+        dataset=dataset.name,
+        model=name or type(model).__name__,
+        protocol=str(protocol),
+        degradation=task.degradation(dataset),
+        images=len(scores),
+        coverage=dataset.coverage,
+        metrics={
+            column: _mean_of_finite(image[column] for image in scores.values())
+            for column, _ in protocol.metrics
+        },
+        per_image={
+            image: {column: _name_exact(value) for column, value in columns.items()}
+            for image, columns in scores.items()
+        },
+        exact=sum(math.inf in columns.values() for columns in scores.values()),
+        failed=failed,
+        data_digest=combine_digests(digests),
+    )
+
+
+def restore_image(model: nn.Module, image: Image) -> npt.NDArray[np.float32]:
+    """Run a model on one uint8 image [h, w, 3] or [h, w]; float32 [scale * h, scale * w, C]."""
+    x = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)[None]
+    channels: Any = model.in_channels
+    if x.shape[1] == 1:
+        x = x.expand(-1, channels, -1, -1)
+    like = next(model.parameters(), torch.empty(0))
+    restored = model(x.to(like) / 255)
+    return restored[0].permute(1, 2, 0).float().cpu().numpy()
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def _mean_of_finite(values: Iterable[float]) -> float | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return math.fsum(finite) / len(finite) if finite else None
+
+
+def _name_exact(value: float) -> Score:
+    return "exact" if value == math.inf else value

@@ -1,0 +1,85 @@
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from baselines import create_model, load_checkpoint
+
+SMALL = {"embed_dim": 24, "depths": (2, 2), "num_heads": 2}
+
+
+@pytest.fixture
+def upstream():
+    torch.manual_seed(0)
+    return create_model("swinir-upstream-s-x2", **SMALL).eval()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@torch.no_grad()
+def test_a_saved_network_comes_back(upstream, tmp_path, suffix):
+    path = tmp_path / f"network{suffix}"
+    if suffix == ".pth":
+        torch.save({"params": upstream.state_dict()}, path)
+    else:
+        save_file(upstream.state_dict(), path)
+    model = load_checkpoint(path)
+    assert (model.scale, model.in_channels, model.task) == (2, 3, "sr")
+    assert not model.training
+    x = torch.rand(1, 3, 16, 20)
+    torch.testing.assert_close(model(x), upstream(x).clamp(0, 1))
+
+
+def test_moving_the_module_moves_the_network(upstream, tmp_path):
+    torch.save(upstream.state_dict(), tmp_path / "network.pth")
+    model = load_checkpoint(tmp_path / "network.pth").double()
+    assert model(torch.rand(1, 3, 16, 16).double()).dtype == torch.float64
+
+
+def test_upstream_rebuilds_its_masks(upstream, monkeypatch):
+    block = upstream.layers[0].residual_group.blocks[1]
+    sizes = []
+    calculate_mask = block.calculate_mask
+
+    def record_mask(size):
+        sizes.append(size)
+        return calculate_mask(size)
+
+    monkeypatch.setattr(block, "calculate_mask", record_mask)
+    upstream(torch.rand(1, 3, 16, 24))
+    upstream(torch.rand(1, 3, 16, 24))
+    assert sizes == [(16, 24), (16, 24)]
+
+
+def test_upstream_takes_the_weights_of_ours(upstream):
+    ours = create_model("swinir-s-x2", **SMALL).state_dict()
+    missing, unexpected = upstream.load_state_dict(ours, strict=False)
+    assert unexpected == []
+    assert all(name.endswith(("attn_mask", "relative_position_index")) for name in missing)
+
+
+@pytest.mark.parametrize("name", ["noise.pth", "noise.safetensors", "empty.pth"])
+def test_a_file_that_is_no_checkpoint_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"" if name.startswith("empty") else b"no weights at all" * 9)
+    with pytest.raises(ValueError, match=name):
+        load_checkpoint(path)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Intruder:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('ran')",)
+
+    torch.save({"params": Intruder()}, tmp_path / "intruder.pth")
+    with pytest.raises(ValueError, match="intruder"):
+        load_checkpoint(tmp_path / "intruder.pth")
+
+
+def test_an_unknown_architecture_is_named(tmp_path):
+    torch.save({"fully.made.up": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"other\.pth.*spandrel"):
+        load_checkpoint(tmp_path / "other.pth")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        load_checkpoint(tmp_path / "absent.pth")

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+import baselines
+from baselines.registry import register
+
+SCALES = (2, 3, 4)
+NAMES = [
+    "bicubic",
+    "identity",
+    *(f"swinir-{size}-x{scale}" for size in ("m", "s", "tiny") for scale in SCALES),
+    *(f"swinir-upstream-{size}-x{scale}" for size in ("m", "s") for scale in SCALES),
+]
+
+
+def test_models_are_listed_by_name():
+    names = baselines.list_models()
+    assert names == sorted(names)
+    assert set(NAMES) <= set(names)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_every_model_says_what_it_does(name):
+    small = {"depths": (2,)} if name.startswith("swinir") else {}
+    model = baselines.create_model(name, **small).eval()
+    assert isinstance(model.size_multiple, int)
+    assert model.task == ("restoration" if name == "identity" else "sr")
+    assert name.endswith(f"-x{model.scale}") or name in ("identity", "bicubic")
+    y = model(torch.rand(1, model.in_channels, 9, 10))
+    assert y.shape == (1, model.in_channels, 9 * model.scale, 10 * model.scale)
+
+
+def test_fields_are_overridden():
+    assert baselines.create_model("bicubic", scale=3).scale == 3
+    model = baselines.create_model("swinir-tiny-x2", in_channels=1, num_heads=6)
+    assert (model.scale, model.in_channels, model.config.num_heads) == (2, 1, 6)
+
+
+def test_an_unknown_name_lists_the_valid_ones():
+    with pytest.raises(ValueError, match=r"'swinir-xl'.*bicubic.*swinir-m-x4"):
+        baselines.create_model("swinir-xl")
+
+
+@pytest.mark.parametrize("name", ["identity", "swinir-s-x2", "swinir-upstream-m-x4"])
+def test_an_unknown_field_lists_the_valid_ones(name):
+    with pytest.raises(ValueError, match=r"no field colour; valid fields: .*in_channels"):
+        baselines.create_model(name, colour=3)
+
+
+def test_pretrained_says_how_to_load_weights():
+    with pytest.raises(ValueError, match=r"swinir-m-x4.*load_official.*load_checkpoint"):
+        baselines.create_model("swinir-m-x4", pretrained=True)
+
+
+def test_a_name_is_registered_once():
+    with pytest.raises(ValueError, match="'identity' is already registered"):
+        register("identity")(torch.nn.Identity)
