@@ -4,6 +4,7 @@ Importing the package registers them: `list_models()` names them, `create_model(
 """
 
 from baselines.classical import Bicubic, Identity
+from baselines.dense import DenseTwin
 from baselines.imresize import imresize
 from baselines.published import load_checkpoint
 from baselines.registry import create_model, list_models
@@ -11,6 +12,7 @@ from baselines.swinir import SwinIR, SwinIRConfig, load_official
 
 __all__ = [
     "Bicubic",
+    "DenseTwin",
     "Identity",
     "SwinIR",
     "SwinIRConfig",

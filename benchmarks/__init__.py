@@ -1,0 +1,1 @@
+"""The harness: trains, evaluates, measures and renders; nothing imports it."""

@@ -97,24 +97,42 @@ def _exact_float32_matmul() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
-def _select(similarity: Tensor, k: int) -> Tensor:
-    """Bool mask of each row's k largest entries; ties go to the smaller index (column)."""
-    threshold = similarity.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
-    above = similarity > threshold
-    level = similarity == threshold
-    missing = k - above.sum(-1, keepdim=True)
-    if (level.sum(-1, keepdim=True) > missing).any():
-        level &= level.cumsum(-1, dtype=torch.int32) <= missing
-    return above | level
+def _select(similarity: Tensor, k: int) -> tuple[Tensor, Tensor | None]:
+    """Each row's k largest entries above minus infinity; ties go to the smaller column.
+
+    Args:
+        similarity: [W, N, N].
+        k: at most N.
+
+    Returns:
+        Ascending indices int32 [W, N, k], padded, and the degrees [W, N] or None if all are k.
+    """
+    if k == similarity.shape[-1]:
+        tied = torch.ones_like(similarity[..., 0], dtype=torch.bool)
+        indices = similarity.new_empty(similarity.shape, dtype=torch.int32)
+    else:
+        top = similarity.topk(k + 1, dim=-1)
+        indices = top.indices[..., :k].int().sort(-1).values
+        # Only where the first one left out equals the last one taken did topk have a choice.
+        tied = top.values[..., k - 1] == top.values[..., k]
+    if not tied.any():
+        return indices, None
+    degrees = torch.full_like(tied, k, dtype=torch.int32)
+    indices[tied], degrees[tied] = _select_with_ties(similarity[tied], k)
+    return indices, degrees
 
 
-def _mask_to_indices(mask: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Turn a mask [W, N, N] with at most k trues a row into (indices [W, N, k], degrees)."""
-    degrees = mask.sum(-1, dtype=torch.int32)
-    columns = mask.nonzero()[:, -1].int()
-    slots = torch.arange(k, device=mask.device, dtype=torch.int32) < degrees[..., None]
-    indices = torch.full(slots.shape, PADDING, dtype=torch.int32, device=mask.device)
-    indices[slots] = columns
+def _select_with_ties(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Like `_select` for rows [R, N], by threshold and then by counting ties from the left."""
+    threshold = rows.topk(k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
+    above = rows > threshold
+    level = rows == threshold
+    level &= level.cumsum(-1, dtype=torch.int32) <= k - above.sum(-1, keepdim=True)
+    taken = (above | level) & (rows != -torch.inf)
+    degrees = taken.sum(-1, dtype=torch.int32)
+    slots = torch.arange(k, device=rows.device, dtype=torch.int32) < degrees[:, None]
+    indices = torch.full(slots.shape, PADDING, dtype=torch.int32, device=rows.device)
+    indices[slots] = taken.nonzero()[:, 1].int()
     return indices, degrees
 
 
@@ -180,10 +198,22 @@ def build_key_graph(
         for start in range(0, windows, chunk)
     ]
     indices = torch.cat([indices for indices, _ in pieces])
-    degrees = torch.cat([degrees for _, degrees in pieces])
-    if bool((degrees == 0).any()):
+    degrees = _join_degrees(pieces, kept)
+    if degrees is not None and bool((degrees == 0).any()):
         raise ValueError("a token has no candidate: its region holds only itself")
-    return KeyGraph(indices, k, None if bool((degrees == kept).all()) else degrees)
+    return KeyGraph(indices, k, degrees)
+
+
+def _join_degrees(pieces: list[tuple[Tensor, Tensor | None]], k: int) -> Tensor | None:
+    """Degrees of all chunks, None when every row of every chunk is full."""
+    if all(degrees is None or bool((degrees == k).all()) for _, degrees in pieces):
+        return None
+    return torch.cat(
+        [
+            indices.new_full(indices.shape[:2], k) if degrees is None else degrees
+            for indices, degrees in pieces
+        ]
+    )
 
 
 def _rows_of(regions: Tensor, start: int, count: int, windows: int) -> Tensor:
@@ -194,16 +224,17 @@ def _rows_of(regions: Tensor, start: int, count: int, windows: int) -> Tensor:
 
 def _connect_windows(
     features: Tensor, k: int, include_self: bool, regions: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     with _exact_float32_matmul():
         similarity = features @ features.mT
     if not include_self:
         similarity.diagonal(dim1=-2, dim2=-1).fill_(-torch.inf)
-    if regions is not None and bool((regions != regions[:, :1]).any()):
-        similarity.masked_fill_(regions[:, :, None] != regions[:, None, :], -torch.inf)
-    mask = _select(similarity, k)
-    mask &= similarity != -torch.inf
-    return _mask_to_indices(mask, k)
+    if regions is not None:
+        # Most windows meet no border; only the others lose candidates.
+        border = (regions != regions[:, :1]).any(-1).nonzero().flatten()
+        apart = regions[border, :, None] != regions[border, None, :]
+        similarity[border] = similarity[border].masked_fill_(apart, -torch.inf)
+    return _select(similarity, k)
 
 
 @dataclass(frozen=True)

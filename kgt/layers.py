@@ -70,12 +70,14 @@ class KeyGraphAttention(nn.Module):
 class KGTLayer(nn.Module):
     """x = x + Att(x), x = x + FFN(x), normalized before (or after) each of the two."""
 
+    attention_class = KeyGraphAttention
+
     def __init__(self, config: KGTConfig, dim: int, heads: int, window: int) -> None:
         super().__init__()
         hidden = int(dim * config.mlp_ratio)
         self.post_norm = config.norm == "post"
         self.norm1 = nn.LayerNorm(dim)
-        self.attention = KeyGraphAttention(config, dim, heads, window)
+        self.attention = self.attention_class(config, dim, heads, window)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
@@ -100,6 +102,8 @@ class KGTStage(nn.Module):
         shifted: whether the windows of this stage are offset by M / 2.
     """
 
+    layer_class = KGTLayer
+
     def __init__(
         self, config: KGTConfig, dim: int, heads: int, depth: int, window: int, shifted: bool
     ) -> None:
@@ -110,7 +114,9 @@ class KGTStage(nn.Module):
         self.shares_graph = config.graph_scope == "stage"
         self.window = window
         self.offset = window // 2 if shifted else 0
-        self.layers = nn.ModuleList(KGTLayer(config, dim, heads, window) for _ in range(depth))
+        self.layers = nn.ModuleList(
+            self.layer_class(config, dim, heads, window) for _ in range(depth)
+        )
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

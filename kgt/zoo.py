@@ -13,7 +13,8 @@ def list_models() -> list[str]:
     return sorted(PRESETS)
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
+    """Set a linear layer's weights as Swin Transformers do; leave other modules as they are."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
@@ -23,7 +24,7 @@ def _initialize(module: nn.Module) -> None:
 def build_model(config: KGTConfig) -> KGT:
     """The network of a configuration, randomly initialized."""
     network: KGT = ColumnarKGT(config) if config.shape == "columnar" else UShapedKGT(config)
-    return network.apply(_initialize)
+    return network.apply(initialize)
 
 
 def create_model(

@@ -103,3 +103,8 @@ def torch_gather_cost(problem: AttentionProblem) -> Cost:
     return Cost(
         sparse_flops(problem), rows * _gather_bytes_per_row(problem) + _output_bytes(problem)
     )
+
+
+def dense_attention_cost(problem: AttentionProblem) -> Cost:
+    """Attention over every pair by torch's fused kernel: nothing but the output is kept."""
+    return Cost(dense_flops(problem), _output_bytes(problem))

@@ -1,0 +1,84 @@
+"""The dense-window twin of KGT: the same network with every node of a window connected.
+
+It has the parameters of its original and takes its weights, so what differs is what the graph
+does. No graph is built; position bias and image borders enter one additive mask of fused attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines.registry import register
+from kgt.config import PRESETS, KGTConfig, preset
+from kgt.layers import KeyGraphAttention, KGTLayer, KGTStage
+from kgt.model import ColumnarKGT
+from kgt.position import dense_bias
+from kgt.zoo import initialize
+
+
+class DenseAttention(KeyGraphAttention):
+    """Attention over all tokens of a window, less those across an image border."""
+
+    def attend(  # type: ignore[override]  # regions take the graph's place
+        self, q: Tensor, k: Tensor, v: Tensor, regions: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
+        """Attention of scaled queries; q, k, v, out [W, H, N, D], regions [nW, N] or None."""
+        dense = None if bias is None else dense_bias(bias.to(q.dtype), q.shape[2])[None]
+        if regions is None:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=dense, scale=1.0)
+        # Only windows at the border need a mask of their own; the others share the bias.
+        border = (regions != regions[:, :1]).any(-1).repeat(q.shape[0] // regions.shape[0])
+        apart = regions[:, :, None] != regions[:, None, :]
+        apart = apart.repeat(q.shape[0] // regions.shape[0], 1, 1)[border, None]
+        mask = q.new_zeros(()) if dense is None else dense
+        out = torch.empty_like(q)
+        out[border] = F.scaled_dot_product_attention(
+            q[border],
+            k[border],
+            v[border],
+            attn_mask=torch.where(apart, -torch.inf, mask),
+            scale=1.0,
+        )
+        if not border.all():
+            out[~border] = F.scaled_dot_product_attention(
+                q[~border], k[~border], v[~border], attn_mask=dense, scale=1.0
+            )
+        return out
+
+
+class DenseLayer(KGTLayer):
+    """A KGT layer with dense attention."""
+
+    attention_class = DenseAttention
+
+
+class DenseStage(KGTStage):
+    """A KGT stage that builds no graph."""
+
+    layer_class = DenseLayer
+
+    def connect(  # type: ignore[override]  # regions take the graph's place
+        self, tokens: Tensor, regions: Tensor | None
+    ) -> Tensor | None:
+        """The regions themselves: within them all tokens are connected."""
+        return regions
+
+
+class DenseTwin(ColumnarKGT):
+    """A columnar KGT whose stages are dense."""
+
+    stage_class = DenseStage
+
+
+def _build(**fields: Any) -> DenseTwin:
+    return DenseTwin(KGTConfig(**fields)).apply(initialize)
+
+
+for _name, _fields in PRESETS.items():
+    if _fields.get("shape") != "u":
+        register(f"{_name}-dense", **asdict(preset(_name)))(_build)

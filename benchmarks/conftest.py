@@ -1,0 +1,40 @@
+"""What every benchmark carries: its cell and the environment, so that the JSON is a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.plan.cells import Cell
+
+
+@pytest.fixture(scope="session")
+def environment() -> Environment:
+    """Machine and software, captured once."""
+    return capture_environment()
+
+
+@pytest.fixture
+def measure(
+    benchmark: BenchmarkFixture, environment: Environment
+) -> Callable[[Cell, Callable[[], object]], Any]:
+    """Time a call as the benchmark of a cell; returns the call's result."""
+
+    def run(cell: Cell, call: Callable[[], object]) -> Any:
+        benchmark.group = "/".join(
+            str(part) for part in (cell.kind, cell.task, cell.mode, cell.n, cell.k) if part
+        )
+        benchmark.extra_info.update(
+            cell=cell.id,
+            cell_hash=cell.hash,
+            cell_fields=cell.model_dump(exclude_none=True),
+            environment=environment.model_dump(mode="json"),
+            environment_key=environment.key,
+        )
+        return benchmark.pedantic(call, rounds=7, warmup_rounds=2)
+
+    return run

@@ -1,0 +1,1 @@
+"""Latency, memory, statistics and the environment they were taken in."""

@@ -1,0 +1,138 @@
+"""Latency and memory of attention cells; both functions run in a fresh process each time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchmarks.measure.memory import measure_peak
+from benchmarks.measure.problems import (
+    AttentionInputs,
+    closed_form,
+    digest_tensors,
+    make_call,
+    make_inputs,
+    reference_error,
+)
+from benchmarks.measure.statistics import judge
+from benchmarks.measure.timing import ContenderTiming, LatencyResult, measure_latency
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Metric
+
+_WARM_N = 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measurement adds to a record."""
+
+    metrics: dict[str, Metric]
+    checks: dict[str, object]
+
+
+class WrongOutputError(Exception):
+    """A contender's output is not the reference's; its time would mean nothing."""
+
+
+def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str, object]:
+    """Compare an output with the reference, and describe what ran.
+
+    Raises:
+        WrongOutputError: when the error is above what the element type allows.
+    """
+    error, allowed = reference_error(inputs, out, backend)
+    if not error <= allowed:
+        raise WrongOutputError(f"{backend}: error {error:.3g} against {allowed:.3g} allowed")
+    return {
+        "backend": backend,
+        "k": inputs.graph.k,
+        "clamped": inputs.graph.clamped,
+        "inputs": inputs.digest(),
+        "output": digest_tensors(out),
+        "max_error": error,
+    }
+
+
+def measure_memory_cell(cell: Cell) -> Measured:
+    """Peak memory of one call of the cell's backend, beside its closed form."""
+    backend = cell.backend or "auto"
+    # The first call loads libraries and starts threads, which are not the backend's memory.
+    small = cell.model_copy(update={"n": _WARM_N, "k": min(cell.k or _WARM_N, _WARM_N)})
+    make_call(make_inputs(small), backend, small)()
+    inputs = make_inputs(cell)
+    call = make_call(inputs, backend, cell)
+    peak = measure_peak(call)
+    metrics = {
+        "live_tensors": Metric(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
+    }
+    if peak.rss_bytes is not None:
+        metrics["peak_rss"] = Metric(value=peak.rss_bytes, unit="bytes", statistic="peak")
+    cost = closed_form(cell, inputs.graph.k)
+    if cost is not None:
+        metrics["closed_form"] = Metric(value=cost.peak_bytes, unit="bytes")
+        metrics["flops"] = Metric(value=cost.flops, unit="FLOP")
+        if peak.rss_bytes is not None:
+            metrics["rss_over_closed_form"] = Metric(value=peak.rss_bytes / cost.peak_bytes)
+    checks = check_output(inputs, call(), backend)
+    if peak.rss_missing:
+        checks["rss_missing"] = peak.rss_missing
+    return Measured(metrics, checks)
+
+
+def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
+    """Latency of the cell's backend, interleaved with its baseline and the baseline's twin.
+
+    Args:
+        job: the cell, and the seconds after which its rounds stop.
+    """
+    cell, budget_s = job
+    backend, baseline = cell.backend or "auto", cell.baseline or cell.backend or "auto"
+    inputs = make_inputs(cell)
+    calls = {name: make_call(inputs, name, cell) for name in dict.fromkeys((baseline, backend))}
+    checks = [check_output(inputs, call(), name) for name, call in calls.items()][-1]
+    result = measure_latency(calls, baseline, budget_s=budget_s, max_rounds=200, seed=cell.seed)
+    return Measured(*summarize(result, result.contenders[backend], checks))
+
+
+def summarize(
+    result: LatencyResult, timing: ContenderTiming, checks: dict[str, object]
+) -> tuple[dict[str, Metric], dict[str, object]]:
+    """Metrics and checks of one contender of an interleaved measurement."""
+    base = result.contenders[result.baseline]
+    # Of the baseline itself, what can be said is how far its twin strayed.
+    ratio = result.twin_ratio if timing is base else timing.ratio
+    verdict = judge(ratio, result.floor)
+    lo, hi = timing.median_interval_ms
+    metrics = {
+        "latency": Metric(
+            value=timing.median_ms,
+            unit="ms",
+            statistic="median",
+            lo=lo,
+            hi=hi,
+            samples=_rounded(timing.samples_ms),
+        ),
+        "ratio": Metric(
+            value=ratio.value, statistic="median of paired ratios", lo=ratio.lo, hi=ratio.hi
+        ),
+        "floor": Metric(value=result.floor, statistic="reach of the A/A twin's interval"),
+        "first_call": Metric(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
+    }
+    if timing is not base:
+        metrics["baseline_latency"] = Metric(
+            value=base.median_ms, unit="ms", statistic="median", samples=_rounded(base.samples_ms)
+        )
+    return metrics, {
+        **checks,
+        "baseline": result.baseline,
+        "verdict": verdict.label,
+        "why": verdict.reason,
+        "rounds": result.rounds,
+        "stopped_by": result.stopped_by,
+    }
+
+
+def _rounded(samples_ms: tuple[float, ...]) -> tuple[float, ...]:
+    """Samples to a nanosecond-scale digit count that does not swell the records."""
+    return tuple(round(sample, 4) for sample in samples_ms)

@@ -1,0 +1,140 @@
+"""Peak memory of one call: resident set from the kernel, tensor bytes from the dispatcher."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """Peak memory of a call above what was in use before it.
+
+    Attributes:
+        rss_bytes: growth of the resident set, kernel workspaces and allocator slack included;
+            None where the system cannot tell.
+        live_tensor_bytes: largest sum of the tensor storages allocated by the call and alive
+            at the same time; exact and repeatable, blind to workspaces within an operator.
+        rss_missing: why `rss_bytes` is None, else None.
+    """
+
+    rss_bytes: int | None
+    live_tensor_bytes: int
+    rss_missing: str | None = None
+
+
+class LiveTensorBytes(TorchDispatchMode):
+    """Counts the bytes of tensor storages that operators allocate while it is active.
+
+    Views and in-place results share a storage and count once; a storage leaves the count when
+    its last tensor dies, be it held by Python or saved for the backward pass. Tensors made
+    before, and memory that an operator frees before it returns, are not seen.
+
+    Attributes:
+        live: bytes alive now.
+        peak: largest `live` so far.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = 0
+        self.peak = 0
+        self._tracked: dict[int, tuple[weakref.ref[torch.UntypedStorage], int]] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one operator and count the storages it allocated."""
+        kwargs = kwargs or {}
+        # torch.tensor fills its storage before the dispatcher sees it, as lift_fresh's input.
+        fresh_input = func is torch.ops.aten.lift_fresh.default
+        given = set() if fresh_input else {s._cdata for s in _storages((args, kwargs))}
+        output = func(*args, **kwargs)
+        for storage in _storages(output):
+            if storage._cdata in self._tracked or storage._cdata not in given:
+                self._update(storage)
+        self.peak = max(self.peak, self.live)
+        return output
+
+    def _update(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._tracked:
+            reference, counted = self._tracked[key]
+        else:
+            reference, counted = weakref.ref(storage, lambda _: self._forget(key)), 0
+        self._tracked[key] = reference, size
+        self.live += size - counted
+
+    def _forget(self, key: int) -> None:
+        self.live -= self._tracked.pop(key)[1]
+
+
+def measure_peak(fn: Callable[[], object]) -> PeakMemory:
+    """Measure the peak memory of a call, in two calls: resident set first, then tensor bytes.
+
+    The calls are apart because counting tensors allocates memory itself. Measure every
+    experiment in a fresh process, after a small call that loads the libraries involved, whose
+    one-time buffers would count otherwise.
+
+    Args:
+        fn: does the same work each time it is called.
+
+    Returns:
+        Peaks above the state before the call, in bytes.
+    """
+    try:
+        rss_bytes, rss_missing = _measure_peak_rss_bytes(fn), None
+    except OSError as error:
+        rss_bytes, rss_missing = None, f"needs Linux's {_CLEAR_REFS} ({error.strerror})"
+    with LiveTensorBytes() as counter:
+        fn()
+    return PeakMemory(rss_bytes, counter.peak, rss_missing)
+
+
+def _measure_peak_rss_bytes(fn: Callable[[], object]) -> int:
+    _return_free_heap()
+    _CLEAR_REFS.write_text("5")  # resets VmHWM to the present resident set, see proc(5)
+    before = read_status_bytes("VmRSS")
+    fn()
+    return max(0, read_status_bytes("VmHWM") - before)
+
+
+def read_status_bytes(field: str) -> int:
+    """Read a memory field of this process, such as VmRSS, in bytes.
+
+    Raises:
+        OSError: where the system has no /proc.
+        KeyError: if the kernel does not report `field`.
+    """
+    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(fields[field].split()[0]) * 1024
+
+
+def _return_free_heap() -> None:
+    """Hand freed heap back to the kernel: reused pages would hide from the resident set."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _storages(tree: Any) -> list[torch.UntypedStorage]:
+    return [
+        leaf.untyped_storage()
+        for leaf in tree_leaves(tree)
+        if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided
+    ]

@@ -1,0 +1,200 @@
+"""Run one function in a fresh process, under a memory limit and a timeout.
+
+Processes are forked from a server that has imported torch and run no operator, so a fresh one
+costs milliseconds and its OpenMP pool is its own. The server keeps the environment variables
+of the moment it starts, which is the first run.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import pkgutil
+import re
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from types import ModuleType
+from typing import Any, Literal
+
+import torch
+
+from benchmarks.measure.memory import read_status_bytes
+
+# Imported once by the server, so that no fresh process spends seconds on it; torch loads
+# torch._dynamo when a dispatch mode is first used.
+_PRELOAD = ["torch", "torch._dynamo", __name__, "benchmarks.measure.attention"]
+_TRACEBACK_LINES = 12
+_WANTED = re.compile(r"tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)", re.IGNORECASE)
+_UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an isolated run ended.
+
+    Attributes:
+        status: "ok", "oom", "timeout" or "failed".
+        value: what the function returned, None unless `status` is "ok".
+        reason: why it did not, empty if `status` is "ok".
+        wanted_bytes: size of the allocation that failed, where the allocator said it.
+    """
+
+    status: Literal["ok", "oom", "timeout", "failed"]
+    value: Any = None
+    reason: str = ""
+    wanted_bytes: int | None = None
+
+
+def run_isolated(
+    function_path: str,
+    payload: Any,
+    *,
+    memory_limit_bytes: int | None = None,
+    timeout_s: float | None = None,
+    threads: int | None = None,
+) -> Outcome:
+    """Call a function with one argument in a fresh process.
+
+    The child is killed on a timeout, on any exception in this process, and when this process
+    dies.
+
+    Args:
+        function_path: "module:function", importable by the child.
+        payload: the argument; it and the result travel as pickles of importable types.
+        memory_limit_bytes: memory that the call may allocate above the child's own.
+        timeout_s: seconds until the child is killed, its start included.
+        threads: torch's intra-op threads in the child; None keeps torch's default.
+
+    Returns:
+        The value, or what went wrong.
+
+    Raises:
+        NotImplementedError: if a memory limit is asked for on a system other than Linux.
+    """
+    if memory_limit_bytes is not None and sys.platform != "linux":
+        raise NotImplementedError(
+            f"memory_limit_bytes={memory_limit_bytes} needs Linux, not {sys.platform}; pass None"
+        )
+    context = _get_context()
+    reader, writer = context.Pipe(duplex=False)
+    # Pickled here: multiprocessing would send tensors as handles to memory of a dying process.
+    job = pickle.dumps(payload)
+    process = context.Process(
+        target=_serve, args=(writer, function_path, job, memory_limit_bytes, threads), daemon=True
+    )
+    try:
+        with _hidden_main():
+            process.start()
+        writer.close()
+        if not wait([reader, process.sentinel], timeout_s):
+            return Outcome("timeout", reason=f"killed after {timeout_s} s")
+        try:
+            outcome: Outcome = pickle.loads(reader.recv_bytes())
+        except (EOFError, OSError):  # died before, or in the middle of, its message
+            process.join()
+            outcome = _explain_death(process.exitcode)
+        return outcome
+    finally:
+        reader.close()
+        if process.pid is not None:
+            process.kill()
+            process.join()
+            process.close()
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep the child from importing this process's main module, which it never needs."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@cache
+def _get_context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    return context
+
+
+def _serve(
+    writer: Connection,
+    function_path: str,
+    job: bytes,
+    memory_limit_bytes: int | None,
+    threads: int | None,
+) -> None:
+    """Child's main: run the function and send its outcome."""
+    # The parent decides what an interrupt from the terminal means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        function = pkgutil.resolve_name(function_path)
+        payload = pickle.loads(job)
+        with _limit_memory(memory_limit_bytes):
+            value = function(payload)
+        message = pickle.dumps(Outcome("ok", value))
+    except BaseException as error:
+        message = pickle.dumps(_explain_error(error))
+    writer.send_bytes(message)
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _limit_memory(limit_bytes: int | None) -> Iterator[None]:
+    """Let the process grow by at most `limit_bytes` of private writable memory.
+
+    RLIMIT_DATA counts (since Linux 4.7) what can become resident for this process alone.
+    RLIMIT_AS would also count the gigabytes of libraries that a CUDA build maps and the
+    address space that drivers and malloc arenas reserve without using.
+    """
+    if limit_bytes is None:
+        yield
+        return
+    # The pool's thread stacks count as data; they belong to the process, not to the call.
+    torch.ones(2**20).mul_(2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (read_status_bytes("VmData") + limit_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _explain_error(error: BaseException) -> Outcome:
+    text = f"{type(error).__name__}: {error}"
+    wanted = _WANTED.search(text)
+    if wanted or isinstance(error, MemoryError | torch.OutOfMemoryError) or "bad_alloc" in text:
+        wanted_bytes = round(float(wanted[1]) * _UNITS[wanted[2].lower()]) if wanted else None
+        return Outcome("oom", reason=text.splitlines()[0], wanted_bytes=wanted_bytes)
+    calls = "".join(traceback.format_tb(error.__traceback__)).splitlines()
+    return Outcome("failed", reason="\n".join([text, *calls[-_TRACEBACK_LINES:]]))
+
+
+def _explain_death(exitcode: int | None) -> Outcome:
+    if exitcode == -signal.SIGKILL:
+        return Outcome("oom", reason="killed by SIGKILL, as the kernel does when memory runs out")
+    if exitcode is not None and exitcode < 0:
+        return Outcome("failed", reason=f"killed by {signal.Signals(-exitcode).name}")
+    return Outcome("failed", reason=f"exited with code {exitcode} before it returned a value")

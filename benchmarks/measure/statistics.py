@@ -1,0 +1,157 @@
+"""Paired ratios, their bootstrap intervals, and the verdict drawn from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+CONFIDENCE = 0.99
+# The range of n samples holds the median with probability 1 - 2^(1 - n), so fewer than
+# eight pairs cannot carry a 99 % interval, however it is computed.
+MIN_PAIRS = 1 + math.ceil(math.log2(1 / (1 - CONFIDENCE)))
+FLOOR_FACTOR = 3.0
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of a contender over time of its baseline: below 1 is faster.
+
+    Attributes:
+        value: exp of the median log ratio of the pairs.
+        lo: lower end of the 99 % bootstrap interval of `value`.
+        hi: upper end of that interval.
+        pairs: how many pairs were compared.
+    """
+
+    value: float
+    lo: float
+    hi: float
+    pairs: int
+
+    @property
+    def halfwidth(self) -> float:
+        """Half the length of the interval of the log ratio, a relative uncertainty."""
+        return math.log(self.hi / self.lo) / 2
+
+    @property
+    def distance_from_one(self) -> float:
+        """How far from 1 the interval reaches, on its farther side."""
+        return max(abs(self.hi - 1), abs(1 - self.lo))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a ratio shows, and why."""
+
+    label: Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
+    reason: str
+
+
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray,
+    statistic: Callable[..., Any] = np.median,
+    level: float = CONFIDENCE,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a statistic (Efron 1979).
+
+    Args:
+        values: one-dimensional sample [n].
+        statistic: reduces an array along the `axis` it is given.
+        level: confidence level in (0, 1).
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling, so that the interval is repeatable.
+
+    Returns:
+        Lower and upper end, in the unit of `values`.
+
+    Raises:
+        ValueError: if `values` is empty or not one-dimensional, or `level` is outside (0, 1).
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0:
+        raise ValueError(f"values must be a non-empty 1-D sample, got shape {sample.shape}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
+    picks = np.random.default_rng(seed).integers(sample.size, size=(resamples, sample.size))
+    estimates = statistic(sample[picks], axis=1)
+    lo, hi = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
+    return float(lo), float(hi)
+
+
+def compare_paired(
+    samples: Sequence[float] | np.ndarray, baseline_samples: Sequence[float] | np.ndarray
+) -> Ratio:
+    """Compare two series of times taken in the same rounds.
+
+    Args:
+        samples: times of the contender [n], in any unit.
+        baseline_samples: times of the baseline [n] in the same unit; entry i shares a round
+            with entry i of `samples`.
+
+    Returns:
+        exp of the median log ratio with its 99 % bootstrap interval.
+
+    Raises:
+        ValueError: if the series are empty, differ in length or hold a time that is not
+            positive and finite.
+    """
+    times = np.asarray(samples, dtype=np.float64)
+    baseline = np.asarray(baseline_samples, dtype=np.float64)
+    if times.shape != baseline.shape:
+        raise ValueError(
+            f"paired series must have equal lengths, got {times.shape} and {baseline.shape}; "
+            "pass the samples of the same rounds"
+        )
+    for series in (times, baseline):
+        bad = series[~((series > 0) & np.isfinite(series))]
+        if bad.size:
+            raise ValueError(f"times must be positive and finite, got {bad[0]}")
+    log_ratios = np.log(times / baseline)
+    lo, hi = bootstrap_interval(log_ratios)
+    return Ratio(
+        value=math.exp(np.median(log_ratios)), lo=math.exp(lo), hi=math.exp(hi), pairs=times.size
+    )
+
+
+def judge(ratio: Ratio, floor: float, threshold: float = 0.02) -> Verdict:
+    """Say what a ratio shows beyond the noise floor of its run.
+
+    The band of equality is [1 / (1 + d), 1 + d] with d = max(threshold, 3 x floor). A verdict
+    is UNCLEAR unless the whole interval lies on one side of the band or within it.
+
+    Args:
+        ratio: contender over baseline.
+        floor: reach of the A/A twin's interval from 1, relative.
+        threshold: smallest relative difference that matters.
+
+    Returns:
+        The verdict with its reason.
+
+    Raises:
+        ValueError: if `floor` or `threshold` is negative or not a number.
+    """
+    if not (floor >= 0 and threshold >= 0):
+        raise ValueError(f"floor and threshold must be >= 0, got {floor} and {threshold}")
+    delta = max(threshold, FLOOR_FACTOR * floor)
+    low, high = 1 / (1 + delta), 1 + delta
+    interval = f"[{ratio.lo:.4f}, {ratio.hi:.4f}]"
+    band = f"[{low:.4f}, {high:.4f}]"
+    verdict = Verdict("UNCLEAR", f"interval {interval} crosses an edge of the band {band}")
+    if ratio.pairs < MIN_PAIRS:
+        verdict = Verdict(
+            "UNCLEAR",
+            f"{ratio.pairs} pairs cannot carry a 99 % interval; measure at least {MIN_PAIRS}",
+        )
+    elif ratio.lo > high:
+        verdict = Verdict("SLOWER", f"interval {interval} lies above the band {band}")
+    elif ratio.hi < low:
+        verdict = Verdict("FASTER", f"interval {interval} lies below the band {band}")
+    elif low <= ratio.lo and ratio.hi <= high:
+        verdict = Verdict("SAME", f"interval {interval} lies within the band {band}")
+    return verdict

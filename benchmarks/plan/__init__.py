@@ -1,0 +1,1 @@
+"""Cells, records and table specifications, and the way from one to the other."""

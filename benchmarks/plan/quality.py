@@ -1,0 +1,126 @@
+"""Quality and training cells: evaluate a model on a set, train a network from its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from benchmarks.measure.statistics import bootstrap_interval
+from benchmarks.models import create_any_model
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Metric
+from benchmarks.quality import (
+    DatasetNotFound,
+    Evaluation,
+    Item,
+    evaluate,
+    get_protocol,
+    get_task,
+    load_dataset,
+)
+from benchmarks.training import TrainingResult, load_recipe, train
+
+OnStep = Callable[[str, float], None]
+
+
+def _train(cell: Cell, checkpoints: Path, on_step: OnStep) -> TrainingResult:
+    """Train the cell's model by its recipe, or take the finished training found there."""
+    recipe = load_recipe(str(cell.recipe))
+    return train(
+        str(cell.model),
+        recipe,
+        out_dir=checkpoints,
+        on_step=lambda step, loss: on_step(
+            f"{cell.model}: step {step} of {recipe.steps}, loss {loss:.4f}", step / recipe.steps
+        ),
+    )
+
+
+def run_training_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str, Any]:
+    """Train the cell's model; the record keeps the loss curve and the digests."""
+    result = _train(cell, checkpoints, on_step)
+    first, second = result.losses[:2]
+    return {
+        "metrics": {
+            "parameters": Metric(value=sum(p.numel() for p in result.model.parameters())),
+            "loss": Metric(
+                value=result.losses[-1].loss,
+                unit="L1",
+                statistic=f"mean of the last {second.step - first.step} steps",
+                samples=tuple(round(point.loss, 6) for point in result.losses),
+            ),
+            "training_time": Metric(value=round(result.wall_s, 1), unit="s", statistic="once"),
+        },
+        "checks": {
+            "steps": result.steps,
+            "loss_every": second.step - first.step,
+            "recipe": load_recipe(str(cell.recipe)).digest,
+            "weights": result.weights_digest,
+            "data": result.data_digest,
+        },
+    }
+
+
+def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str, Any]:
+    """Evaluate the cell's model on its set; a set that is not there makes it unsupported."""
+    task = get_task(str(cell.task))
+    try:
+        dataset = load_dataset(str(cell.dataset))
+    except DatasetNotFound as error:
+        return {"status": "unsupported", "reason": str(error)}
+    protocol = get_protocol(str(cell.protocol).partition("@")[0])
+
+    def progress(items: Iterable[Item]) -> Iterator[Item]:
+        for done, item in enumerate(items):
+            on_step(item.name, done / len(dataset))
+            yield item
+
+    def score(model: nn.Module, name: str) -> Evaluation:
+        return evaluate(model, task, dataset, protocol, progress, name=name)
+
+    checks: dict[str, Any] = {}
+    if cell.recipe:
+        trained = _train(cell, checkpoints, on_step)
+        model = trained.model
+        checks["weights"] = trained.weights_digest
+    else:
+        model = create_any_model(str(cell.model), scale=task.scale)
+    evaluation = score(model, str(cell.model))
+    metrics = {
+        name: Metric(value=value, unit="dB" if name == "psnr" else "", statistic="mean of images")
+        for name, value in evaluation.metrics.items()
+        if value is not None
+    }
+    if cell.model != "bicubic":
+        bicubic = score(create_any_model("bicubic", scale=task.scale), "bicubic")
+        metrics["gain"] = _paired_gain(evaluation, bicubic)
+    checks |= {
+        "images": evaluation.images,
+        "degradation": evaluation.degradation,
+        "data": evaluation.data_digest[:12],
+        "failed": evaluation.failed,
+    }
+    if len(dataset) < dataset.expected:
+        checks["partial"] = dataset.coverage
+    return {"metrics": metrics, "checks": checks, "per_image": evaluation.per_image}
+
+
+def _paired_gain(evaluation: Evaluation, baseline: Evaluation) -> Metric:
+    """Mean PSNR difference over the images, with an interval over images."""
+    differences = [
+        float(scores["psnr"]) - float(baseline.per_image[image]["psnr"])
+        for image, scores in evaluation.per_image.items()
+    ]
+    lo, hi = bootstrap_interval(differences, np.mean)
+    return Metric(
+        value=float(np.mean(differences)),
+        unit="dB",
+        statistic="mean of paired differences over images",
+        lo=lo,
+        hi=hi,
+        samples=tuple(differences),
+    )

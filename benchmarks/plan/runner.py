@@ -1,0 +1,140 @@
+"""From a table's plan to its records: reuse what is valid, measure what is missing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure.environment import Environment
+from benchmarks.measure.problems import DENSE, closed_form, describe_problem
+from benchmarks.measure.sandbox import Outcome, run_isolated
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.quality import run_quality_cell, run_training_cell
+from benchmarks.plan.records import Metric, Record, RecordStore
+from benchmarks.plan.specs import Profile
+from kgt.attention import choose_backend
+
+_ROOT = Path(__file__).resolve().parents[2]
+_ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", "benchmarks/measure/*.py")
+_QUALITY = ("kgt/**/*.py", "baselines/*.py", "benchmarks/quality/*.py", "benchmarks/training/*.py")
+_SOURCES = {
+    "latency": _ATTENTION,
+    "memory": _ATTENTION,
+    "quality": _QUALITY,
+    "training": _QUALITY,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all cells of one run share.
+
+    Attributes:
+        profile: limits of the measurement.
+        store: where records go.
+        environment: machine and software.
+        command: the command line, for the records.
+        checkpoints: folder of training checkpoints and weights.
+        on_step: told (what is going on, fraction done) within a long cell.
+    """
+
+    profile: Profile
+    store: RecordStore
+    environment: Environment
+    command: str
+    checkpoints: Path
+    on_step: Callable[[str, float], None] = lambda what, fraction: None
+
+
+@cache
+def code_digest(kind: str) -> str:
+    """Digest of the sources that a kind of cell depends on; a record dies when it changes."""
+    sha = hashlib.sha256()
+    for pattern in _SOURCES[kind]:
+        for path in sorted(_ROOT.glob(pattern)):
+            sha.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
+    return sha.hexdigest()[:12]
+
+
+def valid_records(run: Run) -> dict[Cell, Record]:
+    """Records of this environment that need not be measured again."""
+    records = run.store.latest(run.profile.cells(), run.environment.key)
+    return {
+        cell: record
+        for cell, record in records.items()
+        if record.status != "failed" and record.code == code_digest(cell.kind)
+    }
+
+
+def measure_cell(cell: Cell, run: Run) -> Record:
+    """Measure one cell and append its record; what goes wrong becomes a record, too."""
+    result = _RUNNERS[cell.kind](cell, run)
+    record = Record(
+        cell=cell,
+        code=code_digest(cell.kind),
+        environment=run.environment,
+        command=run.command,
+        **result,
+    )
+    run.store.append(record)
+    return record
+
+
+def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
+    try:
+        _check_supported(cell)
+    except ValueError as error:
+        return {"status": "unsupported", "reason": str(error)}
+    limits: dict[str, Any] = {
+        "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
+        "timeout_s": run.profile.timeout_s,
+        "threads": run.environment.threads,
+    }
+    if cell.kind == "memory":
+        outcome = run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
+    else:
+        job = (cell, run.profile.budget_s)
+        outcome = run_isolated("benchmarks.measure.attention:measure_latency_cell", job, **limits)
+    if outcome.status == "ok":
+        return {"metrics": outcome.value.metrics, "checks": outcome.value.checks}
+    return _explain(cell, outcome, run.profile)
+
+
+def _check_supported(cell: Cell) -> None:
+    problem = describe_problem(cell, min(cell.k or 1, cell.n or 1))
+    for backend in (cell.backend, cell.baseline):
+        if backend not in (DENSE, None):
+            choose_backend(problem, str(backend))
+
+
+def _explain(cell: Cell, outcome: Outcome, profile: Profile) -> dict[str, Any]:
+    """The part of a record that says why a cell has no value, and what it would have taken."""
+    reason, metrics = outcome.reason, {}
+    cost = closed_form(cell, min(cell.k or 1, cell.n or 1))
+    if outcome.status == "oom" and cost is not None:
+        metrics["closed_form"] = Metric(value=cost.peak_bytes, unit="bytes")
+        reason = (
+            f"wanted {cost.peak_bytes / 2**20:,.0f} MiB by the closed form, "
+            f"the limit is {profile.memory_limit_mib:,} MiB; {reason}"
+        )
+    return {"status": outcome.status, "reason": reason, "metrics": metrics}
+
+
+def _run_quality_cell(cell: Cell, run: Run) -> dict[str, Any]:
+    return run_quality_cell(cell, run.checkpoints, run.on_step)
+
+
+def _run_training_cell(cell: Cell, run: Run) -> dict[str, Any]:
+    return run_training_cell(cell, run.checkpoints, run.on_step)
+
+
+_RUNNERS: dict[str, Callable[[Cell, Run], dict[str, Any]]] = {
+    "latency": _run_attention_cell,
+    "memory": _run_attention_cell,
+    "quality": _run_quality_cell,
+    "training": _run_training_cell,
+}

@@ -1,0 +1,135 @@
+"""Table specifications: YAML that names cells, rows, columns, claims and the plot of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.plan.cells import Cell, Kind, expand
+
+PROFILES = ("smoke", "cpu", "gpu", "paper")
+_SPECS = Path(__file__).with_name("specs")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Column(_Strict):
+    """A column of a table: which cell of the row it shows, and which of its metrics.
+
+    Attributes:
+        header: what stands above it.
+        kind: kind of the cell.
+        where: further fields of the cell.
+        metric: name of the metric, or of the check if `format` is "text"; "quality" shows PSNR
+            and SSIM and needs none.
+        format: how a value is printed.
+    """
+
+    header: str
+    kind: Kind
+    where: dict[str, Any] = {}
+    metric: str = ""
+    format: Literal[
+        "mib", "mflop", "ms", "ratio", "interval", "percent", "quality", "gain", "count", "text"
+    ]
+
+
+class Profile(_Strict):
+    """The extent of a table's measurement.
+
+    Attributes:
+        about: one line for people.
+        grids: axes of cells, expanded in order.
+        memory_limit_mib: what one cell may allocate.
+        budget_s: seconds of interleaved rounds after which a latency cell stops.
+        timeout_s: seconds after which a cell is given up.
+        claims: claims that this extent can judge.
+    """
+
+    about: str
+    grids: tuple[dict[str, Any], ...]
+    memory_limit_mib: int = 4096
+    budget_s: float = 2.0
+    timeout_s: float = 900.0
+    claims: tuple[str, ...] = ()
+
+    def cells(self) -> list[Cell]:
+        """All cells in the order they are measured."""
+        return [cell for grid in self.grids for cell in expand(grid)]
+
+
+class TableSpec(_Strict):
+    """One table.
+
+    Attributes:
+        table: its number in the ICLR-2024 numbering.
+        aliases: other names `--table` takes.
+        title: heading.
+        text: what a reader must know, below the heading.
+        default_profile: profile when none is asked for.
+        profiles: extents by name.
+        rows: cell fields that make a row.
+        columns: columns after the row's fields.
+        paper: file of printed numbers, and the setting whose rows are shown; empty if none.
+        paper_setting: setting of the printed rows.
+        plot: name of the plot.
+    """
+
+    table: str
+    aliases: tuple[str, ...] = ()
+    title: str
+    text: str
+    default_profile: str
+    profiles: dict[Literal["smoke", "cpu", "gpu", "paper"], Profile]
+    rows: tuple[str, ...]
+    columns: tuple[Column, ...]
+    paper: str = ""
+    paper_setting: str = ""
+    plot: Literal["attention", "quality"]
+
+    def profile(self, name: str | None) -> tuple[str, Profile]:
+        """A profile by name (None: the default) with its name.
+
+        Raises:
+            ValueError: when the table does not have it, listing those it has.
+        """
+        name = name or self.default_profile
+        for key, profile in self.profiles.items():
+            if key == name:
+                return name, profile
+        raise ValueError(
+            f"table {self.table} has no profile {name!r}; valid: {', '.join(self.profiles)}"
+        )
+
+
+@cache
+def load_specs() -> dict[str, TableSpec]:
+    """Every table specification by table number."""
+    specs = [
+        TableSpec.model_validate(yaml.safe_load(path.read_text()))
+        for path in sorted(_SPECS.glob("table*.yaml"))
+    ]
+    return {spec.table: spec for spec in specs}
+
+
+def get_spec(name: str) -> TableSpec:
+    """Look a table up by its number or an alias such as "semanir:1".
+
+    Raises:
+        ValueError: for a table that cannot be reproduced, listing those that can.
+    """
+    for spec in load_specs().values():
+        if name in (spec.table, *spec.aliases):
+            return spec
+    raise ValueError(f"unknown table {name!r}; valid: {', '.join(_names(load_specs().values()))}")
+
+
+def _names(specs: Iterable[TableSpec]) -> list[str]:
+    return [name for spec in specs for name in (spec.table, *spec.aliases)]

@@ -1,0 +1,211 @@
+"""The papers' claims, judged on records and intervals.
+
+A verdict is HOLDS or FAILS only where the whole 99 % interval (or an exact count) says so; it is
+UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is nothing to judge.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from benchmarks.measure.statistics import bootstrap_interval
+from benchmarks.plan.records import Record
+from benchmarks.report.series import Line, Records, attention_series
+
+# Memory is "flat" while doubling k moves it by less than this, relative.
+_FLAT = 0.05
+# An exponent counts as 1 (linear) or 2 (quadratic) within this.
+_EXPONENT = 0.15
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A claim, or a part of one, and what the records say of it."""
+
+    claim: str
+    verdict: Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
+    evidence: str
+
+
+def judge_claims(names: tuple[str, ...], records: Records) -> list[Judgment]:
+    """Judge the named claims in order.
+
+    Raises:
+        KeyError: for a claim that has no judge.
+    """
+    return [judgment for name in names for judgment in _JUDGES[name](records)]
+
+
+def _exponent(sizes: list[int], values: list[float]) -> float:
+    """Slope of log(value) over log(size)."""
+    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+
+
+def _verdict(holds: bool) -> Literal["HOLDS", "FAILS"]:
+    return "HOLDS" if holds else "FAILS"
+
+
+def _judge_gather_grows(memory: dict[str, dict[int, Line]]) -> Judgment:
+    claim = "C1 Torch-Gather memory grows with k"
+    lines = {n: line for n, line in memory.get("torch-gather", {}).items() if len(line) > 1}
+    if not lines:
+        return Judgment(claim, "NOT MEASURED", "no two k at one N")
+    slopes = {n: _exponent(list(line), [line[k].value for k in line]) for n, line in lines.items()}
+    grows = all(abs(slope - 1) <= _EXPONENT for slope in slopes.values())
+    evidence = ", ".join(f"N = {n}: bytes ~ k^{slope:.2f}" for n, slope in slopes.items())
+    return Judgment(claim, _verdict(grows), evidence)
+
+
+def _judge_mask_flat(memory: dict[str, dict[int, Line]]) -> Judgment:
+    claim = "C1 Torch-Mask memory is flat in k"
+    lines = [line for line in memory.get("torch-mask", {}).values() if len(line) > 1]
+    if not lines:
+        return Judgment(claim, "NOT MEASURED", "no two k at one N")
+    changes = [
+        abs(line[large].value / line[small].value - 1)
+        for line in lines
+        for small, large in pairwise(sorted(line))
+    ]
+    evidence = f"largest change from one k to the next: {max(changes):.1%}"
+    return Judgment(claim, _verdict(max(changes) <= _FLAT), evidence)
+
+
+def _judge_mask_quadratic(memory: dict[str, dict[int, Line]]) -> Judgment:
+    claim = "C1 Torch-Mask memory grows with N^2"
+    by_n = {n: line[min(line)] for n, line in memory.get("torch-mask", {}).items()}
+    if len(by_n) < 2:
+        return Judgment(claim, "NOT MEASURED", "no two N")
+    slope = _exponent(list(by_n), [metric.value for metric in by_n.values()])
+    evidence = f"bytes ~ N^{slope:.2f}, N = {sorted(by_n)}"
+    return Judgment(claim, _verdict(abs(slope - 2) <= _EXPONENT), evidence)
+
+
+def _judge_triton_least(memory: dict[str, dict[int, Line]]) -> Judgment:
+    claim = "C1 Triton needs the least memory"
+    rivals = [memory[name] for name in ("torch-mask", "torch-gather") if name in memory]
+    wins = [
+        all(metric.value < lines[n][k].value for lines in rivals if k in lines[n])
+        for n, line in memory.get("triton", {}).items()
+        for k, metric in line.items()
+    ]
+    if not wins or not rivals:
+        return Judgment(claim, "NOT MEASURED", "no Triton cell ran: it needs a GPU")
+    return Judgment(claim, _verdict(all(wins)), f"least in {sum(wins)} of {len(wins)} cells")
+
+
+def _judge_memory(records: Records) -> list[Judgment]:
+    memory = attention_series(records, "memory", "live_tensors")
+    judges = (_judge_gather_grows, _judge_mask_flat, _judge_mask_quadratic, _judge_triton_least)
+    return [judge(memory) for judge in judges]
+
+
+def _judge_linear_cost(records: Records) -> list[Judgment]:
+    claim = "C2 attention time is linear in k at fixed N"
+    latency = attention_series(records, "latency", "latency")
+    judgments = []
+    for backend in ("torch-gather", "triton"):
+        for n, line in latency.get(backend, {}).items():
+            if len(line) < 3:
+                continue
+            ks = sorted(line)
+            lo, hi = _exponent_interval(ks, [line[k].samples for k in ks])
+            inside = lo >= 1 - _EXPONENT and hi <= 1 + _EXPONENT
+            outside = hi < 1 - _EXPONENT or lo > 1 + _EXPONENT
+            judgments.append(
+                Judgment(
+                    f"{claim} ({backend}, N = {n})",
+                    "HOLDS" if inside else "FAILS" if outside else "UNCLEAR",
+                    f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {ks}",
+                )
+            )
+    if not judgments:
+        judgments.append(Judgment(claim, "NOT MEASURED", "no backend with three k at one N"))
+    flops = attention_series(records, "memory", "flops").get("torch-gather", {})
+    per_key = {n: {m.value / k for k, m in line.items()} for n, line in flops.items()}
+    if per_key:
+        judgments.append(
+            Judgment(
+                "C2 attention FLOPs are linear in k at fixed N",
+                _verdict(all(len(values) == 1 for values in per_key.values())),
+                ", ".join(f"N = {n}: {min(v):,.0f} FLOP per key" for n, v in per_key.items()),
+            )
+        )
+    return judgments
+
+
+def _exponent_interval(ks: list[int], samples: list[tuple[float, ...]]) -> tuple[float, float]:
+    """99 % interval of the exponent of time in k, by resampling the times at every k."""
+    random = np.random.default_rng(0)
+    medians = [
+        np.median(random.choice(np.asarray(times), (2000, len(times))), axis=1) for times in samples
+    ]
+    slopes = np.polyfit(np.log(ks), np.log(medians), 1)[0]
+    lo, hi = np.quantile(slopes, [0.005, 0.995])
+    return float(lo), float(hi)
+
+
+def _quality_gains(records: Records) -> dict[str, dict[str, Record]]:
+    """Quality records of trained networks as dataset -> model."""
+    found: dict[str, dict[str, Record]] = defaultdict(dict)
+    for cell, record in records.items():
+        if cell.kind == "quality" and cell.recipe and record.status == "ok":
+            found[cell.dataset or ""][cell.model or ""] = record
+    return found
+
+
+def _judge_beats_bicubic(records: Records) -> list[Judgment]:
+    judgments = []
+    for dataset, models in _quality_gains(records).items():
+        for model, record in models.items():
+            gain = record.metrics.get("gain")
+            if gain is None or gain.lo is None:
+                continue
+            judgments.append(
+                Judgment(
+                    f"{model} restores {dataset} better than bicubic interpolation",
+                    "HOLDS" if gain.lo > 0 else "FAILS" if gain.value < 0 else "UNCLEAR",
+                    f"{gain.value:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}]",
+                )
+            )
+    return judgments or [Judgment("networks beat bicubic", "NOT MEASURED", "no trained network")]
+
+
+def _judge_kgt_against_swinir(records: Records) -> list[Judgment]:
+    """C7 is about networks trained to the end; a difference after a short training is told."""
+    claim = "C7 KGT beats SwinIR at the same parameters"
+    told = []
+    for dataset, models in _quality_gains(records).items():
+        kgt = next((r for m, r in models.items() if m.startswith("kgt")), None)
+        swinir = next((r for m, r in models.items() if m.startswith("swinir")), None)
+        if kgt is None or swinir is None:
+            continue
+        differences = [
+            kgt.per_image[image]["psnr"] - swinir.per_image[image]["psnr"]
+            for image in kgt.per_image
+        ]
+        lo, hi = bootstrap_interval(differences, np.mean)
+        wins = sum(difference > 0 for difference in differences)
+        told.append(
+            f"{dataset}: {np.mean(differences):+.3f} dB [{lo:+.3f}, {hi:+.3f}], "
+            f"KGT ahead on {wins} of {len(differences)} images"
+        )
+    if not told:
+        return [Judgment(claim, "NOT MEASURED", "no pair of trained networks")]
+    evidence = "; ".join(told)
+    return [
+        Judgment(claim, "NOT MEASURED", f"the training is too short to judge; so far {evidence}")
+    ]
+
+
+_JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
+    "C1": _judge_memory,
+    "C2": _judge_linear_cost,
+    "C7": _judge_kgt_against_swinir,
+    "beats-bicubic": _judge_beats_bicubic,
+}

@@ -1,0 +1,28 @@
+"""The index of the reports folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_INTRODUCTION = """\
+# Reports
+
+Every file here is generated from the records under `results/`; none is edited by hand. A page says
+at its end on which machine it was measured and by which command it is regenerated.
+"""
+
+
+def write_index(folder: Path) -> None:
+    """Write README.md: every report with its forms and the command that regenerates it."""
+    lines = [_INTRODUCTION, "| report | forms | regenerate |", "| --- | --- | --- |"]
+    for page in sorted(folder.glob("table*.md")):
+        text = page.read_text(encoding="utf-8").splitlines()
+        title = text[0].removeprefix("# ")
+        command = next(line for line in reversed(text) if line.startswith("Regenerate"))
+        forms = ", ".join(
+            f"[{path.suffix[1:]}]({path.name})"
+            for suffix in (".csv", ".tex", ".svg")
+            if (path := page.with_suffix(suffix)).exists()
+        )
+        lines.append(f"| [{title}]({page.name}) | {forms} | {command.partition(': ')[2]} |")
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

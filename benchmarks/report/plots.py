@@ -1,0 +1,124 @@
+"""The plots of tables, as SVG whose bytes depend on the records alone."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.plan.records import Record
+from benchmarks.report.series import Line, Records, attention_series
+
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "kgt",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def draw_plot(name: str, title: str, records: Records) -> str:
+    """The SVG of a table's plot; a plot without any value says so in the picture."""
+    with mpl.rc_context(_STYLE):
+        figure = _PLOTS[name](records)
+        figure.suptitle(title, fontsize=10)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _draw_attention(records: Records) -> Figure:
+    """Memory and relative time over k, one column of panels per N."""
+    memory = attention_series(records, "memory", "peak_rss")
+    closed = attention_series(records, "memory", "closed_form")
+    ratio = attention_series(records, "latency", "ratio")
+    sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})
+    if not sizes:
+        return _empty()
+    figure = Figure(figsize=(2.6 * max(len(sizes), 2), 5.6), layout="constrained")
+    axes = figure.subplots(2, len(sizes), squeeze=False, sharey="row")
+    for index, backend in enumerate(dict.fromkeys((*memory, *ratio))):
+        color = f"C{index}"
+        for column, n in enumerate(sizes):
+            ks, values, _ = _points(memory[backend][n])
+            axes[0][column].plot(ks, values / 2**20, "o-", ms=3, color=color, label=backend)
+            ks, values, _ = _points(closed[backend][n])
+            axes[0][column].plot(ks, values / 2**20, ":", color=color)
+            ks, values, reach = _points(ratio[backend][n])
+            axes[1][column].errorbar(ks, values, reach, fmt="o-", ms=3, capsize=2, color=color)
+    for column, n in enumerate(sizes):
+        axes[0][column].set_title(f"N = {n}")
+        for row in (0, 1):
+            axes[row][column].set(yscale="log", xlabel="k")
+            axes[row][column].set_xscale("log", base=2)
+    axes[0][0].set_ylabel("peak memory, MiB (dotted: closed form)")
+    axes[1][0].set_ylabel("time / torch-mask (99 % interval)")
+    axes[0][0].legend(fontsize=7)
+    return figure
+
+
+def _points(line: Line) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """k, values, and the distances [2, len] to the ends of their intervals."""
+    ks = sorted(line)
+    values = np.array([line[k].value for k in ks])
+    ends = np.array([line[k].interval for k in ks]).reshape(-1, 2).T
+    return ks, values, np.abs(ends - values)
+
+
+def _empty() -> Figure:
+    figure = Figure(figsize=(5, 2))
+    figure.text(0.5, 0.4, "nothing measured", ha="center")
+    return figure
+
+
+def _draw_quality(records: Records) -> Figure:
+    """PSNR per image of every model and set, and the loss over the steps of training."""
+    datasets: dict[str, dict[str, Record]] = defaultdict(dict)
+    losses: dict[str, Record] = {}
+    for cell, record in records.items():
+        if record.status != "ok" or record.source != "measured":
+            continue
+        if cell.kind == "quality":
+            datasets[cell.dataset or ""][cell.model or ""] = record
+        elif cell.kind == "training":
+            losses[cell.model or ""] = record
+    panels = [*datasets, *(["training"] if losses else [])]
+    if not panels:
+        return _empty()
+    figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    names = list(dict.fromkeys(model for models in datasets.values() for model in models))
+    colors = {model: f"C{index}" for index, model in enumerate(names)}
+    for axis, dataset in zip(axes, datasets, strict=False):
+        for model, record in datasets[dataset].items():
+            scores = {image: s["psnr"] for image, s in record.per_image.items()}
+            axis.plot(scores.values(), list(scores), "o", color=colors[model], label=model)
+        axis.set_title(dataset)
+        axis.set_xlabel("PSNR, dB")
+    axes[0].legend(fontsize=7)
+    if losses:
+        for model, record in losses.items():
+            curve = record.metrics["loss"].samples
+            every = record.checks["loss_every"]
+            steps = [every * (index + 1) for index in range(len(curve))]
+            axes[-1].plot(steps, curve, color=colors.get(model), label=model)
+        axes[-1].set_title("training")
+        axes[-1].set_xlabel("step")
+        axes[-1].set_ylabel("L1 loss")
+        axes[-1].set_yscale("log")
+        axes[-1].legend(fontsize=7)
+    return figure
+
+
+_PLOTS: dict[str, Callable[[Records], Figure]] = {
+    "attention": _draw_attention,
+    "quality": _draw_quality,
+}

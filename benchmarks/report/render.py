@@ -1,0 +1,90 @@
+"""Markdown, CSV and LaTeX of a table. Rendering the same table twice gives the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from benchmarks.report.claims import Judgment
+from benchmarks.report.tables import Table
+
+_LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+}
+
+
+def render_markdown(table: Table, judgments: list[Judgment], plot: str) -> str:
+    """A page: heading, table, footnotes, plot, claims, environment, how to regenerate it."""
+    lines = [f"# {table.title}", "", table.text, ""]
+    lines.append("| " + " | ".join(table.header) + " |")
+    lines.append("|" + "|".join(" --- " for _ in table.header) + "|")
+    lines += ["| " + " | ".join(entry.text for entry in row) + " |" for row in table.rows]
+    lines.append("")
+    lines += [f"[{number}] {note}\n" for number, note in enumerate(table.notes, start=1)]
+    lines += [f"![{table.title}]({plot})", ""]
+    if judgments:
+        lines += ["## Claims", "", "| claim | verdict | evidence |", "| --- | --- | --- |"]
+        lines += [f"| {j.claim} | {j.verdict} | {j.evidence} |" for j in judgments]
+        lines.append("")
+    lines += [f"Measured on: {table.environment}", ""]
+    if table.problems:
+        lines += ["Records that could not be read:", ""]
+        lines += [f"- {problem}" for problem in table.problems] + [""]
+    lines += [f"Regenerate from the records: `{table.command}`", ""]
+    return "\n".join(lines)
+
+
+def render_csv(table: Table) -> str:
+    """Full-precision numbers, one column per value, interval end and status."""
+    names: list[str] = []
+    for index, header in enumerate(table.header):
+        suffixes = dict.fromkeys(key for row in table.rows for key in row[index].values)
+        names += [_column_name(header, suffix) for suffix in suffixes or [""]]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(dict.fromkeys(names)), lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        writer.writerow(
+            {
+                _column_name(header, suffix): "" if value is None else value
+                for header, entry in zip(table.header, row, strict=True)
+                for suffix, value in entry.values.items()
+            }
+        )
+    return stream.getvalue()
+
+
+def _column_name(header: str, suffix: str) -> str:
+    return f"{header} {suffix}".strip()
+
+
+def render_latex(table: Table) -> str:
+    """A tabular with its caption, for inclusion in a paper."""
+    lines = [
+        f"% {table.command}",
+        r"\begin{table}",
+        rf"\caption{{{_escape(table.title)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
+        r"\hline",
+        " & ".join(map(_escape, table.header)) + r" \\",
+        r"\hline",
+        *(" & ".join(_escape(entry.text) for entry in row) + r" \\" for row in table.rows),
+        r"\hline",
+        r"\end{tabular}",
+    ]
+    lines += [
+        rf"\\{{\footnotesize [{number}] {_escape(note)}}}"
+        for number, note in enumerate(table.notes, start=1)
+    ]
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _escape(text: str) -> str:
+    return "".join(_LATEX_SPECIAL.get(character, character) for character in text)

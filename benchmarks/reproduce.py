@@ -1,0 +1,212 @@
+"""Reproduce a table of the paper: measure what is missing, render, judge the claims.
+
+Exit codes: 0 fine, 1 a claim fails, 2 wrong use, 3 something could not be measured or the run was
+interrupted. Records are written as cells finish, so a run that ends early is resumed by the same
+command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Record, RecordStore
+from benchmarks.plan.runner import Run, measure_cell, valid_records
+from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_specs
+from benchmarks.report.claims import Judgment, judge_claims
+from benchmarks.report.index import write_index
+from benchmarks.report.plots import draw_plot
+from benchmarks.report.render import render_csv, render_latex, render_markdown
+from benchmarks.report.tables import Table, build_table
+
+FINE, FELL_SHORT, WRONG_USE, FAILURE = 0, 1, 2, 3
+_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reproduce", description=__doc__)
+    parser.add_argument("--table", metavar="N", help="table number, semanir:N, or all")
+    parser.add_argument("--list", action="store_true", help="list the tables and their numbering")
+    parser.add_argument("--profile", choices=PROFILES, help="extent (default: the table's own)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be measured")
+    parser.add_argument("--from-records", action="store_true", help="render only, measure nothing")
+    parser.add_argument("--fresh", action="store_true", help="measure again what is recorded")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.list:
+        _print_list()
+        return FINE
+    if not options.table:
+        parser.error("give --table N or --list")
+    command = shlex.join(["python", "-m", "benchmarks.reproduce", *(arguments or sys.argv[1:])])
+    try:
+        names = list(load_specs()) if options.table == "all" else [options.table]
+        tables = [(get_spec(name), *get_spec(name).profile(options.profile)) for name in names]
+    except ValueError as error:
+        _console.print(f"reproduce: {error}")
+        return WRONG_USE
+    try:
+        codes = [reproduce(*table, options, command) for table in tables]
+    except KeyboardInterrupt:
+        _console.print("interrupted; finished cells are kept, the same command resumes")
+        return FAILURE
+    return max(codes)
+
+
+def reproduce(
+    spec: TableSpec, name: str, profile: Profile, options: argparse.Namespace, command: str
+) -> int:
+    """Plan, measure, render and judge one table; returns an exit code."""
+    store = RecordStore(options.results / "records" / f"table{spec.table}-{name}.jsonl")
+    for problem in store.problems:
+        _console.print(f"unreadable record skipped: {problem}")
+    cells = profile.cells()
+    environment: Environment | None
+    if options.from_records:
+        environment = store.newest_environment(cells)
+    else:
+        environment = capture_environment()
+        run = Run(profile, store, environment, command, options.results / "checkpoints")
+        recorded = {} if options.fresh else valid_records(run)
+        missing = [cell for cell in cells if cell not in recorded]
+        _console.print(
+            f"table {spec.table}, profile {name} ({profile.about}): {len(cells)} cells, "
+            f"{len(recorded)} recorded, {len(missing)} to measure"
+        )
+        if options.dry_run:
+            for cell in cells:
+                print(f"{'recorded' if cell in recorded else 'measure '} {cell.hash} {cell.id}")
+            return FINE
+        _measure(missing, run)
+    records = store.latest(cells, environment.key) if environment else {}
+    judgments = judge_claims(profile.claims, records)
+    table = build_table(spec, name, profile, records, environment, store.problems)
+    _write(table, judgments, draw_plot(spec.plot, table.title, records), options.reports)
+    if options.json:
+        print(json.dumps(_as_json(table, judgments), indent=1))
+    _console.print(f"wrote {options.reports}/{table.name}.md, .csv, .tex, .svg")
+    for judgment in judgments:
+        _console.print(f"  {judgment.verdict}: {judgment.claim} ({judgment.evidence})")
+    return _exit_code(records, judgments)
+
+
+def _exit_code(records: Mapping[Cell, Record], judgments: list[Judgment]) -> int:
+    failed = [record for record in records.values() if record.status in ("failed", "timeout")]
+    for record in failed:
+        _console.print(f"  {record.status}: {record.cell.id}: {record.reason}")
+    if failed:
+        return FAILURE
+    return FELL_SHORT if any(judgment.verdict == "FAILS" for judgment in judgments) else FINE
+
+
+def _measure(cells: list[Cell], run: Run) -> None:
+    with _progress(len(cells)) as (advance, on_step):
+        run = Run(run.profile, run.store, run.environment, run.command, run.checkpoints, on_step)
+        for cell in cells:
+            on_step(cell.id, 0.0)
+            record = measure_cell(cell, run)
+            advance(cell, record)
+
+
+@contextmanager
+def _progress(
+    total: int,
+) -> Iterator[tuple[Callable[[Cell, Record], None], Callable[[str, float], None]]]:
+    """A bar on a terminal; elsewhere a line per finished cell."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[what]}"),
+        console=_console,
+        disable=not _console.is_terminal,
+    )
+    done = 0
+    with bar:
+        task = bar.add_task("cells", total=total, what="")
+        inner = bar.add_task("this cell", total=1.0, what="", visible=False)
+
+        def advance(cell: Cell, record: Record) -> None:
+            nonlocal done
+            done += 1
+            bar.advance(task)
+            if not _console.is_terminal:
+                _console.print(f"[{done}/{total}] {record.status} {cell.id}", markup=False)
+
+        def on_step(what: str, fraction: float) -> None:
+            bar.update(inner, completed=fraction, what=what, visible=True)
+
+        yield advance, on_step
+
+
+def _write(table: Table, judgments: list[Judgment], plot: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = {
+        ".md": render_markdown(table, judgments, f"{table.name}.svg"),
+        ".csv": render_csv(table),
+        ".tex": render_latex(table),
+        ".svg": plot,
+    }
+    for suffix, text in contents.items():
+        (folder / f"{table.name}{suffix}").write_text(text, encoding="utf-8", newline="\n")
+    write_index(folder)
+
+
+def _as_json(table: Table, judgments: list[Judgment]) -> dict[str, object]:
+    return {
+        "table": table.name,
+        "rows": [
+            {
+                f"{header} {suffix}".strip(): value
+                for header, entry in zip(table.header, row, strict=True)
+                for suffix, value in entry.values.items()
+            }
+            for row in table.rows
+        ],
+        "notes": table.notes,
+        "claims": [vars(judgment) for judgment in judgments],
+        "environment": table.environment,
+    }
+
+
+def _print_list() -> None:
+    catalog = yaml.safe_load(
+        (Path(__file__).parent / "plan" / "catalog.yaml").read_text(encoding="utf-8")
+    )
+    specs = load_specs()
+    print("--table N is the numbering of the ICLR-2024 submission, semanir:N that of the NeurIPS")
+    print("paper; the numbering of arXiv 2402.02634 itself could not be recovered.")
+    for number, entry in catalog.items():
+        alias = f" (semanir:{entry['semanir']})" if entry["semanir"] else ""
+        spec = specs.get(number)
+        if spec is None:
+            state = "not reproducible yet"
+        else:
+            names = [p + "*" * (p == spec.default_profile) for p in spec.profiles]
+            state = f"profiles: {', '.join(names)}"
+        print(f"  {number}{alias}: {entry['content']} -- {state}")
+    print("* is the default profile.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

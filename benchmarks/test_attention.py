@@ -1,0 +1,36 @@
+"""Attention forward and backward, per backend and k, on graphs of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks.measure.attention import check_output
+from benchmarks.measure.problems import DENSE, make_call, make_inputs
+from benchmarks.plan.cells import expand
+from kgt import list_backends
+
+BACKENDS = [DENSE, *(name for name in list_backends() if name != "reference")]
+CELLS = expand(
+    {
+        "kind": "latency",
+        "mode": ["forward", "backward"],
+        "n": [256, 1024],
+        "k": [32, 128],
+        "backend": BACKENDS,
+        "windows": 1,
+        "heads": 6,
+        "head_dim": 30,
+        "graph": "photo",
+        "dtype": "float32",
+    }
+)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=[f"{c.mode}-n{c.n}-k{c.k}-{c.backend}" for c in CELLS])
+def test_attention(cell: Any, measure: Callable[..., Any]) -> None:
+    inputs = make_inputs(cell)
+    out = measure(cell, make_call(inputs, cell.backend, cell))
+    check_output(inputs, out, cell.backend)

@@ -1,0 +1,32 @@
+"""Building the key-graph from features of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from benchmarks.measure.problems import photo_tokens
+from benchmarks.plan.cells import expand
+from kgt import KeyGraph, build_key_graph
+
+CELLS = expand(
+    {
+        "kind": "latency",
+        "task": "graph",
+        "n": [256, 1024],
+        "k": [32, 128],
+        "windows": 4,
+        "graph": "photo",
+        "dtype": "float32",
+    }
+)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=[f"n{c.n}-k{c.k}" for c in CELLS])
+def test_build_key_graph(cell: Any, measure: Callable[..., KeyGraph]) -> None:
+    tokens = photo_tokens(cell.windows, cell.n)
+    graph = measure(cell, partial(build_key_graph, tokens, cell.k))
+    assert graph.indices.shape == (cell.windows, cell.n, cell.k)
