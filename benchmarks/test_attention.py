@@ -6,13 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.measure.attention import check_output
 from benchmarks.measure.problems import DENSE, make_call, make_inputs
 from benchmarks.plan.cells import expand
 from kgt import list_backends
+from kgt.attention import get_backend
 
-BACKENDS = [DENSE, *(name for name in list_backends() if name != "reference")]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+BACKENDS = [
+    DENSE,
+    *(
+        name
+        for name in list_backends()
+        if name != "reference" and DEVICE in get_backend(name).devices
+    ),
+]
 CELLS = expand(
     {
         "kind": "latency",

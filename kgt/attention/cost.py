@@ -105,6 +105,11 @@ def torch_gather_cost(problem: AttentionProblem) -> Cost:
     )
 
 
+def triton_cost(problem: AttentionProblem) -> Cost:
+    """Only the pairs of the graph are computed, and nothing but the output is kept."""
+    return Cost(sparse_flops(problem), _output_bytes(problem))
+
+
 def dense_attention_cost(problem: AttentionProblem) -> Cost:
     """Attention over every pair by torch's fused kernel: nothing but the output is kept."""
     return Cost(dense_flops(problem), _output_bytes(problem))

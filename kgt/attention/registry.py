@@ -6,6 +6,7 @@ or raises with every reason. Only `auto` chooses, and it says what it chose.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Backend:
         devices: device types it runs on.
         dtypes: element types it takes.
         backward: whether it yields gradients.
+        package: an importable package it needs, empty for none.
     """
 
     name: str
@@ -51,12 +53,15 @@ class Backend:
         torch.float16,
     )
     backward: bool = True
+    package: str = ""
 
     def unsupported_reasons(self, problem: AttentionProblem) -> list[str]:
         """Every reason why this backend cannot do the problem; empty when it can."""
         reasons = []
+        if self.package and importlib.util.find_spec(self.package) is None:
+            reasons.append(f"needs the package {self.package}, which is not installed")
         if problem.device not in self.devices:
-            reasons.append(f"runs on {' or '.join(self.devices)}, not on {problem.device}")
+            reasons.append(f"runs on {' or '.join(self.devices)} devices, not on {problem.device}")
         if problem.dtype not in self.dtypes:
             supported = ", ".join(str(dtype).removeprefix("torch.") for dtype in self.dtypes)
             reasons.append(f"takes {supported}, not {str(problem.dtype).removeprefix('torch.')}")

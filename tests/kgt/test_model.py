@@ -153,7 +153,7 @@ def test_backends_agree_in_the_network_and_gradients_reach_every_parameter():
     network = kgt.create_model("kgt-tiny-x2", **SMALL).double()
     x = torch.rand(1, 3, 7, 10, dtype=torch.float64)
     outputs = []
-    for backend in kgt.list_backends():
+    for backend in ("reference", "torch-mask", "torch-gather", "sdpa"):
         network.set_backend(backend)
         outputs.append(network(x))
         torch.testing.assert_close(outputs[-1], outputs[0], rtol=0, atol=1e-10)
