@@ -329,7 +329,9 @@ def load_official(model: SwinIR, state_dict: Mapping[str, Any]) -> None:
 PRESETS = {
     "m": SwinIRConfig(),
     "s": SwinIRConfig(embed_dim=60, depths=(6, 6, 6, 6), upsampler="pixelshuffledirect"),
-    "tiny": SwinIRConfig(embed_dim=48, depths=(2, 2, 2), num_heads=4, upsample_features=32),
+    "tiny": SwinIRConfig(
+        embed_dim=48, depths=(2, 2, 2), num_heads=6, upsampler="pixelshuffledirect"
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """Reproduce a table of the paper: measure what is missing, render, judge the claims.
 
-Exit codes: 0 fine, 1 a claim fails, 2 wrong use, 3 something could not be measured or the run was
-interrupted. Records are written as cells finish, so a run that ends early is resumed by the same
-command.
+Exit codes: 0 fine, 1 a claim fails, 2 wrong use or nothing measured, 3 something could not be
+measured or the run was interrupted. Records are written as cells finish, so a run that ends early
+is resumed by the same command.
 """
 
 from __future__ import annotations
@@ -59,23 +59,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give --table N or --list")
     command = shlex.join(["python", "-m", "benchmarks.reproduce", *(arguments or sys.argv[1:])])
     try:
-        names = list(load_specs()) if options.table == "all" else [options.table]
-        tables = [(get_spec(name), *get_spec(name).profile(options.profile)) for name in names]
+        tables = _choose_tables(options.table, options.profile)
     except ValueError as error:
         _console.print(f"reproduce: {error}")
         return WRONG_USE
     try:
-        codes = [reproduce(*table, options, command) for table in tables]
+        codes, documents = zip(
+            *(reproduce(*table, options, command) for table in tables), strict=True
+        )
     except KeyboardInterrupt:
         _console.print("interrupted; finished cells are kept, the same command resumes")
         return FAILURE
+    if options.json:
+        print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1))
     return max(codes)
+
+
+def _choose_tables(table: str, profile: str | None) -> list[tuple[TableSpec, str, Profile]]:
+    """The tables asked for; of "all", those that have the profile."""
+    if table != "all":
+        spec = get_spec(table)
+        return [(spec, *spec.profile(profile))]
+    specs = [s for s in load_specs().values() if profile is None or profile in s.profiles]
+    if not specs:
+        raise ValueError(f"no table has the profile {profile!r}; --list shows which have which")
+    return [(spec, *spec.profile(profile)) for spec in specs]
 
 
 def reproduce(
     spec: TableSpec, name: str, profile: Profile, options: argparse.Namespace, command: str
-) -> int:
-    """Plan, measure, render and judge one table; returns an exit code."""
+) -> tuple[int, dict[str, object]]:
+    """Plan, measure, render and judge one table; returns an exit code and the table as JSON."""
     store = RecordStore(options.results / "records" / f"table{spec.table}-{name}.jsonl")
     for problem in store.problems:
         _console.print(f"unreadable record skipped: {problem}")
@@ -93,20 +107,20 @@ def reproduce(
             f"{len(recorded)} recorded, {len(missing)} to measure"
         )
         if options.dry_run:
-            for cell in cells:
-                print(f"{'recorded' if cell in recorded else 'measure '} {cell.hash} {cell.id}")
-            return FINE
+            plan = {cell: "recorded" if cell in recorded else "measure" for cell in cells}
+            if not options.json:
+                for cell, state in plan.items():
+                    print(f"{state:8} {cell.hash} {cell.id}")
+            return FINE, {"plan": {cell.id: state for cell, state in plan.items()}}
         _measure(missing, run)
     records = store.latest(cells, environment.key) if environment else {}
     judgments = judge_claims(profile.claims, records)
     table = build_table(spec, name, profile, records, environment, store.problems)
     _write(table, judgments, draw_plot(spec.plot, table.title, records), options.reports)
-    if options.json:
-        print(json.dumps(_as_json(table, judgments), indent=1))
     _console.print(f"wrote {options.reports}/{table.name}.md, .csv, .tex, .svg")
     for judgment in judgments:
         _console.print(f"  {judgment.verdict}: {judgment.claim} ({judgment.evidence})")
-    return _exit_code(records, judgments)
+    return _exit_code(records, judgments), _as_json(table, judgments)
 
 
 def _exit_code(records: Mapping[Cell, Record], judgments: list[Judgment]) -> int:
@@ -115,7 +129,12 @@ def _exit_code(records: Mapping[Cell, Record], judgments: list[Judgment]) -> int
         _console.print(f"  {record.status}: {record.cell.id}: {record.reason}")
     if failed:
         return FAILURE
-    return FELL_SHORT if any(judgment.verdict == "FAILS" for judgment in judgments) else FINE
+    if any(judgment.verdict == "FAILS" for judgment in judgments):
+        return FELL_SHORT
+    if not any(record.status == "ok" for record in records.values()):
+        _console.print("  nothing was measured")
+        return WRONG_USE
+    return FINE
 
 
 def _measure(cells: list[Cell], run: Run) -> None:

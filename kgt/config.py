@@ -12,6 +12,7 @@ from kgt.graph import SIMILARITIES
 _CHOICES = {
     "shape": ("columnar", "u"),
     "similarity": SIMILARITIES,
+    "upsampler": ("pixelshuffle", "pixelshuffledirect"),
     "norm": ("pre", "post"),
     "score": ("dot", "cosine"),
     "window_offset": ("alternate", "none"),
@@ -34,7 +35,9 @@ class KGTConfig:
         depths: layers per stage (columnar); per level from the top to the latent (U shape).
         final_depth: layers of the stage after the decoder (U shape).
         mlp_ratio: hidden width of the MLP over C.
-        upsample_features: channels of the super-resolution head.
+        upsampler: head of the columnar shape: "pixelshuffle" as printed, or the lighter
+            "pixelshuffledirect" of SwinIR's lightweight networks.
+        upsample_features: channels of the "pixelshuffle" head.
         window: side M of a window, N = M * M tokens.
         level_windows: [A] window per level of the U shape, top to latent.
         k: keys per token at construction; `set_k` changes it later, as in random-k training.
@@ -61,6 +64,7 @@ class KGTConfig:
     depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
     final_depth: int = 0
     mlp_ratio: float = 2.0
+    upsampler: str = "pixelshuffle"
     upsample_features: int = 64
     window: int = 32
     level_windows: tuple[int, ...] = ()
@@ -115,7 +119,7 @@ _TINY: dict[str, object] = {
     "embed_dim": 48,
     "heads": 6,
     "depths": (2, 2, 2),
-    "upsample_features": 32,
+    "upsampler": "pixelshuffledirect",
     "window": 16,
     "k": 64,
     "bias_hidden": 32,

@@ -25,13 +25,18 @@ def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
-def _upsampler(features: int, scale: int) -> nn.Sequential:
-    """Convolution and pixel shuffle, twice by 2 for a scale of 4."""
+def _head(config: KGTConfig) -> nn.Module:
+    """From features [B, C, h, w] to the image [B, in_channels, scale * h, scale * w]."""
+    dim, features, scale = config.embed_dim, config.upsample_features, config.scale
+    if scale == 1:
+        return _conv3(dim, config.in_channels)
+    if config.upsampler == "pixelshuffledirect":
+        return nn.Sequential(_conv3(dim, config.in_channels * scale**2), nn.PixelShuffle(scale))
     steps = [2, 2] if scale == 4 else [scale]
-    modules: list[nn.Module] = []
+    modules: list[nn.Module] = [_conv3(dim, features), nn.LeakyReLU(inplace=True)]
     for step in steps:
         modules += [_conv3(features, features * step**2), nn.PixelShuffle(step)]
-    return nn.Sequential(*modules)
+    return nn.Sequential(*modules, _conv3(features, config.in_channels))
 
 
 class KGT(nn.Module):
@@ -110,7 +115,7 @@ class ColumnarKGT(KGT):
 
     def __init__(self, config: KGTConfig) -> None:
         super().__init__(config)
-        dim, features = config.embed_dim, config.upsample_features
+        dim = config.embed_dim
         self.conv_in = _conv3(config.in_channels, dim)
         self.norm_in = nn.LayerNorm(dim)
         self.stages = nn.ModuleList(
@@ -119,15 +124,7 @@ class ColumnarKGT(KGT):
         )
         self.norm_out = nn.LayerNorm(dim)
         self.conv_body = _conv3(dim, dim)
-        if config.scale == 1:
-            self.head: nn.Module = _conv3(dim, config.in_channels)
-        else:
-            self.head = nn.Sequential(
-                _conv3(dim, features),
-                nn.LeakyReLU(inplace=True),
-                _upsampler(features, config.scale),
-                _conv3(features, config.in_channels),
-            )
+        self.head = _head(config)
 
     def restore(self, x: Tensor) -> Tensor:
         """Restore a zero-mean input whose size is a multiple of the window."""

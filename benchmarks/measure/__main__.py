@@ -33,8 +33,14 @@ _console = Console(stderr=True, highlight=False, soft_wrap=True)
 Row = dict[str, Any]
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
 def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+    return [_positive(part.strip()) for part in text.split(",")]
 
 
 def _names(text: str) -> list[str]:
@@ -43,7 +49,12 @@ def _names(text: str) -> list[str]:
 
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.partition("x")
-    return int(height), int(width)
+    try:
+        return _positive(height), _positive(width)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not HEIGHTxWIDTH in pixels, e.g. 96x96"
+        ) from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     window = argparse.ArgumentParser(add_help=False)
     window.add_argument("--tokens", type=_numbers, default=[1024], help="N, a comma list")
     window.add_argument("--k", type=_numbers, default=[128], help="keys per token, a comma list")
-    window.add_argument("--windows", type=int, default=4)
+    window.add_argument("--windows", type=_positive, default=4)
 
     attention = commands.add_parser(
         "attention", parents=[common, window], help="attention backends on one problem"
@@ -66,8 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     attention.add_argument(
         "--backends", type=_names, required=True, help="backends, or dense (no graph)"
     )
-    attention.add_argument("--heads", type=int, default=6)
-    attention.add_argument("--head-dim", type=int, default=30)
+    attention.add_argument("--heads", type=_positive, default=6)
+    attention.add_argument("--head-dim", type=_positive, default=30)
     attention.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float64"])
     attention.add_argument("--graph", default="photo", choices=["photo", "random"])
     attention.add_argument("--mode", default="forward", choices=["forward", "backward"])
@@ -156,7 +167,7 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
             for name, call in calls.items():
                 check_output(inputs, call(), name)
             for row in _compare(calls, options):
-                yield {"tokens": n, "k": k, **row}
+                yield {"tokens": n, "k": min(k, n), **row}
 
 
 def _build_by_topk(tokens: Tensor, k: int) -> Tensor:
@@ -171,7 +182,7 @@ _BUILDERS: dict[str, Callable[[Tensor, int], object]] = {
 
 
 def _measure_graph(options: argparse.Namespace) -> Iterator[Row]:
-    unknown = set(options.builders) - set(_BUILDERS)
+    unknown = [name for name in options.builders if name not in _BUILDERS]
     if unknown:
         raise ValueError(f"unknown builder {', '.join(unknown)}; valid: {', '.join(_BUILDERS)}")
     for n in options.tokens:
@@ -182,7 +193,7 @@ def _measure_graph(options: argparse.Namespace) -> Iterator[Row]:
                 for name in options.builders
             }
             for row in _compare(calls, options):
-                yield {"tokens": n, "k": k, **row}
+                yield {"tokens": n, "k": min(k, n), **row}
 
 
 def _create_described(description: str) -> nn.Module:

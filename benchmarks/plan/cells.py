@@ -64,7 +64,7 @@ class Cell(BaseModel):
         """Readable name, unique with the hash: the fields that are set, in order."""
         named = {"kind", "task", "dataset", "model", "backend", "baseline", "mode", "graph"}
         parts = []
-        for field, value in self.model_dump(exclude_none=True, exclude={"seed"}).items():
+        for field, value in self.model_dump(exclude_none=True, exclude_defaults=True).items():
             parts.append(str(value) if field in named else f"{field}={value}")
         return "/".join(parts)
 

@@ -20,7 +20,7 @@ Status = Literal["ok", "oom", "unsupported", "timeout", "failed"]
 
 
 class Metric(BaseModel):
-    """One measured quantity.
+    """One measured quantity; NaN and infinity, which JSON cannot hold, are refused.
 
     Attributes:
         value: the statistic's value; a metric that could not be taken is left out.
@@ -30,7 +30,7 @@ class Metric(BaseModel):
         samples: raw samples in the order taken, where there are any.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: float
     unit: str = ""
@@ -100,7 +100,7 @@ class RecordStore:
             self._read()
 
     def _read(self) -> None:
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
             if not line.strip():
                 continue
             try:

@@ -16,7 +16,7 @@ from benchmarks.plan.cells import Cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.records import Metric, Record, RecordStore
 from benchmarks.plan.specs import Profile
-from kgt.attention import choose_backend
+from kgt.attention import get_backend
 
 _ROOT = Path(__file__).resolve().parents[2]
 _ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", "benchmarks/measure/*.py")
@@ -51,9 +51,12 @@ class Run:
 
 
 @cache
-def code_digest(kind: str) -> str:
-    """Digest of the sources that a kind of cell depends on; a record dies when it changes."""
-    sha = hashlib.sha256()
+def code_digest(kind: str, limits: tuple[float, ...]) -> str:
+    """Digest of what a kind of cell depends on besides itself: sources and the profile's limits.
+
+    A record dies when it changes.
+    """
+    sha = hashlib.sha256(repr(limits).encode())
     for pattern in _SOURCES[kind]:
         for path in sorted(_ROOT.glob(pattern)):
             sha.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
@@ -61,21 +64,29 @@ def code_digest(kind: str) -> str:
 
 
 def valid_records(run: Run) -> dict[Cell, Record]:
-    """Records of this environment that need not be measured again."""
+    """Records of this environment that need not be measured again.
+
+    A quality cell is unsupported for want of its dataset, which may be there by now.
+    """
     records = run.store.latest(run.profile.cells(), run.environment.key)
     return {
         cell: record
         for cell, record in records.items()
-        if record.status != "failed" and record.code == code_digest(cell.kind)
+        if record.status != "failed"
+        and (cell.kind, record.status) != ("quality", "unsupported")
+        and record.code == code_digest(cell.kind, run.profile.limits)
     }
 
 
 def measure_cell(cell: Cell, run: Run) -> Record:
     """Measure one cell and append its record; what goes wrong becomes a record, too."""
-    result = _RUNNERS[cell.kind](cell, run)
+    try:
+        result = _RUNNERS[cell.kind](cell, run)
+    except Exception as error:
+        result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
     record = Record(
         cell=cell,
-        code=code_digest(cell.kind),
+        code=code_digest(cell.kind, run.profile.limits),
         environment=run.environment,
         command=run.command,
         **result,
@@ -85,10 +96,9 @@ def measure_cell(cell: Cell, run: Run) -> Record:
 
 
 def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
-    try:
-        _check_supported(cell)
-    except ValueError as error:
-        return {"status": "unsupported", "reason": str(error)}
+    reasons = _unsupported_reasons(cell)
+    if reasons:
+        return {"status": "unsupported", "reason": "; ".join(reasons)}
     limits: dict[str, Any] = {
         "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
         "timeout_s": run.profile.timeout_s,
@@ -104,11 +114,14 @@ def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
     return _explain(cell, outcome, run.profile)
 
 
-def _check_supported(cell: Cell) -> None:
+def _unsupported_reasons(cell: Cell) -> list[str]:
     problem = describe_problem(cell, min(cell.k or 1, cell.n or 1))
-    for backend in (cell.backend, cell.baseline):
-        if backend not in (DENSE, None):
-            choose_backend(problem, str(backend))
+    return [
+        f"{name} {reason}"
+        for name in dict.fromkeys((cell.backend, cell.baseline))
+        if name not in (DENSE, None)
+        for reason in get_backend(str(name)).unsupported_reasons(problem)
+    ]
 
 
 def _explain(cell: Cell, outcome: Outcome, profile: Profile) -> dict[str, Any]:

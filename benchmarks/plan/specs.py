@@ -60,6 +60,11 @@ class Profile(_Strict):
     timeout_s: float = 900.0
     claims: tuple[str, ...] = ()
 
+    @property
+    def limits(self) -> tuple[float, ...]:
+        """What bounds each cell; a record made under other limits is not this profile's."""
+        return (self.memory_limit_mib, self.budget_s, self.timeout_s)
+
     def cells(self) -> list[Cell]:
         """All cells in the order they are measured."""
         return [cell for grid in self.grids for cell in expand(grid)]

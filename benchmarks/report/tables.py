@@ -134,10 +134,11 @@ def _fill(
         return Entry(_MISSING + footnotes.mark(reason), {"status": "missing"})
     if record.status != "ok":
         mark = footnotes.mark(record.reason.splitlines()[0])
-        values: dict[str, object] = {"status": record.status}
+        status = {"status": record.status}
         if column.metric in record.metrics:
-            return Entry(_format(column, record).text + mark, values)
-        return Entry(record.status + mark, values)
+            entry = _format(column, record)
+            return Entry(entry.text + mark, {**entry.values, **status})
+        return Entry(record.status + mark, status)
     entry = _format(column, record)
     if record.checks.get("clamped"):
         mark = footnotes.mark("k is clamped to the N tokens of the window")

@@ -82,6 +82,7 @@ CHOICES = [
     {"include_self": False},
     {"similarity": "cosine"},
     {"graph_scope": "layer"},
+    {"upsampler": "pixelshuffle"},
     {"norm": "post"},
     {"score": "cosine"},
     {"learned_scale": False},

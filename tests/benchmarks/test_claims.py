@@ -1,0 +1,169 @@
+import numpy as np
+import pytest
+
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Metric, Record
+from benchmarks.report.claims import judge_claims
+
+KS = (32, 64, 128)
+NS = (256, 512)
+GATHER_GROWS = "C1 Torch-Gather memory grows with k"
+MASK_FLAT = "C1 Torch-Mask memory is flat in k"
+MASK_QUADRATIC = "C1 Torch-Mask memory grows with N^2"
+TRITON_LEAST = "C1 Triton needs the least memory"
+TIME_LINEAR = "C2 attention time is linear in k at fixed N"
+FLOPS_LINEAR = "C2 attention FLOPs are linear in k at fixed N"
+
+
+def judge(claim, records):
+    """Verdicts by claim."""
+    judgments = judge_claims((claim,), {record.cell: record for record in records})
+    assert all(judgment.evidence for judgment in judgments)
+    return {judgment.claim: judgment.verdict for judgment in judgments}
+
+
+def make_memory(backend, value_of, name="live_tensors", ns=NS, ks=KS, **fields):
+    return [
+        Record(
+            cell=Cell(kind="memory", n=n, k=k, backend=backend),
+            metrics={name: Metric(value=value_of(n, k))},
+            **fields,
+        )
+        for n in ns
+        for k in ks
+    ]
+
+
+def make_latency(backend, time_of, noise=0.01, ks=KS):
+    random = np.random.default_rng(0)
+    records = []
+    for k in ks:
+        samples = time_of(k) * np.exp(noise * random.standard_normal(40))
+        metric = Metric(value=float(np.median(samples)), unit="ms", samples=tuple(samples.tolist()))
+        cell = Cell(kind="latency", n=1024, k=k, backend=backend)
+        records.append(Record(cell=cell, metrics={"latency": metric}))
+    return records
+
+
+@pytest.mark.parametrize(
+    ("value_of", "verdict"),
+    [
+        (lambda n, k: 1000 * n * k, "HOLDS"),
+        (lambda n, k: 1000 * n * n, "FAILS"),
+        (lambda n, k: n * k**2, "FAILS"),
+    ],
+)
+def test_gather_memory_grows_with_k(value_of, verdict):
+    assert judge("C1", make_memory("torch-gather", value_of))[GATHER_GROWS] == verdict
+
+
+@pytest.mark.parametrize(
+    ("value_of", "flat", "quadratic"),
+    [
+        (lambda n, k: 24 * n * n, "HOLDS", "HOLDS"),
+        (lambda n, k: n * n * k, "FAILS", "HOLDS"),
+        (lambda n, k: 1000 * n, "HOLDS", "FAILS"),
+        (lambda n, k: n * n * (1 + 0.06 * (k == 64)), "FAILS", "HOLDS"),
+    ],
+)
+def test_mask_memory_is_flat_in_k_and_quadratic_in_n(value_of, flat, quadratic):
+    verdicts = judge("C1", make_memory("torch-mask", value_of))
+    assert (verdicts[MASK_FLAT], verdicts[MASK_QUADRATIC]) == (flat, quadratic)
+
+
+@pytest.mark.parametrize(("triton", "verdict"), [(9, "HOLDS"), (10, "FAILS"), (11, "FAILS")])
+def test_triton_needs_least(triton, verdict):
+    records = [
+        *make_memory("torch-mask", lambda n, k: 10.0),
+        *make_memory("torch-gather", lambda n, k: 20.0),
+        *make_memory("triton", lambda n, k: triton),
+    ]
+    assert judge("C1", records)[TRITON_LEAST] == verdict
+
+
+@pytest.mark.parametrize("rivals", [[], make_memory("torch-mask", lambda n, k: 10.0, ns=[256])])
+def test_triton_alone_has_beaten_nobody(rivals):
+    triton = make_memory("triton", lambda n, k: 1.0, ns=[4096])
+    assert judge("C1", [*rivals, *triton])[TRITON_LEAST] == "NOT MEASURED"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"status": "oom", "reason": "too large"}, {"checks": {"clamped": True}}],
+)
+def test_cells_without_a_value_of_their_own_are_not_judged(fields):
+    records = make_memory("torch-gather", lambda n, k: n * k, **fields)
+    assert set(judge("C1", records).values()) == {"NOT MEASURED"}
+
+
+@pytest.mark.parametrize(
+    ("time_of", "noise", "verdict"),
+    [
+        (lambda k: 0.1 * k, 0.01, "HOLDS"),
+        (lambda k: 5.0, 0.01, "FAILS"),
+        (lambda k: 0.01 * k**1.5, 0.01, "FAILS"),
+        (lambda k: 0.1 * k**1.15, 0.1, "UNCLEAR"),
+    ],
+)
+def test_time_is_linear_in_k(time_of, noise, verdict):
+    verdicts = judge("C2", make_latency("torch-gather", time_of, noise))
+    assert verdicts == {f"{TIME_LINEAR} (torch-gather, N = 1024)": verdict}
+
+
+def test_two_k_tell_nothing_about_linearity():
+    records = make_latency("torch-gather", lambda k: k, ks=KS[:2])
+    assert judge("C2", records) == {TIME_LINEAR: "NOT MEASURED"}
+
+
+@pytest.mark.parametrize(
+    ("flops_of", "verdict"), [(lambda n, k: 720 * n * k, "HOLDS"), (lambda n, k: n * n, "FAILS")]
+)
+def test_flops_are_linear_in_k(flops_of, verdict):
+    records = make_memory("torch-gather", flops_of, name="flops")
+    assert judge("C2", records)[FLOPS_LINEAR] == verdict
+
+
+def make_quality(model, scores, gain=None):
+    cell = Cell(kind="quality", task="sr-x4", dataset="Set5", model=model, recipe="sr-smoke")
+    metrics = {} if gain is None else {"gain": Metric(value=gain[0], lo=gain[1], hi=gain[2])}
+    per_image = {f"image{index}": {"psnr": score} for index, score in enumerate(scores)}
+    return Record(cell=cell, metrics=metrics, per_image=per_image)
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        ((0.2, 0.1, 0.3), "HOLDS"),
+        ((-0.2, -0.3, -0.1), "FAILS"),
+        ((0.2, -0.1, 0.3), "UNCLEAR"),
+        ((-0.1, -0.3, 0.1), "UNCLEAR"),
+    ],
+)
+def test_networks_beat_bicubic_only_by_the_whole_interval(gain, verdict):
+    records = [make_quality("kgt-tiny-x4", [30.0], gain)]
+    claim = "kgt-tiny-x4 restores Set5 better than bicubic interpolation"
+    assert judge("beats-bicubic", records) == {claim: verdict}
+
+
+def test_without_trained_networks_nothing_is_said_of_bicubic():
+    assert set(judge("beats-bicubic", []).values()) == {"NOT MEASURED"}
+
+
+def test_short_training_is_told_but_does_not_judge_kgt_against_swinir():
+    kgt = make_quality("kgt-tiny-x4", [30.0, 31.0, 33.0, 20.0])
+    swinir = make_quality("swinir-tiny-x4", [29.0, 30.0, 34.0])
+    records = {record.cell: record for record in (kgt, swinir)}
+    (judgment,) = judge_claims(("C7",), records)
+    assert judgment.verdict == "NOT MEASURED"
+    assert "too short" in judgment.evidence
+    assert "Set5: +0.333 dB" in judgment.evidence
+    assert "KGT ahead on 2 of 3 images" in judgment.evidence
+    (alone,) = judge_claims(("C7",), {kgt.cell: kgt})
+    assert alone.evidence == "no pair of trained networks"
+
+
+def test_claims_are_judged_in_the_order_asked_for():
+    claims = [judgment.claim for judgment in judge_claims(("C2", "C1"), {})]
+    assert claims == [TIME_LINEAR, GATHER_GROWS, MASK_FLAT, MASK_QUADRATIC, TRITON_LEAST]
+    with pytest.raises(KeyError, match="C99"):
+        judge_claims(("C99",), {})

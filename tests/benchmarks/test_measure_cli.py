@@ -1,0 +1,119 @@
+import json
+
+import pytest
+import torch
+
+from benchmarks.measure.__main__ import main
+from kgt.attention import list_backends
+
+ATTENTION = "attention --tokens 64 --k 8 --windows 1 --heads 2 --head-dim 4 --budget 0.2"
+GRAPH = "graph --tokens 64 --k 8 --windows 1 --budget 0.2"
+MODEL = "model --input 16x32 --budget 0.2"
+
+
+def run(arguments, capsys):
+    """Exit code, standard output and standard error of the command line."""
+    try:
+        code = main(arguments.split())
+    except SystemExit as end:
+        code = end.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def check_rows(rows, contenders):
+    assert [row["contender"] for row in rows] == contenders
+    for row in rows:
+        assert {"contender", "median_ms", "ratio", "lo", "hi", "floor"} <= set(row)
+        assert row["median_ms"] > 0
+        assert row["lo"] <= row["ratio"] <= row["hi"]
+        assert row["floor"] >= 0
+    assert [rows[0][key] for key in ("ratio", "lo", "hi")] == [1, 1, 1]
+    assert len({row["floor"] for row in rows}) == 1
+
+
+def test_attention_prints_one_row_per_contender(capsys):
+    command = "attention --tokens 64 --k 8 --backends sdpa,torch-mask --budget 0.2 --json"
+    code, out, _ = run(command, capsys)
+    assert code == 0
+    rows = json.loads(out)
+    check_rows(rows, ["sdpa", "torch-mask"])
+    assert {(row["tokens"], row["k"]) for row in rows} == {(64, 8)}
+
+
+def test_attention_takes_lists_of_sizes_dense_and_a_backward_pass(capsys):
+    options = "--tokens 16,64 --k 4,8 --backends dense,torch-gather --mode backward --graph random"
+    code, out, _ = run(f"{ATTENTION} {options} --budget 0.02 --json", capsys)
+    assert code == 0
+    rows = json.loads(out)
+    sizes = [(row["tokens"], row["k"]) for row in rows]
+    assert sizes == [(n, k) for n in (16, 64) for k in (4, 8) for _ in "ab"]
+    for start in range(0, len(rows), 2):
+        check_rows(rows[start : start + 2], ["dense", "torch-gather"])
+
+
+def test_graph_compares_the_builders(capsys):
+    code, out, _ = run(f"{GRAPH} --json", capsys)
+    assert code == 0
+    check_rows(json.loads(out), ["matmul-topk", "kgt"])
+
+
+def test_model_takes_fields_behind_the_name(capsys):
+    models = ["kgt-tiny-x2", "kgt-tiny-x2:k=4:backend=torch-mask"]
+    code, out, _ = run(f"{MODEL} --models {','.join(models)} --json", capsys)
+    assert code == 0
+    rows = json.loads(out)
+    check_rows(rows, models)
+    assert {row["input"] for row in rows} == {"16x32"}
+
+
+def test_table_for_people_names_the_environment(capsys):
+    code, out, _ = run(f"{ATTENTION} --backends sdpa", capsys)
+    assert code == 0
+    for text in ("contender", "sdpa", "verdict", "floor"):
+        assert text in out
+    assert f"torch {torch.__version__}" in " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (f"{ATTENTION} --backends sdpa,torch-magic", ["'torch-magic'", *list_backends()]),
+        (f"{ATTENTION} --backends sdpa,triton", ["triton runs on cuda devices, not on cpu"]),
+        (f"{ATTENTION} --backends sdpa --dtype int8", ["'int8'", "bfloat16"]),
+        (f"{ATTENTION} --backends sdpa --tokens 64,0", ["--tokens", "'0' is not a whole number"]),
+        (f"{ATTENTION} --backends sdpa --k -1", ["--k", "-1"]),
+        (f"{ATTENTION} --backends sdpa --windows 0", ["--windows", "at least 1"]),
+        (f"{ATTENTION} --backends sdpa --budget 0", ["budget_s must be positive"]),
+        (f"{GRAPH} --builders kgt,faiss,annoy", ["unknown builder faiss, annoy", "matmul-topk"]),
+        (f"{GRAPH} --tokens 1048576", ["1024x1024", "random graphs"]),
+        (f"{MODEL} --models no-such-net", ["'no-such-net'", "kgt-s-x4", "swinir-m-x4"]),
+        (f"{MODEL} --models kgt-tiny-x2:colour=1", ["colour"]),
+        (f"{MODEL} --models kgt-tiny-x2:fast", ["NAME:field=value", "'fast'"]),
+        (f"{MODEL} --models kgt-tiny-x2 --input text", ["--input", "'text' is not HEIGHTxWIDTH"]),
+        (f"{MODEL} --models kgt-tiny-x2 --input 96", ["'96' is not HEIGHTxWIDTH", "e.g. 96x96"]),
+        (f"{MODEL} --models kgt-tiny-x2 --input 0x8", ["'0x8' is not HEIGHTxWIDTH"]),
+    ],
+)
+def test_wrong_use_exits_with_2_and_says_what_is_valid(arguments, messages, capsys):
+    code, out, err = run(arguments, capsys)
+    assert code == 2
+    assert not out
+    for message in messages:
+        assert message in err
+    assert "Traceback" not in err
+
+
+def test_wrong_output_is_never_timed(monkeypatch, capsys):
+    def time_nothing(*_, **__):
+        pytest.fail("a wrong contender was timed")
+
+    monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", time_nothing)
+    monkeypatch.setattr(
+        "benchmarks.measure.problems.key_graph_attention",
+        lambda q, k, v, graph, backend, byte_budget=None: v if backend == "reference" else 2 * v,
+    )
+    code, out, err = run(f"{ATTENTION} --backends torch-mask", capsys)
+    assert code == 3
+    assert not out
+    assert "torch-mask: error" in err

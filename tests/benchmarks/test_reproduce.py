@@ -1,0 +1,319 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from benchmarks.plan import specs
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Record, RecordStore
+from benchmarks.plan.specs import get_spec
+from benchmarks.report.claims import Judgment
+from benchmarks.reproduce import main
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORTS = sorted((ROOT / "reports").glob("table*.md"))
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
+
+TINY = """
+table: "3"
+aliases: ["semanir:1"]
+title: Tiny
+text: Four cells and their limits.
+default_profile: smoke
+rows: [k, backend]
+columns:
+  - {header: tensors, kind: memory, metric: live_tensors, format: mib}
+  - {header: form, kind: memory, metric: closed_form, format: mib}
+  - {header: time, kind: latency, metric: ratio, format: interval}
+plot: attention
+profiles:
+  smoke:
+    about: tiny
+    budget_s: 0.05
+    claims: [C1]
+    grids:
+      - &memory
+        {kind: memory, n: 64, k: [8, 128], backend: [torch-mask, triton], windows: 1, heads: 2,
+         head_dim: 4, graph: photo, byte_budget: 0, dtype: float32, mode: forward}
+      - {<<: *memory, kind: latency, k: 8, backend: torch-gather, baseline: torch-mask}
+  cpu:
+    about: one cell beyond its limit
+    memory_limit_mib: 128
+    grids:
+      - {<<: *memory, n: 1024, k: 512, heads: 6, head_dim: 30, backend: torch-gather}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Replaces the shipped tables by one of five cells, three of which can be measured."""
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "table3.yaml").write_text(TINY)
+    monkeypatch.setattr(specs, "_SPECS", folder)
+    specs.load_specs.cache_clear()
+    yield get_spec("3")
+    specs.load_specs.cache_clear()
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Runs the command line on folders of its own; gives code, output and messages."""
+
+    def run_in_folder(arguments):
+        folders = ["--results", str(tmp_path / "results"), "--reports", str(tmp_path / "reports")]
+        try:
+            code = main([*arguments.split(), *folders])
+        except SystemExit as end:
+            code = end.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_in_folder
+
+
+def read_statuses(path):
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [record.get("status", "ok") for record in records]
+
+
+def test_list_names_all_eight_tables_and_both_numberings(run):
+    code, out, _ = run("--list")
+    assert code == 0
+    lines = out.splitlines()
+    assert [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")] == [*"12345678"]
+    assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
+    assert any("  1: gray JPEG" in line and "not reproducible yet" in line for line in lines)
+    assert "arXiv 2402.02634" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--table 99", "unknown table '99'; valid: 3, semanir:1, 8, semanir:10"),
+        ("--table 3 --profile gpu", "no profile 'gpu'; valid: smoke, cpu"),
+        ("--table 3 --profile large", "invalid choice: 'large' (choose from"),
+        ("", "give --table N or --list"),
+    ],
+)
+def test_wrong_use_exits_with_2_and_the_valid_names(run, tmp_path, arguments, message):
+    code, out, err = run(arguments)
+    assert code == 2
+    assert message in err
+    assert not out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dry_run_measures_nothing(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.reproduce.measure_cell", lambda *_: pytest.fail("measured"))
+    code, out, err = run("--table 3 --profile smoke --dry-run")
+    assert code == 0
+    assert "40 cells, 0 recorded, 40 to measure" in err
+    cells = get_spec("3").profile("smoke")[1].cells()
+    assert out.splitlines() == [f"measure  {cell.hash} {cell.id}" for cell in cells]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rendering_an_empty_store_gives_reasons(run, tmp_path):
+    code, _, err = run("--table semanir:10 --from-records")
+    assert code == 2
+    assert "nothing was measured" in err
+    page = (tmp_path / "reports" / "table8-smoke.md").read_text()
+    assert "not measured: run without --from-records (profile smoke)" in page
+    assert "| SwinIR | as printed | 11.90 M | 32.92 / 0.9044 |" in page
+    assert "| C7 KGT beats SwinIR at the same parameters | NOT MEASURED |" in page
+    assert not (tmp_path / "results").exists()
+
+
+def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
+    code, out, err = run("--table 3 --json")
+    assert code == 0
+    assert "5 cells, 0 recorded, 5 to measure" in err
+    store = tmp_path / "results" / "records" / "table3-smoke.jsonl"
+    assert sorted(read_statuses(store)) == ["ok", "ok", "ok", "unsupported", "unsupported"]
+    reports = tmp_path / "reports"
+    names = ["README.md", *(f"table3-smoke.{form}" for form in ("csv", "md", "svg", "tex"))]
+    assert sorted(path.name for path in reports.iterdir()) == names
+    assert "[Table 3 (smoke): Tiny](table3-smoke.md)" in (reports / "README.md").read_text()
+    page = (reports / "table3-smoke.md").read_text()
+    assert "triton runs on cuda devices, not on cpu" in page
+    assert "k is clamped to the N tokens of the window" in page
+
+    answer = json.loads(out)
+    assert answer["table"] == "table3-smoke"
+    assert answer["environment"].endswith(tiny_environment(store).key)
+    by_key = {(row["k"], row["backend"]): row for row in answer["rows"]}
+    assert by_key[8, "torch-mask"]["tensors"] > 0
+    assert by_key[8, "triton"]["tensors status"] == "unsupported"
+    assert {claim["verdict"] for claim in answer["claims"]} == {"NOT MEASURED"}
+
+    first = {path.name: path.read_bytes() for path in reports.iterdir()}
+    recorded = store.read_bytes()
+    for arguments in ("--table 3", "--table 3 --from-records"):
+        code, _, err = run(arguments)
+        assert code == 0
+        assert ("5 recorded, 0 to measure" in err) == ("--from-records" not in arguments)
+        assert store.read_bytes() == recorded
+        assert {path.name: path.read_bytes() for path in reports.iterdir()} == first
+
+    stale = re.sub(rb'"code":"\w+"', b'"code":"0123456789ab"', recorded, count=2)
+    store.write_bytes(stale)
+    _, out, _ = run("--table 3 --dry-run")
+    assert [line.split()[0] for line in out.splitlines()] == ["measure"] * 2 + ["recorded"] * 3
+    code, _, err = run("--table 3")
+    assert "3 recorded, 2 to measure" in err
+    assert store.read_bytes().startswith(stale)
+    assert len(read_statuses(store)) == 7
+
+
+def tiny_environment(store):
+    return RecordStore(store).newest_environment(get_spec("3").profile(None)[1].cells())
+
+
+@linux_only
+def test_cell_beyond_the_memory_limit_is_recorded_with_what_it_wanted(tiny, run, tmp_path):
+    code, _, _ = run("--table 3 --profile cpu")
+    assert code == 2
+    (line,) = (tmp_path / "results" / "records" / "table3-cpu.jsonl").read_text().splitlines()
+    record = Record.model_validate_json(line)
+    assert record.status == "oom"
+    assert "the limit is 128 MiB" in record.reason
+    wanted = record.metrics["closed_form"].value
+    # The gathered keys alone are N K H D floats.
+    assert wanted >= 1024 * 512 * 6 * 30 * 4
+    assert f"wanted {wanted / 2**20:,.0f} MiB" in record.reason
+    assert re.search(r"\d+ bytes", record.reason)
+    page = (tmp_path / "reports" / "table3-cpu.md").read_text()
+    assert "| oom [1] |" in page
+    assert record.reason in page
+
+
+def test_a_cell_that_raises_is_a_failed_record_and_the_rest_goes_on(
+    tiny, run, tmp_path, monkeypatch
+):
+    def fail(*_, **__):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr("benchmarks.plan.runner.run_isolated", fail)
+    code, _, err = run("--table 3")
+    assert code == 3
+    assert "failed: memory/n=64/k=8/torch-mask" in err
+    assert "RuntimeError: out of order" in err
+    store = tmp_path / "results" / "records" / "table3-smoke.jsonl"
+    assert read_statuses(store).count("failed") == 3
+    _, _, err = run("--table 3 --dry-run")
+    assert "2 recorded, 3 to measure" in err
+
+
+def test_a_dataset_that_was_absent_is_looked_for_again(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("KGT_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(
+        "benchmarks.plan.specs.Profile.cells",
+        lambda _: [
+            Cell(
+                kind="quality",
+                task="sr-x4",
+                dataset="Set5",
+                model="bicubic",
+                protocol="sr-y601-crop-scale@1",
+            )
+        ],
+    )
+    code, _, err = run("--table 8")
+    assert code == 2
+    assert "[1/1] unsupported quality/sr-x4/Set5/bicubic" in err
+    assert "Set5" in (tmp_path / "reports" / "table8-smoke.md").read_text()
+    _, _, err = run("--table 8 --dry-run")
+    assert "0 recorded, 1 to measure" in err
+
+
+def test_a_claim_that_fails_exits_with_1(tiny, run, monkeypatch):
+    judgment = Judgment("C1 it grows", "FAILS", "it does not")
+    monkeypatch.setattr("benchmarks.reproduce.judge_claims", lambda *_: [judgment])
+    code, _, err = run("--table 3 --from-records")
+    assert code == 1
+    assert "FAILS: C1 it grows (it does not)" in err
+
+
+def start(tmp_path):
+    """The shipped table 3 in a process group of its own, as a terminal would start it."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "benchmarks.reproduce", "--table", "3", "--profile", "smoke"),
+            *("--results", str(tmp_path / "results"), "--reports", str(tmp_path / "reports")),
+        ],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_records(path, count, process):
+    deadline = time.monotonic() + 60
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, f"no {count} records within a minute"
+        time.sleep(0.01)
+
+
+@linux_only
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending):
+    store = tmp_path / "results" / "records" / "table3-smoke.jsonl"
+    process = start(tmp_path)
+    try:
+        wait_for_records(store, 3, process)
+        before = store.read_bytes()
+        if ending == signal.SIGKILL:
+            process.kill()
+        else:
+            os.killpg(process.pid, ending)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    if ending == signal.SIGINT:
+        assert process.returncode == 3
+        assert "interrupted; finished cells are kept, the same command resumes" in err
+        assert "Traceback" not in err
+    else:
+        assert process.returncode == -signal.SIGKILL
+
+    assert store.read_bytes().startswith(before)
+    read = RecordStore(store)
+    cells = get_spec("3").profile("smoke")[1].cells()
+    kept = read.latest(cells, read.newest_environment(cells).key)
+    printed = re.findall(r"^\[\d+/40\] \w+ (.+)$", err, re.MULTILINE)
+    # A line is printed after its record is on disk, so at most one record is ahead of the lines.
+    assert len(printed) <= len(kept) <= len(printed) + 1
+    assert list(kept) == cells[: len(kept)]
+    assert read.problems == []
+    assert not (tmp_path / "reports").exists()
+
+    _, out, err = run("--table 3 --profile smoke --dry-run")
+    assert f"{len(kept)} recorded, {40 - len(kept)} to measure" in err
+    expected = ["recorded" if cell in kept else "measure" for cell in cells]
+    assert [line.split()[0] for line in out.splitlines()] == expected
+
+
+@pytest.mark.parametrize("page", REPORTS, ids=lambda page: page.stem)
+def test_committed_report_is_what_its_records_render_to(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    table, _, profile = page.stem.removeprefix("table").partition("-")
+    arguments = ["--table", table, "--profile", profile, "--from-records"]
+    assert main([*arguments, "--reports", str(tmp_path)]) in (0, 1)
+    for suffix in (".md", ".csv", ".tex"):
+        name = page.with_suffix(suffix).name
+        assert (tmp_path / name).read_bytes() == page.with_suffix(suffix).read_bytes(), name
+    committed = page.with_suffix(".svg").read_text()
+    drawn_by = re.search(r"Matplotlib v([\w.]+)", committed)[1]
+    if drawn_by != mpl.__version__:
+        pytest.skip(f"the plot was drawn by matplotlib {drawn_by}, here is {mpl.__version__}")
+    assert (tmp_path / f"{page.stem}.svg").read_text() == committed

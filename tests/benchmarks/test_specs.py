@@ -1,0 +1,102 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+import benchmarks.plan
+from baselines import list_models as list_baselines
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.paper_rows import load_paper_records
+from benchmarks.plan.specs import PROFILES, TableSpec, get_spec, load_specs
+from benchmarks.report.claims import judge_claims
+from kgt import list_models
+
+SPECS = load_specs()
+PROFILE_CASES = [(number, name) for number, spec in SPECS.items() for name in spec.profiles]
+PLAN = Path(benchmarks.plan.__file__).parent
+
+
+def test_every_shipped_file_is_a_table():
+    files = sorted(path.stem for path in (PLAN / "specs").iterdir())
+    assert files == sorted(f"table{number}" for number in SPECS)
+
+
+def test_names_are_unique_and_agree_with_the_catalog():
+    names = [name for spec in SPECS.values() for name in (spec.table, *spec.aliases)]
+    assert len(set(names)) == len(names)
+    catalog = yaml.safe_load((PLAN / "catalog.yaml").read_text())
+    for number, spec in SPECS.items():
+        assert spec.aliases == (f"semanir:{catalog[number]['semanir']}",)
+        assert get_spec(spec.aliases[0]) == spec
+
+
+@pytest.mark.parametrize(("number", "name"), PROFILE_CASES)
+def test_profile_is_complete(number, name):
+    spec = SPECS[number]
+    _, profile = spec.profile(name)
+    cells = profile.cells()
+    assert cells
+    assert len({cell.id for cell in cells}) == len(cells)
+    assert len({cell.hash for cell in cells}) == len(cells)
+    for column in spec.columns:
+        assert set(column.where) <= set(Cell.model_fields)
+        # A set's column may wait for a profile that measures it; a kind's column may not.
+        assert column.kind in {cell.kind for cell in cells}
+    assert {judged.verdict for judged in judge_claims(profile.claims, {})} <= {"NOT MEASURED"}
+    models = {cell.model for cell in cells if cell.model}
+    assert models <= {*list_models(), *list_baselines()}
+
+
+def test_default_profile_is_the_one_without_a_name():
+    for spec in SPECS.values():
+        assert spec.profile(None) == (spec.default_profile, spec.profiles[spec.default_profile])
+
+
+def test_table_3_on_a_cpu_covers_the_grid():
+    cells = SPECS["3"].profile("cpu")[1].cells()
+    grid = {(n, k) for n in (256, 512, 1024, 2048) for k in (32, 64, 128, 256, 512)}
+    for kind in ("memory", "latency"):
+        for backend in ("torch-mask", "torch-gather", "triton", "sdpa", "dense"):
+            own = [cell for cell in cells if (cell.kind, cell.backend) == (kind, backend)]
+            assert {(cell.n, cell.k) for cell in own} == grid
+            assert len(own) == len(grid)
+    assert {cell.baseline for cell in cells if cell.kind == "latency"} == {"torch-mask"}
+
+
+def test_unknown_table_lists_the_valid_names():
+    with pytest.raises(ValueError, match=r"unknown table '99'; valid: 3, semanir:1, .*8"):
+        get_spec("99")
+
+
+def test_unknown_profile_lists_those_of_the_table():
+    missing = next(name for name in PROFILES if name not in SPECS["3"].profiles)
+    with pytest.raises(ValueError, match=rf"table 3 has no profile '{missing}'; valid: smoke, cpu"):
+        SPECS["3"].profile(missing)
+
+
+@pytest.mark.parametrize(
+    ("place", "key"), [((), "colour"), (("profiles", "smoke"), "retries"), (("columns", 0), "unit")]
+)
+def test_misspelled_key_of_a_specification_is_refused(place, key):
+    raw = yaml.safe_load((PLAN / "specs" / "table3.yaml").read_text())
+    node = raw
+    for step in place:
+        node = node[step]
+    node[key] = 1
+    with pytest.raises(ValueError, match=key):
+        TableSpec.model_validate(raw)
+
+
+def test_paper_rows_are_the_printed_numbers():
+    records = load_paper_records("table8_sr.csv", "scale=x4", "sr-x4")
+    found = {
+        (record.cell.model, record.cell.dataset): record.metrics
+        for record in records
+        if record.cell.kind == "quality"
+    }
+    swinir = found["SwinIR", "Set5"]
+    # SwinIR (ICCVW 2021), Table 2, trained on DF2K, x4.
+    assert (swinir["psnr"].value, swinir["ssim"].value) == (32.92, 0.9044)
+    assert {record.source for record in records} == {"paper"}
+    assert {record.environment_key for record in records} == {""}
+    assert {metric.statistic for r in records for metric in r.metrics.values()} == {"as printed"}
