@@ -9,12 +9,14 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.measure.memory import pin_allocator
 from benchmarks.plan.cells import Cell
 
 
 @pytest.fixture(scope="session")
 def environment() -> Environment:
-    """Machine and software, captured once."""
+    """Machine and software, captured once, with the allocator pinned as in the tables."""
+    pin_allocator()
     return capture_environment()
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure.attention import WrongOutputError, check_output
 from benchmarks.measure.environment import capture_environment
+from benchmarks.measure.memory import pin_allocator
 from benchmarks.measure.problems import make_call, make_inputs, photo_tokens
 from benchmarks.measure.timing import LatencyResult, measure_latency
 from benchmarks.models import create_any_model
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
+    pin_allocator()
     try:
         rows = list(_COMMANDS[options.command](options))
     except ValueError as error:
@@ -160,7 +162,6 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
                 dtype=options.dtype,
                 mode=options.mode,
                 seed=options.seed,
-                byte_budget=0,
             )
             inputs = make_inputs(cell)
             calls = {name: make_call(inputs, name, cell) for name in options.backends}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from benchmarks.measure.memory import measure_peak
+from benchmarks.measure.memory import measure_peak, pin_allocator
 from benchmarks.measure.problems import (
     AttentionInputs,
     closed_form,
@@ -87,10 +87,12 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
         job: the cell, and the seconds after which its rounds stop.
     """
     cell, budget_s = job
+    pin_allocator()
     backend, baseline = cell.backend or "auto", cell.baseline or cell.backend or "auto"
     inputs = make_inputs(cell)
     calls = {name: make_call(inputs, name, cell) for name in dict.fromkeys((baseline, backend))}
-    checks = [check_output(inputs, call(), name) for name, call in calls.items()][-1]
+    # The baseline's output is checked by its own cell.
+    checks = check_output(inputs, calls[backend](), backend)
     result = measure_latency(calls, baseline, budget_s=budget_s, max_rounds=200, seed=cell.seed)
     return Measured(*summarize(result, result.contenders[backend], checks))
 

@@ -13,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 
@@ -123,6 +124,18 @@ def read_status_bytes(field: str) -> int:
     """
     fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     return int(fields[field].split()[0]) * 1024
+
+
+def pin_allocator() -> None:
+    """Fix glibc's thresholds where those of a process that has run for a while end up.
+
+    They adapt to what was freed before, so that blocks near a threshold are reused in one call and
+    mapped anew, page fault by page fault, in the next: times of 25 and 57 ms for the same call.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
+        mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
 
 
 def _return_free_heap() -> None:

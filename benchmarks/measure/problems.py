@@ -135,7 +135,7 @@ def make_call(inputs: AttentionInputs, backend: str, cell: Cell) -> Callable[[],
             key_graph_attention,
             graph=inputs.graph,
             backend=backend,
-            byte_budget=cell.byte_budget or None,
+            byte_budget=cell.byte_budget,
         )
     if cell.mode != "backward":
         return torch.inference_mode()(lambda: attend(inputs.q, inputs.k, inputs.v))
@@ -159,7 +159,7 @@ def describe_problem(cell: Cell, k: int) -> AttentionProblem:
         k=k,
         dtype=getattr(torch, cell.dtype or "float32"),
         requires_grad=cell.mode == "backward",
-        byte_budget=cell.byte_budget or None,
+        byte_budget=cell.byte_budget,
     )
 
 

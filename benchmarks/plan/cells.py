@@ -26,7 +26,7 @@ class Cell(BaseModel):
         baseline: backend that a latency is relative to.
         windows, heads, head_dim: the other axes of an attention problem.
         graph: "photo" (features of photographs) or "random" (uniform keys).
-        byte_budget: bytes of a chunked backend; 0 means without limit.
+        byte_budget: bytes a chunked backend may hold; None is its default, 0 without limit.
         dtype: element type.
         mode: "forward" or "backward" (forward and backward).
         seed: seed of inputs or training.
@@ -58,6 +58,14 @@ class Cell(BaseModel):
         """Short digest of every field that is set."""
         fields = json.dumps(self.model_dump(exclude_none=True), sort_keys=True)
         return hashlib.sha256(fields.encode()).hexdigest()[:12]
+
+    @property
+    def contender(self) -> str:
+        """The backend, with its byte budget where that is not the default."""
+        if self.byte_budget is None:
+            return self.backend or ""
+        budget = f"{self.byte_budget:,} bytes" if self.byte_budget else "whole"
+        return f"{self.backend}, {budget}"
 
     @property
     def id(self) -> str:

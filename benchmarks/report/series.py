@@ -13,10 +13,10 @@ Line = dict[int, Metric]
 
 
 def attention_series(records: Records, kind: str, metric: str) -> dict[str, dict[int, Line]]:
-    """Values of a metric as backend -> N -> k -> metric; clamped cells repeat others, so no."""
+    """Values of a metric as contender -> N -> k -> metric; clamped cells repeat others, so no."""
     found: dict[str, dict[int, Line]] = defaultdict(lambda: defaultdict(dict))
     for cell, record in records.items():
         usable = cell.kind == kind and record.status == "ok" and not record.checks.get("clamped")
         if usable and metric in record.metrics and cell.backend and cell.n and cell.k:
-            found[cell.backend][cell.n][cell.k] = record.metrics[metric]
+            found[cell.contender][cell.n][cell.k] = record.metrics[metric]
     return found

@@ -84,6 +84,9 @@ def build_table(
         if spec.paper:
             row += _provenance(own, everything)
         rows.append(row)
+        if len({entry.text for entry in row[len(key) :]}) == 1:
+            # One reason for a whole row is said once.
+            row[len(key) + 1 :] = [Entry("", entry.values) for entry in row[len(key) + 1 :]]
     header = [*spec.rows, *(column.header for column in spec.columns)]
     return Table(
         name=f"table{spec.table}-{profile_name}",
@@ -127,6 +130,10 @@ def _fill(
         and all(getattr(cell, name) == value for name, value in column.where.items())
     ]
     if not wanted:
+        planned = any(cell.kind == column.kind and cell not in records for cell in cells)
+        measured = any(records[cell].source == "measured" for cell in cells if cell in records)
+        if column.where and (planned or measured):
+            return Entry(_MISSING + footnotes.mark(f"not part of profile {profile_name}"))
         return Entry(_MISSING)
     record = records.get(wanted[0])
     if record is None:

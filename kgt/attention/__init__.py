@@ -9,8 +9,6 @@ from kgt.attention.problem import AttentionProblem, check_inputs, describe
 from kgt.attention.registry import Backend, choose_backend, get_backend, list_backends, register
 from kgt.graph import KeyGraph
 
-DEFAULT_BYTE_BUDGET = 256 * 2**20
-
 for _module in (reference, torch_mask, torch_gather, sdpa, triton_op):
     register(_module.BACKEND)
 
@@ -24,7 +22,7 @@ def key_graph_attention(
     backend: str = "auto",
     *,
     scale: float | None = None,
-    byte_budget: int | None = DEFAULT_BYTE_BUDGET,
+    byte_budget: int | None = None,
 ) -> Tensor:
     """Softmax attention of every token over its keys in the graph (KGT, Sec. 3).
 
@@ -36,8 +34,8 @@ def key_graph_attention(
         bias: relative-offset table [H, 2M-1, 2M-1] added to the scores, N = M * M; or None.
         backend: a name of `list_backends()`, or "auto". A named backend runs or raises.
         scale: factor of the scores; None is 1 / sqrt(D).
-        byte_budget: bytes a backend that works in chunks may hold at a time; None lets it take
-            all queries at once. Backends without chunks do not use it.
+        byte_budget: bytes a backend that works in chunks may hold at a time; None is the backend's
+            own default, 0 lets it take all queries at once. Backends without chunks do not use it.
 
     Returns:
         [W, H, N, D].

@@ -92,13 +92,24 @@ def _gather_bytes_per_row(problem: AttentionProblem) -> int:
 
 def gather_chunk_rows(problem: AttentionProblem) -> int:
     """Queries (rows of the flattened [W * N]) that torch-gather takes at a time, at least 1."""
-    if problem.byte_budget is None:
+    budget = _default_budget(problem) if problem.byte_budget is None else problem.byte_budget
+    if budget == 0:
         return _rows(problem)
-    return min(_rows(problem), max(1, problem.byte_budget // _gather_bytes_per_row(problem)))
+    return min(_rows(problem), max(1, budget // _gather_bytes_per_row(problem)))
+
+
+def _default_budget(problem: AttentionProblem) -> int:
+    """Small enough on a CPU that the allocator hands the same memory to every chunk.
+
+    glibc maps blocks above 32 MiB anew each time, and their page faults cost more than the
+    gathering. With gradients every chunk is computed twice, so there the chunks are large.
+    """
+    small = problem.device == "cpu" and not problem.requires_grad
+    return (16 if small else 256) * 2**20
 
 
 def torch_gather_cost(problem: AttentionProblem) -> Cost:
-    """Gathered keys or values [W * N, H, K, D] of one chunk; grows with k without a budget."""
+    """Gathered keys or values [W * N, H, K, D] of one chunk; grows with k when the budget is 0."""
     rows = gather_chunk_rows(problem)
     return Cost(
         sparse_flops(problem), rows * _gather_bytes_per_row(problem) + _output_bytes(problem)

@@ -22,7 +22,8 @@ class AttentionProblem:
         has_bias: whether a position-bias table is added to the scores.
         has_padding: whether some rows of the graph hold fewer than K keys.
         requires_grad: whether gradients are wanted.
-        byte_budget: bytes a chunked backend may hold at a time, None without limit.
+        byte_budget: bytes a chunked backend may hold at a time, None for its default, 0 without
+            limit.
     """
 
     windows: int

@@ -24,8 +24,8 @@ def attend(
 ) -> Tensor:
     """Attention over gathered rows, a chunk of queries at a time.
 
-    The paper's implementation is one chunk (`byte_budget=None`), so its memory grows with k. With
-    a budget a chunk is as long as the budget allows, and where gradients are wanted each chunk is
+    The paper's implementation is one chunk (`byte_budget=0`), so its memory grows with k. With a
+    budget a chunk is as long as the budget allows, and where gradients are wanted each chunk is
     gathered again in the backward pass instead of being kept.
     """
     windows, heads, nodes, head_dim = q.shape

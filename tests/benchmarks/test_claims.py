@@ -22,10 +22,10 @@ def judge(claim, records):
     return {judgment.claim: judgment.verdict for judgment in judgments}
 
 
-def make_memory(backend, value_of, name="live_tensors", ns=NS, ks=KS, **fields):
+def make_memory(backend, value_of, name="live_tensors", ns=NS, ks=KS, byte_budget=None, **fields):
     return [
         Record(
-            cell=Cell(kind="memory", n=n, k=k, backend=backend),
+            cell=Cell(kind="memory", n=n, k=k, backend=backend, byte_budget=byte_budget),
             metrics={name: Metric(value=value_of(n, k))},
             **fields,
         )
@@ -54,7 +54,9 @@ def make_latency(backend, time_of, noise=0.01, ks=KS):
     ],
 )
 def test_gather_memory_grows_with_k(value_of, verdict):
-    assert judge("C1", make_memory("torch-gather", value_of))[GATHER_GROWS] == verdict
+    assert (
+        judge("C1", make_memory("torch-gather", value_of, byte_budget=0))[GATHER_GROWS] == verdict
+    )
 
 
 @pytest.mark.parametrize(
@@ -167,3 +169,17 @@ def test_claims_are_judged_in_the_order_asked_for():
     assert claims == [TIME_LINEAR, GATHER_GROWS, MASK_FLAT, MASK_QUADRATIC, TRITON_LEAST]
     with pytest.raises(KeyError, match="C99"):
         judge_claims(("C99",), {})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "mebibytes", "verdict"),
+    [(1.05, 100, "HOLDS"), (1.31, 100, "FAILS"), (0.89, 100, "FAILS"), (2.0, 63, "NOT MEASURED")],
+)
+def test_closed_form_is_held_to_the_peak_of_large_cells(ratio, mebibytes, verdict):
+    metrics = {
+        "closed_form": Metric(value=mebibytes * 2**20, unit="bytes"),
+        "rss_over_closed_form": Metric(value=ratio),
+    }
+    record = Record(cell=Cell(kind="memory", n=64, k=8, backend="sdpa"), metrics=metrics)
+    (found,) = judge("closed-form", [record]).values()
+    assert found == verdict

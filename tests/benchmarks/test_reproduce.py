@@ -115,7 +115,7 @@ def test_dry_run_measures_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.reproduce.measure_cell", lambda *_: pytest.fail("measured"))
     code, out, err = run("--table 3 --profile smoke --dry-run")
     assert code == 0
-    assert "40 cells, 0 recorded, 40 to measure" in err
+    assert "48 cells, 0 recorded, 48 to measure" in err
     cells = get_spec("3").profile("smoke")[1].cells()
     assert out.splitlines() == [f"measure  {cell.hash} {cell.id}" for cell in cells]
     assert list(tmp_path.iterdir()) == []
@@ -290,7 +290,7 @@ def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending)
     read = RecordStore(store)
     cells = get_spec("3").profile("smoke")[1].cells()
     kept = read.latest(cells, read.newest_environment(cells).key)
-    printed = re.findall(r"^\[\d+/40\] \w+ (.+)$", err, re.MULTILINE)
+    printed = re.findall(r"^\[\d+/48\] \w+ (.+)$", err, re.MULTILINE)
     # A line is printed after its record is on disk, so at most one record is ahead of the lines.
     assert len(printed) <= len(kept) <= len(printed) + 1
     assert list(kept) == cells[: len(kept)]
@@ -298,7 +298,7 @@ def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending)
     assert not (tmp_path / "reports").exists()
 
     _, out, err = run("--table 3 --profile smoke --dry-run")
-    assert f"{len(kept)} recorded, {40 - len(kept)} to measure" in err
+    assert f"{len(kept)} recorded, {48 - len(kept)} to measure" in err
     expected = ["recorded" if cell in kept else "measure" for cell in cells]
     assert [line.split()[0] for line in out.splitlines()] == expected
 
