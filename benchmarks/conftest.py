@@ -16,7 +16,7 @@ from benchmarks.plan.cells import Cell
 @pytest.fixture(scope="session")
 def environment() -> Environment:
     """Machine and software, captured once, with the allocator pinned as in the tables."""
-    pin_allocator()
+    pin_allocator(reuse=True)
     return capture_environment()
 
 

@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
-    pin_allocator()
+    pin_allocator(reuse=True)
     try:
         rows = list(_COMMANDS[options.command](options))
     except ValueError as error:

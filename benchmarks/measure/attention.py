@@ -56,6 +56,7 @@ def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str
 
 def measure_memory_cell(cell: Cell) -> Measured:
     """Peak memory of one call of the cell's backend, beside its closed form."""
+    pin_allocator(reuse=False)
     backend = cell.backend or "auto"
     # The first call loads libraries and starts threads, which are not the backend's memory.
     small = cell.model_copy(update={"n": _WARM_N, "k": min(cell.k or _WARM_N, _WARM_N)})
@@ -87,7 +88,7 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
         job: the cell, and the seconds after which its rounds stop.
     """
     cell, budget_s = job
-    pin_allocator()
+    pin_allocator(reuse=True)
     backend, baseline = cell.backend or "auto", cell.baseline or cell.backend or "auto"
     inputs = make_inputs(cell)
     calls = {name: make_call(inputs, name, cell) for name in dict.fromkeys((baseline, backend))}

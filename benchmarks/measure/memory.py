@@ -126,16 +126,21 @@ def read_status_bytes(field: str) -> int:
     return int(fields[field].split()[0]) * 1024
 
 
-def pin_allocator() -> None:
-    """Fix glibc's thresholds where those of a process that has run for a while end up.
+def pin_allocator(reuse: bool) -> None:
+    """Fix glibc's thresholds, which otherwise adapt to what the process freed before.
 
-    They adapt to what was freed before, so that blocks near a threshold are reused in one call and
-    mapped anew, page fault by page fault, in the next: times of 25 and 57 ms for the same call.
+    Left alone, blocks near a threshold are reused in one call and mapped anew, page fault by page
+    fault, in the next: 25 and 57 ms for the same call, 17 and 105 MiB for the same tensors.
+
+    Args:
+        reuse: True sets the thresholds where they end up in a process that has run for a while,
+            for timing; False maps every larger block by itself, so that the resident set follows
+            what is allocated.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
-        mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
+        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20 if reuse else 2**17)
+        mallopt(_M_TRIM_THRESHOLD, 64 * 2**20 if reuse else 2**17)
 
 
 def _return_free_heap() -> None:

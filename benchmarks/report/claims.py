@@ -167,7 +167,8 @@ def _judge_closed_form(records: Records) -> list[Judgment]:
         record.metrics["rss_over_closed_form"].value
         for record in records.values()
         if "rss_over_closed_form" in record.metrics
-        and record.metrics["closed_form"].value > _CLOSED_FORM_FROM
+        and max(record.metrics[name].value for name in ("closed_form", "peak_rss"))
+        > _CLOSED_FORM_FROM
     ]
     if not ratios:
         return [Judgment(claim, "NOT MEASURED", "no cell above 64 MiB")]

@@ -77,7 +77,8 @@ def build_table(
     cells = [*profile.cells(), *(record.cell for record in paper)]
     footnotes = _Footnotes()
     rows = []
-    for key in dict.fromkeys(_row_key(spec, cell) for cell in cells):
+    keys = dict.fromkeys(_row_key(spec, cell) for cell in cells)
+    for key in sorted(keys, key=lambda key: [part for part in key if isinstance(part, int)]):
         own = [cell for cell in cells if _row_key(spec, cell) == key]
         row = [Entry("" if value is None else str(value), {"": value}) for value in key]
         row += [_fill(column, own, everything, footnotes, profile_name) for column in spec.columns]
