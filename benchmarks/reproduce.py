@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.plan.cells import Cell
@@ -154,7 +154,7 @@ def _progress(
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[what]}"),
         console=_console,
@@ -162,13 +162,14 @@ def _progress(
     )
     done = 0
     with bar:
-        task = bar.add_task("cells", total=total, what="")
+        task = bar.add_task(f"{total} cells", total=total, what="")
         inner = bar.add_task("this cell", total=1.0, what="", visible=False)
 
         def advance(cell: Cell, record: Record) -> None:
             nonlocal done
             done += 1
             bar.advance(task)
+            bar.reset(inner, total=1.0, visible=False)
             if not _console.is_terminal:
                 _console.print(f"[{done}/{total}] {record.status} {cell.id}", markup=False)
 

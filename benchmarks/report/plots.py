@@ -61,7 +61,7 @@ def _draw_attention(records: Records) -> Figure:
             axes[row][column].set_xscale("log", base=2)
     axes[0][0].set_ylabel("peak memory, MiB (dotted: closed form)")
     axes[1][0].set_ylabel("time / torch-mask (99 % interval)")
-    axes[0][0].legend(fontsize=7)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
     return figure
 
 
