@@ -44,13 +44,16 @@ def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str
     error, allowed = reference_error(inputs, out, backend)
     if not error <= allowed:
         raise WrongOutputError(f"{backend}: error {error:.3g} against {allowed:.3g} allowed")
+    return {**_describe(inputs, out, backend), "max_error": error}
+
+
+def _describe(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str, object]:
     return {
         "backend": backend,
         "k": inputs.graph.k,
         "clamped": inputs.graph.clamped,
         "inputs": inputs.digest(),
         "output": digest_tensors(out),
-        "max_error": error,
     }
 
 
@@ -75,7 +78,8 @@ def measure_memory_cell(cell: Cell) -> Measured:
         metrics["flops"] = Metric(value=cost.flops, unit="FLOP")
         if peak.rss_bytes is not None:
             metrics["rss_over_closed_form"] = Metric(value=peak.rss_bytes / cost.peak_bytes)
-    checks = check_output(inputs, call(), backend)
+    # The latency cell compares with the reference; equal digests tell that this output is that one.
+    checks = _describe(inputs, call(), backend)
     if peak.rss_missing:
         checks["rss_missing"] = peak.rss_missing
     return Measured(metrics, checks)
