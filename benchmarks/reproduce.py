@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -27,7 +28,7 @@ from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_s
 from benchmarks.report.claims import Judgment, judge_claims
 from benchmarks.report.index import write_index
 from benchmarks.report.plots import draw_plot
-from benchmarks.report.render import render_csv, render_latex, render_markdown
+from benchmarks.report.render import render_csv, render_latex, render_markdown, row_values
 from benchmarks.report.tables import Table, build_table
 
 FINE, FELL_SHORT, WRONG_USE, FAILURE = 0, 1, 2, 3
@@ -139,7 +140,7 @@ def _exit_code(records: Mapping[Cell, Record], judgments: list[Judgment]) -> int
 
 def _measure(cells: list[Cell], run: Run) -> None:
     with _progress(len(cells)) as (advance, on_step):
-        run = Run(run.profile, run.store, run.environment, run.command, run.checkpoints, on_step)
+        run = replace(run, on_step=on_step)
         for cell in cells:
             on_step(cell.id, 0.0)
             record = measure_cell(cell, run)
@@ -195,14 +196,7 @@ def _write(table: Table, judgments: list[Judgment], plot: str, folder: Path) -> 
 def _as_json(table: Table, judgments: list[Judgment]) -> dict[str, object]:
     return {
         "table": table.name,
-        "rows": [
-            {
-                f"{header} {suffix}".strip(): value
-                for header, entry in zip(table.header, row, strict=True)
-                for suffix, value in entry.values.items()
-            }
-            for row in table.rows
-        ],
+        "rows": row_values(table),
         "notes": table.notes,
         "claims": [vars(judgment) for judgment in judgments],
         "environment": table.environment,

@@ -50,15 +50,21 @@ def render_csv(table: Table) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(dict.fromkeys(names)), lineterminator="\n")
     writer.writeheader()
-    for row in table.rows:
-        writer.writerow(
-            {
-                _column_name(header, suffix): "" if value is None else value
-                for header, entry in zip(table.header, row, strict=True)
-                for suffix, value in entry.values.items()
-            }
-        )
+    for values in row_values(table):
+        writer.writerow({name: "" if value is None else value for name, value in values.items()})
     return stream.getvalue()
+
+
+def row_values(table: Table) -> list[dict[str, object]]:
+    """The full-precision numbers of every row by column name, for programs."""
+    return [
+        {
+            _column_name(header, suffix): value
+            for header, entry in zip(table.header, row, strict=True)
+            for suffix, value in entry.values.items()
+        }
+        for row in table.rows
+    ]
 
 
 def _column_name(header: str, suffix: str) -> str:
