@@ -157,9 +157,12 @@ def _fill(
     return entry
 
 
+# Records hold bytes and FLOP; a column shows, to people and programs alike, what its header says.
+_UNITS = {"mib": 2**20, "mflop": 1e6}
+
 _FORMATS = {
-    "mib": lambda m: f"{m.value / 2**20:,.1f}",
-    "mflop": lambda m: f"{m.value / 1e6:,.0f}",
+    "mib": lambda m: f"{m.value / _UNITS['mib']:,.1f}",
+    "mflop": lambda m: f"{m.value / _UNITS['mflop']:,.0f}",
     "ms": lambda m: f"{m.value:,.2f}",
     "ratio": lambda m: f"{m.value:.3f}",
     "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
@@ -182,7 +185,7 @@ def _format(column: Column, record: Record) -> Entry:
         return Entry(_MISSING)
     if column.format in ("interval", "gain") and metric.lo is None:
         return Entry(_MISSING)
-    values: dict[str, object] = {"": metric.value}
+    values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
     if metric.lo is not None:
         values |= {"lo": metric.lo, "hi": metric.hi}
     return Entry(_FORMATS[column.format](metric), values)
