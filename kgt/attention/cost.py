@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+
 from kgt.attention.problem import AttentionProblem
 
 _INT64 = 8
@@ -119,6 +121,12 @@ def torch_gather_cost(problem: AttentionProblem) -> Cost:
 def triton_cost(problem: AttentionProblem) -> Cost:
     """Only the pairs of the graph are computed, and nothing but the output is kept."""
     return Cost(sparse_flops(problem), _output_bytes(problem))
+
+
+def native_cost(problem: AttentionProblem) -> Cost:
+    """The output, and the log-sum-exp of every query; a thread's scratch is left out."""
+    queries = problem.windows * problem.heads * problem.nodes
+    return Cost(sparse_flops(problem), _output_bytes(problem) + queries * torch.float32.itemsize)
 
 
 def dense_attention_cost(problem: AttentionProblem) -> Cost:

@@ -39,6 +39,7 @@ class Backend:
         dtypes: element types it takes.
         backward: whether it yields gradients.
         package: an importable package it needs, empty for none.
+        limits: problem -> further reasons why it cannot be done; asked last, as it may compile.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Backend:
     )
     backward: bool = True
     package: str = ""
+    limits: Callable[[AttentionProblem], list[str]] | None = None
 
     def unsupported_reasons(self, problem: AttentionProblem) -> list[str]:
         """Every reason why this backend cannot do the problem; empty when it can."""
@@ -67,6 +69,8 @@ class Backend:
             reasons.append(f"takes {supported}, not {str(problem.dtype).removeprefix('torch.')}")
         if problem.requires_grad and not self.backward:
             reasons.append("has no backward pass, and gradients are required")
+        if not reasons and self.limits is not None:
+            reasons += self.limits(problem)
         return reasons
 
 

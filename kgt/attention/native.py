@@ -1,0 +1,124 @@
+"""`native`: C++ kernels for CPUs, forward and backward (sources in `kgt/native`).
+
+Queries are done in groups of sixteen neighbors. Where they share enough keys, both products run
+over the union of their keys like dense ones, with a bit per pair; elsewhere the rows of each
+query's keys are read one by one. Which is faster follows from the size of the union.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from kgt.attention.cost import native_cost
+from kgt.attention.problem import AttentionProblem
+from kgt.attention.registry import Backend
+from kgt.graph import KeyGraph
+from kgt.native import load_operators, unavailable_reason
+
+MAX_HEAD_DIM = 64
+MAX_NODES = 65_535
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    graph: KeyGraph,
+    bias: Tensor | None,
+    scale: float,
+    byte_budget: int | None,
+) -> Tensor:
+    """Attention of tiles of queries; the result's memory is [W, N, H, D], ready to be merged."""
+    _register_operators()
+    table = None if bias is None else bias.float()
+    indices = graph.indices.contiguous()
+    return torch.ops.kgt.attention_forward(q, k, v, indices, table, scale)[0]
+
+
+@cache
+def _register_operators() -> None:
+    """Load the operators and tell torch their shapes, gradients and FLOPs."""
+    load_operators()
+    name = "kgt::attention_forward"
+    torch.library.register_fake(name, _fake_forward)
+    torch.library.register_fake("kgt::attention_backward", _fake_backward)
+    torch.library.register_autograd(name, _backward, setup_context=_save)
+    register_flop_formula(torch.ops.kgt.attention_forward)(_forward_flops)
+    register_flop_formula(torch.ops.kgt.attention_backward)(_backward_flops)
+
+
+def _empty_merged(q: Tensor) -> Tensor:
+    windows, heads, nodes, dim = q.shape
+    return q.new_empty(windows, nodes, heads, dim).transpose(1, 2)
+
+
+def _fake_forward(
+    q: Tensor, k: Tensor, v: Tensor, indices: Tensor, bias: Tensor | None, scale: float
+) -> tuple[Tensor, Tensor]:
+    return _empty_merged(q), q.new_empty(q.shape[:3], dtype=torch.float32)
+
+
+def _fake_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    indices: Tensor,
+    bias: Tensor | None,
+    out: Tensor,
+    logsumexp: Tensor,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    table = q.new_empty(0, dtype=torch.float32) if bias is None else torch.empty_like(bias)
+    return _empty_merged(q), _empty_merged(q), _empty_merged(q), table
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, bias, scale = inputs
+    ctx.save_for_backward(*tensors, bias, *output)
+    ctx.scale = scale
+
+
+def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
+    q, k, v, indices, bias, out, logsumexp = ctx.saved_tensors
+    *grads, table = torch.ops.kgt.attention_backward(
+        grad, q, k, v, indices, bias, out, logsumexp, ctx.scale
+    )
+    return (*grads, None, None if bias is None else table, None)
+
+
+def _forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
+    windows, heads, nodes, dim = q
+    return 4 * windows * heads * nodes * indices[2] * dim
+
+
+def _backward_flops(grad: Any, q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
+    """The scores once more, and the gradients of weights, queries, keys and values."""
+    return _forward_flops(q, k, v, indices) // 2 * 5
+
+
+def _limits(problem: AttentionProblem) -> list[str]:
+    reasons = []
+    if problem.head_dim > MAX_HEAD_DIM:
+        reasons.append(f"takes a head dimension of at most {MAX_HEAD_DIM}, not {problem.head_dim}")
+    if problem.nodes > MAX_NODES:
+        reasons.append(f"takes at most {MAX_NODES:,} tokens in a window, not {problem.nodes:,}")
+    if not reasons and problem.device == "cpu" and unavailable_reason():
+        reasons.append(unavailable_reason())
+    return reasons
+
+
+BACKEND = Backend(
+    "native",
+    attend,
+    native_cost,
+    priority=1,
+    devices=("cpu",),
+    dtypes=(torch.float32, torch.bfloat16),
+    limits=_limits,
+)

@@ -1,0 +1,294 @@
+// Key-graph attention on a CPU, forward and backward, as torch operators.
+//
+// A work item is one head of one window: its keys and values are unpacked to aligned float rows and
+// stay in the second-level cache while its groups of queries are done. Nothing of size N x N exists.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <tuple>
+
+#include "groups.h"
+#include "kernels.h"
+#include "rows.h"
+
+namespace kgt {
+namespace {
+
+constexpr int64_t kMaxDims = 64, kMaxNodes = 65535;
+// Time of a pair by gathers over that of a pair of a tile, forward and backward alike. Measured with
+// either forced at N = 1024, D = 30: 60 and 31 ms where every pair is an edge, and as fast as each
+// other at k = 256, where the unions of 4 x 4 queries on photographs hold 2.05 k keys.
+constexpr double kGatherCost = 2.0;
+
+int64_t round_up(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// Refuses rows that are not ascending token numbers followed by -1.
+void check_rows(const Graph& graph, int64_t begin, int64_t end) {
+  for (int64_t r = begin; r < end; ++r) {
+    const int32_t* row = graph.rows + r * graph.keys;
+    bool full = row[0] >= 0 && row[graph.keys - 1] < graph.nodes;
+    for (int64_t j = 1; j < graph.keys; ++j) full &= row[j - 1] < row[j];
+    if (full) continue;
+    const int64_t degree = std::find(row, row + graph.keys, -1) - row;
+    bool padded = degree > 0 && degree < graph.keys && row[0] >= 0 &&
+                  row[degree - 1] < graph.nodes;
+    for (int64_t j = 1; j < degree; ++j) padded &= row[j - 1] < row[j];
+    for (int64_t j = degree; j < graph.keys; ++j) padded &= row[j] == -1;
+    TORCH_CHECK_VALUE(padded, "graph: the keys of token ", r % graph.nodes, " in window ",
+                      r / graph.nodes, " must be ascending numbers of 0 to ", graph.nodes - 1,
+                      ", at least one, followed by -1 where there are fewer than ", graph.keys);
+  }
+}
+
+Graph check_graph(const at::Tensor& indices, const at::Tensor& q) {
+  TORCH_CHECK_VALUE(indices.dim() == 3 && indices.scalar_type() == at::kInt &&
+                        indices.is_contiguous() && indices.numel() > 0,
+                    "graph indices must be a contiguous, non-empty int32 [W, N, K], got ",
+                    indices.scalar_type(), " ", indices.sizes());
+  TORCH_CHECK_VALUE(indices.size(0) == q.size(0) && indices.size(1) == q.size(2),
+                    "the graph must be [W, N, K] over ", q.size(0), " windows of ", q.size(2),
+                    " nodes, got ", indices.sizes());
+  const Graph graph{indices.data_ptr<int32_t>(), q.size(0), q.size(2), indices.size(2)};
+  at::parallel_for(0, graph.windows * graph.nodes, 256,
+                   [&](int64_t begin, int64_t end) { check_rows(graph, begin, end); });
+  return graph;
+}
+
+void check_tensors(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                   const std::optional<at::Tensor>& bias) {
+  TORCH_CHECK_VALUE(q.dim() == 4 && q.numel() > 0 && k.sizes() == q.sizes() &&
+                        v.sizes() == q.sizes(),
+                    "q, k and v must be non-empty [W, H, N, D] of one shape, got ", q.sizes(),
+                    ", ", k.sizes(), ", ", v.sizes());
+  TORCH_CHECK_VALUE((q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16) &&
+                        k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type(),
+                    "q, k and v must all be float32 or all bfloat16, got ", q.scalar_type(), ", ",
+                    k.scalar_type(), ", ", v.scalar_type());
+  TORCH_CHECK_VALUE(q.size(3) <= kMaxDims, "D = ", q.size(3), ": at most ", kMaxDims);
+  TORCH_CHECK_VALUE(q.size(2) <= kMaxNodes, "N = ", q.size(2), ": at most ", kMaxNodes);
+  if (!bias) return;
+  const int64_t side = std::llround(std::sqrt(static_cast<double>(q.size(2))));
+  TORCH_CHECK_VALUE(side * side == q.size(2) && bias->dim() == 3 && bias->size(0) == q.size(1) &&
+                        bias->size(1) == 2 * side - 1 && bias->size(2) == 2 * side - 1 &&
+                        bias->scalar_type() == at::kFloat,
+                    "bias must be a float32 table [H, 2M-1, 2M-1] for H = ", q.size(1),
+                    " and N = M * M = ", q.size(2), ", got ", bias->scalar_type(), " ",
+                    bias->sizes());
+}
+
+// The tables of all heads, times log2(e).
+class Biases {
+ public:
+  Biases(const std::optional<at::Tensor>& bias, int64_t nodes) {
+    if (!bias) return;
+    side_ = static_cast<int32_t>(std::llround(std::sqrt(static_cast<double>(nodes))));
+    tables_ = bias->contiguous() * kLog2E;
+  }
+
+  bool exist() const { return tables_.defined(); }
+  int64_t table_size() const { return (2 * side_ - 1) * (2 * side_ - 1); }
+  Bias of(int64_t head) const {
+    if (!exist()) return {};
+    return {tables_.data_ptr<float>() + head * table_size(), side_};
+  }
+
+ private:
+  at::Tensor tables_;
+  int32_t side_ = 0;
+};
+
+Groups make_groups(const Graph& graph) {
+  Groups groups(graph);
+  at::parallel_for(0, graph.groups(), 4, [&](int64_t begin, int64_t end) {
+    groups.fill(graph, kGatherCost, begin, end);
+  });
+  return groups;
+}
+
+// Rows of the keys and values of one head, and scratch of the kernels.
+struct Scratch {
+  Buffer keys, values, work, queries, out, logsumexp;
+
+  Scratch(const Graph& graph, int64_t dims, int64_t stride)
+      : keys(graph.nodes * stride), values(graph.nodes * stride),
+        work(std::max(gather_scratch(graph.keys), tile_scratch(dims))), queries(kGroup * stride),
+        out(kGroup * stride), logsumexp(kGroup) {}
+};
+
+// How many pieces the groups of one head are cut into, so that every thread has work.
+int64_t pieces_per_head(const at::Tensor& q, int64_t groups) {
+  const int64_t wanted = 4 * at::get_num_threads(), heads = q.size(0) * q.size(1);
+  return std::clamp<int64_t>((wanted + heads - 1) / heads, 1, groups);
+}
+
+template <typename T>
+void forward_typed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                   const Graph& graph, const Biases& biases, float scale, const at::Tensor& out,
+                   const at::Tensor& logsumexp) {
+  const View<T> q_(q), k_(k), v_(v), out_(out);
+  const int64_t heads = q_.heads, dims = q_.dims, stride = round_up(dims, kLanes);
+  const Groups groups = make_groups(graph);
+  const int64_t per_window = graph.groups_per_window(), pieces = pieces_per_head(q, per_window);
+  at::parallel_for(0, q_.windows * heads * pieces, 1, [&](int64_t begin, int64_t end) {
+    Scratch s(graph, dims, stride);
+    int64_t unpacked = -1;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t w = item / pieces / heads, h = item / pieces % heads, piece = item % pieces;
+      if (item / pieces != unpacked) {
+        unpacked = item / pieces;
+        k_.read_head(w, h, stride, s.keys);
+        v_.read_head(w, h, stride, s.values);
+      }
+      const Head head{s.keys, s.values, stride, dims, biases.of(h)};
+      float* logsumexps = logsumexp.data_ptr<float>() + unpacked * graph.nodes;
+      for (int64_t t = piece * per_window / pieces; t < (piece + 1) * per_window / pieces; ++t) {
+        const Group& group = groups.groups[w * per_window + t];
+        const Union& keys = groups.unions[w * per_window + t];
+        for (int i = 0; i < group.count; ++i)
+          q_.read(w, h, group.query[i], scale * kLog2E, s.queries + i * stride);
+        const Forward io{s.queries, s.out, s.logsumexp};
+        if (keys.keys.empty())
+          gather_forward(head, group, io, s.work);
+        else
+          tile_forward(head, group, keys, io, s.work);
+        for (int i = 0; i < group.count; ++i) {
+          out_.write(s.out + i * stride, w, h, group.query[i], 1.0f);
+          logsumexps[group.query[i]] = s.logsumexp[i];
+        }
+      }
+    }
+  });
+}
+
+// [W, H, N, D] whose memory is [W, N, H, D], as the layer's merge wants it.
+at::Tensor empty_merged(const at::Tensor& q) {
+  return at::empty({q.size(0), q.size(2), q.size(1), q.size(3)}, q.options()).transpose(1, 2);
+}
+
+std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const at::Tensor& k,
+                                                     const at::Tensor& v, const at::Tensor& indices,
+                                                     const std::optional<at::Tensor>& bias,
+                                                     double scale) {
+  check_tensors(q, k, v, bias);
+  const Graph graph = check_graph(indices, q);
+  at::Tensor out = empty_merged(q);
+  at::Tensor logsumexp =
+      at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
+  const Biases biases(bias, graph.nodes);
+  const auto run = q.scalar_type() == at::kFloat ? forward_typed<float> : forward_typed<at::BFloat16>;
+  run(q, k, v, graph, biases, static_cast<float>(scale), out, logsumexp);
+  return {out, logsumexp};
+}
+
+struct BackwardScratch : Scratch {
+  Buffer grad_keys, grad_values, grad_out, grad_queries, delta;
+
+  BackwardScratch(const Graph& graph, int64_t dims, int64_t stride)
+      : Scratch(graph, dims, stride), grad_keys(graph.nodes * stride),
+        grad_values(graph.nodes * stride), grad_out(kGroup * stride),
+        grad_queries(kGroup * stride), delta(kGroup) {}
+};
+
+// Gradients of q, k and v, and of the tables of each window and head where grad_tables is not null.
+template <typename T>
+void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k,
+                    const at::Tensor& v, const at::Tensor& out, const at::Tensor& logsumexp,
+                    const Graph& graph, const Biases& biases, float scale,
+                    const at::Tensor& grad_q, const at::Tensor& grad_k, const at::Tensor& grad_v,
+                    float* grad_tables) {
+  const View<T> grad_out_(grad_out), q_(q), k_(k), v_(v), out_(out), grad_q_(grad_q),
+      grad_k_(grad_k), grad_v_(grad_v);
+  const int64_t heads = q_.heads, dims = q_.dims, stride = round_up(dims, kLanes);
+  const Groups groups = make_groups(graph);
+  const int64_t per_window = graph.groups_per_window();
+  at::parallel_for(0, q_.windows * heads, 1, [&](int64_t begin, int64_t end) {
+    BackwardScratch s(graph, dims, stride);
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t w = item / heads, h = item % heads;
+      k_.read_head(w, h, stride, s.keys);
+      v_.read_head(w, h, stride, s.values);
+      std::fill_n(static_cast<float*>(s.grad_keys), graph.nodes * stride, 0.0f);
+      std::fill_n(static_cast<float*>(s.grad_values), graph.nodes * stride, 0.0f);
+      const Head head{s.keys, s.values, stride, dims, biases.of(h)};
+      const float* logsumexps = logsumexp.data_ptr<float>() + item * graph.nodes;
+      for (int64_t t = w * per_window; t < (w + 1) * per_window; ++t) {
+        const Group& group = groups.groups[t];
+        for (int i = 0; i < group.count; ++i) {
+          const int64_t n = group.query[i];
+          float *row = s.out + i * stride, *grad_row = s.grad_out + i * stride;
+          q_.read(w, h, n, scale * kLog2E, s.queries + i * stride);
+          out_.read(w, h, n, 1.0f, row);
+          grad_out_.read(w, h, n, 1.0f, grad_row);
+          s.logsumexp[i] = logsumexps[n];
+          s.delta[i] = 0.0f;
+          for (int64_t d = 0; d < dims; ++d) s.delta[i] += row[d] * grad_row[d];
+        }
+        float* table = grad_tables ? grad_tables + item * biases.table_size() : nullptr;
+        const Backward io{s.queries,      s.grad_out,  s.logsumexp,   s.delta,
+                          s.grad_queries, s.grad_keys, s.grad_values, table};
+        if (groups.unions[t].keys.empty())
+          gather_backward(head, group, io, s.work);
+        else
+          tile_backward(head, group, groups.unions[t], io, s.work);
+        for (int i = 0; i < group.count; ++i)
+          grad_q_.write(s.grad_queries + i * stride, w, h, group.query[i], scale);
+      }
+      // The queries came times scale * log2(e), of which the gradient of the keys wants the scale.
+      grad_k_.write_head(s.grad_keys, stride, w, h, kLn2);
+      grad_v_.write_head(s.grad_values, stride, w, h, 1.0f);
+    }
+  });
+}
+
+// The gradients of q, k, v, and of the table where there is one (else empty).
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
+    const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+    const at::Tensor& indices, const std::optional<at::Tensor>& bias, const at::Tensor& out,
+    const at::Tensor& logsumexp, double scale) {
+  check_tensors(q, k, v, bias);
+  const Graph graph = check_graph(indices, q);
+  TORCH_CHECK_VALUE(grad_out.sizes() == q.sizes() && out.sizes() == q.sizes() &&
+                        grad_out.scalar_type() == q.scalar_type() &&
+                        out.scalar_type() == q.scalar_type(),
+                    "output and its gradient must be as q, ", q.scalar_type(), " ", q.sizes(),
+                    ", got ", out.sizes(), " and ", grad_out.sizes());
+  TORCH_CHECK_VALUE(logsumexp.is_contiguous() && logsumexp.scalar_type() == at::kFloat &&
+                        logsumexp.numel() == q.numel() / q.size(3),
+                    "logsumexp must be a contiguous float32 [W, H, N], got ", logsumexp.sizes());
+  at::Tensor grad_q = empty_merged(q), grad_k = empty_merged(q), grad_v = empty_merged(q);
+  const Biases biases(bias, graph.nodes);
+  // One table per window and head, added up in order: the same sums for any number of threads.
+  at::Tensor grad_tables = at::empty({0}, q.options().dtype(at::kFloat));
+  if (bias)
+    grad_tables =
+        at::zeros({q.size(0), q.size(1), bias->size(1), bias->size(2)}, grad_tables.options());
+  const auto run =
+      q.scalar_type() == at::kFloat ? backward_typed<float> : backward_typed<at::BFloat16>;
+  run(grad_out, q, k, v, out, logsumexp, graph, biases, static_cast<float>(scale), grad_q, grad_k,
+      grad_v, bias ? grad_tables.data_ptr<float>() : nullptr);
+  return {grad_q, grad_k, grad_v, bias ? grad_tables.sum(0) : grad_tables};
+}
+
+}  // namespace
+}  // namespace kgt
+
+TORCH_LIBRARY_FRAGMENT(kgt, m) {
+  m.def(
+      "attention_forward(Tensor q, Tensor k, Tensor v, Tensor indices, Tensor? bias, float scale) "
+      "-> (Tensor, Tensor)");
+  m.def(
+      "attention_backward(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor indices, "
+      "Tensor? bias, Tensor out, Tensor logsumexp, float scale) "
+      "-> (Tensor, Tensor, Tensor, Tensor)");
+}
+
+TORCH_LIBRARY_IMPL(kgt, CPU, m) {
+  m.impl("attention_forward", kgt::attention_forward);
+  m.impl("attention_backward", kgt::attention_backward);
+}

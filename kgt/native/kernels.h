@@ -1,0 +1,107 @@
+// What the two ways of computing attention for a group of sixteen queries of one head share.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "simd.h"
+
+namespace kgt {
+
+constexpr int kGroup = 16;  // queries that are done together
+constexpr float kLog2E = 1.44269504f;
+constexpr float kLn2 = 0.693147181f;
+
+// Floats whose address is a multiple of a cache line: loads that straddle two lines cost double.
+class Buffer {
+ public:
+  explicit Buffer(int64_t count) {
+    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64 + 64;
+    data_ = static_cast<float*>(std::aligned_alloc(64, bytes));
+    if (!data_) throw std::bad_alloc();
+    std::memset(data_, 0, bytes);
+  }
+  ~Buffer() { std::free(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  operator float*() const { return data_; }
+
+ private:
+  float* data_;
+};
+
+// The position bias of one head, times log2(e). For a query i and a key j of the M x M window,
+// table[from(i) - place(j)] is added to their score.
+struct Bias {
+  const float* table = nullptr;  // [2M-1, 2M-1], null without a bias
+  int32_t side = 1;  // M
+
+  // n / M * (2M-1) + n % M
+  KGT_INLINE int32_t place(int32_t n) const { return n + n / side * (side - 1); }
+  KGT_INLINE Ints place(Ints n) const {
+    // Token numbers are below 2^16: the product is off by far less than the half that is added.
+    const Floats row = (__builtin_convertvector(n, Floats) + 0.5f) * (1.0f / side);
+    return n + __builtin_convertvector(row, Ints) * (side - 1);
+  }
+  KGT_INLINE int32_t from(int32_t n) const { return place(n) + (side - 1) * 2 * side; }
+};
+
+// Keys and values of one head of one window as rows [N][stride], zero beyond the head's dimensions.
+struct Head {
+  const float* keys;
+  const float* values;
+  int64_t stride;  // a multiple of kLanes
+  int64_t dims;
+  Bias bias;
+};
+
+// Sixteen queries, fewer at the end of a window: their token numbers, and the keys of each.
+struct Group {
+  int count;
+  int32_t query[kGroup];  // 0 beyond count
+  const int32_t* keys[kGroup];
+  int64_t degree[kGroup];
+};
+
+// The keys that any query of a group has; bit i says whether query i has it.
+struct Union {
+  std::vector<int32_t> keys;
+  std::vector<uint16_t> bits;
+};
+
+// Rows [kGroup][stride] of the queries of a group. Queries come times scale * log2(e), so that
+// softmax takes powers of two; the log-sum-exp is to base 2, too. What stands beyond the group's
+// count is finite and ignored.
+struct Forward {
+  const float* queries;
+  float* out;
+  float* logsumexp;  // [kGroup]
+};
+
+struct Backward {
+  const float* queries;
+  const float* grad_out;
+  const float* logsumexp;  // [kGroup]
+  const float* delta;  // [kGroup]: of each query the sum over d of out * grad_out
+  float* grad_queries;  // [kGroup][stride], set
+  float* grad_keys;  // [N][stride], added to
+  float* grad_values;  // [N][stride], added to
+  float* grad_bias;  // as Bias::table, added to; null if not wanted
+};
+
+// Floats of scratch memory for groups whose queries have at most `degree` keys each.
+int64_t gather_scratch(int64_t degree);
+int64_t tile_scratch(int64_t dims);
+
+// One query after the other, reading the rows of its keys.
+void gather_forward(const Head&, const Group&, const Forward&, float* scratch);
+void gather_backward(const Head&, const Group&, const Backward&, float* scratch);
+
+// All queries at once, one in each lane, over the union of their keys.
+void tile_forward(const Head&, const Group&, const Union&, const Forward&, float* scratch);
+void tile_backward(const Head&, const Group&, const Union&, const Backward&, float* scratch);
+
+}  // namespace kgt

@@ -1,0 +1,150 @@
+// A register of floats on whatever the machine has, and what attention needs of it.
+//
+// GCC's and clang's vector extensions mean the same on every instruction set; intrinsics stand only
+// where one instruction does what the extensions need several for.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+// Floats in a register. Given on the command line it overrides the machine's own number, so that
+// the code for wide registers can be tested where there are none.
+#if defined(KGT_LANES)
+#define KGT_EMULATED 1
+#elif defined(__AVX512F__)
+#define KGT_LANES 16
+#elif defined(__AVX__)
+#define KGT_LANES 8
+#else
+#define KGT_LANES 4
+#endif
+
+#define KGT_INLINE inline __attribute__((always_inline))
+
+namespace kgt {
+
+constexpr int kLanes = KGT_LANES;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+typedef float Floats __attribute__((vector_size(kLanes * 4)));
+typedef int32_t Ints __attribute__((vector_size(kLanes * 4)));
+
+KGT_INLINE Floats load(const float* from) {
+  Floats out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+KGT_INLINE Ints load(const int32_t* from) {
+  Ints out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+
+KGT_INLINE void store(float* to, Floats value) { std::memcpy(to, &value, sizeof value); }
+
+KGT_INLINE Floats splat(float value) { return value - Floats{}; }
+
+KGT_INLINE Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
+
+KGT_INLINE float sum_lanes(Floats a) {
+  float total = a[0];
+  for (int i = 1; i < kLanes; ++i) total += a[i];
+  return total;
+}
+
+KGT_INLINE float max_lanes(Floats a) {
+  float largest = a[0];
+  for (int i = 1; i < kLanes; ++i) largest = a[i] > largest ? a[i] : largest;
+  return largest;
+}
+
+// One step of adding up the lanes of many registers at once: two registers become one that holds
+// half as many partial sums of each. After kFolds steps lane i is the sum of register i.
+constexpr int kFolds = kLanes == 16 ? 4 : kLanes == 8 ? 3 : 2;
+
+template <int Step>
+KGT_INLINE Floats fold(Floats a, Floats b) {
+#if KGT_LANES == 16
+  if constexpr (Step == 1)
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
+           __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
+                                   31);
+  else if constexpr (Step == 2)
+    return __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+           __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
+                                   31);
+  else
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30,
+                                   31);
+#elif KGT_LANES == 8
+  if constexpr (Step == 1)
+    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13) +
+           __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+  else if constexpr (Step == 2)
+    return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
+           __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+  else
+    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
+           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+#else
+  if constexpr (Step == 1)
+    return __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  else
+    return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+#endif
+}
+
+// 2^x for x <= 0, zero below the smallest normal float; relative error below 2 ulp.
+KGT_INLINE Floats exp2_nonpositive(Floats x) {
+  constexpr float kSmallest = -126.0f;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer
+  const Floats shifted = x + kRound;
+  const Floats r = x - (shifted - kRound);
+  // Least maximal relative error on [-1/2, 1/2].
+  Floats y = 1.327647097e-3f * r + 9.675541596e-3f;
+  y = y * r + 5.550713279e-2f;
+  y = y * r + 2.402211972e-1f;
+  y = y * r + 6.931469671e-1f;
+  y = y * r + 1.0f;
+  // The integer lies in the low bits of `shifted`: add it to the exponent.
+  const Ints scaled = (Ints)y + ((Ints)shifted << 23);
+  return x < kSmallest ? Floats{} : (Floats)scaled;
+}
+
+// table[place of the lane]
+KGT_INLINE Floats look_up(const float* table, Ints place) {
+#if defined(__AVX512F__) && !defined(KGT_EMULATED)
+  return (Floats)_mm512_i32gather_ps((__m512i)place, table, 4);
+#elif defined(__AVX2__) && !defined(KGT_EMULATED)
+  return (Floats)_mm256_i32gather_ps(table, (__m256i)place, 4);
+#else
+  Floats out;
+  for (int i = 0; i < kLanes; ++i) out[i] = table[place[i]];
+  return out;
+#endif
+}
+
+// Lane i of `yes` where bit i of `bits` is set, else `no`; only the lowest kLanes bits count.
+KGT_INLINE Floats select(uint32_t bits, Floats yes, Floats no) {
+#if defined(__AVX512F__) && !defined(KGT_EMULATED)
+  return (Floats)_mm512_mask_blend_ps(static_cast<__mmask16>(bits), (__m512)no, (__m512)yes);
+#elif defined(__AVX2__) && !defined(KGT_EMULATED)
+  // The sign decides in a blend: move each lane's bit there.
+  const __m256i shift = _mm256_set_epi32(24, 25, 26, 27, 28, 29, 30, 31);
+  const __m256i sign = _mm256_sllv_epi32(_mm256_set1_epi32(static_cast<int>(bits)), shift);
+  return (Floats)_mm256_blendv_ps((__m256)no, (__m256)yes, _mm256_castsi256_ps(sign));
+#else
+  Ints chosen;
+  for (int i = 0; i < kLanes; ++i) chosen[i] = -static_cast<int32_t>(bits >> i & 1);
+  return (Floats)(((Ints)yes & chosen) | ((Ints)no & ~chosen));
+#endif
+}
+
+}  // namespace kgt
