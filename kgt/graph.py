@@ -16,7 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kgt.native import load_operators, unavailable_reason
+
 SIMILARITIES = ("dot", "cosine")
+BUILDERS = ("auto", "torch", "native")
 _SIMILARITY_BYTES = 64 * 2**20
 PADDING = -1
 
@@ -144,6 +147,7 @@ def build_key_graph(
     include_self: bool = True,
     similarity: str = "dot",
     regions: Tensor | None = None,
+    backend: str = "auto",
 ) -> KeyGraph:
     """Connect every token with its k most similar tokens of the same window (paper Eq. 1-2).
 
@@ -159,10 +163,13 @@ def build_key_graph(
         similarity: "dot" (Eq. 1) or "cosine".
         regions: integer [nW, N] labels with W a multiple of nW; only tokens of equal label are
             candidates. None makes the whole window candidates.
+        backend: "torch" (all similarities of some windows, then topk), "native" (C++ for CPUs,
+            which holds at most a few MiB of similarities), or "auto", native where it can.
 
     Raises:
-        ValueError: for k < 1, empty, non-floating or non-finite tokens, an unknown similarity,
-            regions that do not fit, or a token without any candidate.
+        ValueError: for k < 1, empty, non-floating or non-finite tokens, an unknown similarity or
+            backend, a backend that cannot do it, regions that do not fit, or a token without any
+            candidate.
     """
     if tokens.ndim != 3 or tokens.numel() == 0:
         raise ValueError(f"tokens must be a non-empty [W, N, C], got shape {list(tokens.shape)}")
@@ -187,21 +194,63 @@ def build_key_graph(
     if similarity == "cosine":
         features = F.normalize(features, dim=-1)
     kept = min(k, nodes if include_self else nodes - 1)
+    if _chooses_native(features, backend):
+        indices, degrees = _build_native(features, kept, include_self, regions)
+    else:
+        indices, degrees = _build_in_chunks(features, kept, include_self, regions)
+    if degrees is not None and bool((degrees == 0).any()):
+        raise ValueError("a token has no candidate: its region holds only itself")
+    return KeyGraph(indices, k, degrees)
+
+
+def _chooses_native(features: Tensor, backend: str) -> bool:
+    """Whether the C++ builder does it.
+
+    Raises:
+        ValueError: for an unknown backend, or "native" where it cannot, with the reason.
+    """
+    if backend not in BUILDERS:
+        raise ValueError(f"unknown backend {backend!r}; valid: {', '.join(BUILDERS)}")
+    if backend == "torch":
+        return False
+    reason = ""
+    if features.device.type != "cpu":
+        reason = f"runs on cpu devices, not on {features.device.type}"
+    elif features.dtype != torch.float32:
+        reason = f"takes similarities in float32, not {features.dtype}"
+    reason = reason or unavailable_reason()
+    if reason and backend == "native":
+        raise ValueError(f"native cannot build this graph: {reason}")
+    return not reason
+
+
+def _build_native(
+    features: Tensor, k: int, include_self: bool, regions: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Indices [W, N, k] and degrees [W, N], None if all are k."""
+    load_operators()
+    labels = None if regions is None else regions.long().contiguous()
+    with _exact_float32_matmul():
+        indices, degrees = torch.ops.kgt.select_keys(features.contiguous(), k, include_self, labels)
+    return indices, None if bool((degrees == k).all()) else degrees
+
+
+def _build_in_chunks(
+    features: Tensor, k: int, include_self: bool, regions: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Indices [W, N, k] and degrees [W, N], None if all are k; a few windows at a time."""
+    windows, nodes, _ = features.shape
     chunk = max(1, _SIMILARITY_BYTES // (nodes * nodes * features.element_size()))
     pieces = [
         _connect_windows(
             features[start : start + chunk],
-            kept,
+            k,
             include_self,
             None if regions is None else _rows_of(regions, start, chunk, windows),
         )
         for start in range(0, windows, chunk)
     ]
-    indices = torch.cat([indices for indices, _ in pieces])
-    degrees = _join_degrees(pieces, kept)
-    if degrees is not None and bool((degrees == 0).any()):
-        raise ValueError("a token has no candidate: its region holds only itself")
-    return KeyGraph(indices, k, degrees)
+    return torch.cat([indices for indices, _ in pieces]), _join_degrees(pieces, k)
 
 
 def _join_degrees(pieces: list[tuple[Tensor, Tensor | None]], k: int) -> Tensor | None:

@@ -21,9 +21,10 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch.utils.cpp_extension import include_paths, library_paths
 
 _FOLDER = Path(__file__).parent
+# Not from torch.utils.cpp_extension, which looks for CUDA and warns where there is none.
+_TORCH = Path(torch.__file__).parent
 _COMPILERS = ("g++", "c++", "clang++")
 # ATen's threads are OpenMP's. Linking without -fopenmp leaves the runtime that torch has loaded
 # as the only one, so that torch.set_num_threads is obeyed and no second pool appears.
@@ -104,11 +105,10 @@ def _digest(compiler: str, flags: Sequence[str]) -> str:
 
 def _compile(compiler: str, flags: Sequence[str], scratch: Path, log: Path) -> Path:
     sources = sorted(_FOLDER.glob("*.cpp"))
-    includes = [f"-I{path}" for path in include_paths()]
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
     commands = [
         [
-            *(compiler, *_COMPILE_FLAGS, *flags, abi, *includes),
+            *(compiler, *_COMPILE_FLAGS, *flags, abi, f"-I{_TORCH / 'include'}"),
             *("-c", str(source), "-o", str(scratch / f"{source.stem}.o")),
         ]
         for source in sources
@@ -116,11 +116,14 @@ def _compile(compiler: str, flags: Sequence[str], scratch: Path, log: Path) -> P
     library = scratch / "library.so"
     link = [
         *(compiler, "-shared", *(command[-1] for command in commands)),
-        *(f"-L{path}" for path in library_paths()),
-        *("-lc10", "-ltorch_cpu", "-o", str(library)),
+        *(f"-L{_TORCH / 'lib'}", "-lc10", "-ltorch_cpu", "-o", str(library)),
     ]
     start = time.monotonic()
-    print("kgt: compiling the native kernels, once, about 20 s ...", file=sys.stderr, flush=True)
+    print(
+        "kgt: compiling the native kernels, once, about half a minute ...",
+        file=sys.stderr,
+        flush=True,
+    )
     _run_all(commands, log)
     _run_all([link], log)
     print(f"kgt: compiled in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)

@@ -131,6 +131,41 @@ KGT_INLINE Floats look_up(const float* table, Ints place) {
 #endif
 }
 
+// Bit i is set where lane i is above the limit.
+KGT_INLINE uint32_t bits_above(Floats values, float limit) {
+#if defined(__AVX512F__) && !defined(KGT_EMULATED)
+  return _mm512_cmp_ps_mask((__m512)values, _mm512_set1_ps(limit), _CMP_GT_OQ);
+#elif defined(__AVX2__) && !defined(KGT_EMULATED)
+  return static_cast<uint32_t>(
+      _mm256_movemask_ps(_mm256_cmp_ps((__m256)values, _mm256_set1_ps(limit), _CMP_GT_OQ)));
+#else
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes; ++i) bits |= static_cast<uint32_t>(values[i] > limit) << i;
+  return bits;
+#endif
+}
+
+// Writes the lanes whose bits are set side by side and returns how many there are; up to kLanes
+// values are written, whatever the bits.
+KGT_INLINE int compress(uint32_t bits, Ints values, int32_t* to) {
+#if defined(__AVX512F__) && !defined(KGT_EMULATED)
+  _mm512_mask_compressstoreu_epi32(to, static_cast<__mmask16>(bits), (__m512i)values);
+#elif defined(__AVX2__) && defined(__BMI2__) && !defined(KGT_EMULATED)
+  // Eight bytes, one per set bit: the numbers of the lanes that are kept.
+  const uint64_t bytes = _pdep_u64(bits, 0x0101010101010101) * 0xff;
+  const auto lanes = static_cast<int64_t>(_pext_u64(0x0706050403020100, bytes));
+  const __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(lanes));
+  _mm256_storeu_si256((__m256i*)to, _mm256_permutevar8x32_epi32((__m256i)values, order));
+#else
+  int found = 0;
+  for (int i = 0; i < kLanes; ++i) {
+    to[found] = values[i];
+    found += bits >> i & 1;
+  }
+#endif
+  return __builtin_popcount(bits);
+}
+
 // Lane i of `yes` where bit i of `bits` is set, else `no`; only the lowest kLanes bits count.
 KGT_INLINE Floats select(uint32_t bits, Floats yes, Floats no) {
 #if defined(__AVX512F__) && !defined(KGT_EMULATED)
