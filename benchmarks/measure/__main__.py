@@ -126,13 +126,21 @@ def _parser() -> argparse.ArgumentParser:
         "--models",
         type=_names,
         required=True,
-        help="names, with fields where wanted: kgt-s-x4:k=128:backend=torch-mask",
+        help="names, with fields where wanted: kgt-s-x4:k=128:backend=torch-mask,spandrel:hat-x4",
     )
     model.add_argument("--input", type=_size, default=(96, 96), help="height x width, e.g. 96x96")
     model.add_argument(
         "--dtype", default="float32", choices=["float32", "bfloat16"], help="bfloat16 by autocast"
     )
-    model.add_argument("--mode", default="forward", choices=["forward", "train-step"])
+    model.add_argument(
+        "--mode",
+        default="forward",
+        choices=["forward", "train-step"],
+        help="train-step is L1 loss, backward pass and AdamW step on a fixed batch",
+    )
+    model.add_argument(
+        "--batch", type=_positive, default=1, help="images; dat-x4 trains on two or more"
+    )
     model.add_argument(
         "--memory", action="store_true", help="peak memory, too, each in a fresh process"
     )
@@ -271,7 +279,12 @@ def _connect(options: argparse.Namespace, n: int, k: int) -> dict[str, KeyGraph]
 def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
     jobs = {
         description: NetworkJob(
-            description, options.input, options.dtype, options.mode, options.seed
+            description,
+            options.input,
+            options.dtype,
+            options.mode,
+            options.batch,
+            options.seed,
         )
         for description in options.models
     }

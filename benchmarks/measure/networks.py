@@ -17,30 +17,32 @@ from benchmarks.models import create_any_model
 
 @dataclass(frozen=True)
 class NetworkJob:
-    """One network on one image.
+    """One network on one batch of images.
 
     Attributes:
         description: NAME:field=value:field=value.
-        size: height and width of the image in pixels.
+        size: height and width of the images in pixels.
         dtype: "float32", or "bfloat16" for what autocast runs in it.
         mode: "forward", or "train-step": L1 loss, backward pass and AdamW step.
-        seed: seed of weights and image.
+        batch: number of images.
+        seed: seed of weights and images.
     """
 
     description: str
     size: tuple[int, int]
     dtype: Literal["float32", "bfloat16"] = "float32"
     mode: Literal["forward", "train-step"] = "forward"
+    batch: int = 1
     seed: int = 0
 
 
 def create_described(description: str) -> nn.Module:
-    """A model from NAME:field=value:field=value.
+    """A model from NAME:field=value:field=value; "spandrel:" may precede a published network's.
 
     Raises:
         ValueError: for an unknown name or field, or a field without a value.
     """
-    name, *fields = description.split(":")
+    name, *fields = description.removeprefix("spandrel:").split(":")
     overrides = {}
     for field in fields:
         key, equals, value = field.partition("=")
@@ -59,7 +61,7 @@ def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:
     torch.manual_seed(job.seed)
     network = create_described(job.description)
     generator = torch.Generator().manual_seed(job.seed)
-    return _make_call(network, job, torch.rand(1, 3, *job.size, generator=generator))
+    return _make_call(network, job, torch.rand(job.batch, 3, *job.size, generator=generator))
 
 
 def _make_call(network: nn.Module, job: NetworkJob, x: Tensor) -> Callable[[], Tensor]:
