@@ -110,10 +110,113 @@ def build_upstream_swinir(**fields: Any) -> nn.Module:
         img_range=fields["img_range"],
         upsampler=fields["upsampler"],
     )
-    network.scale = fields["scale"]
-    network.in_channels = fields["in_channels"]
-    network.task = "sr" if fields["upsampler"] else "restoration"
-    network.size_multiple = fields["window_size"]
+    return _describe(
+        network,
+        fields["scale"],
+        fields["in_channels"],
+        fields["window_size"],
+        "sr" if fields["upsampler"] else "restoration",
+    )
+
+
+def build_hat(**fields: Any) -> nn.Module:
+    """Build HAT (arXiv 2205.04437) from the code its authors published, with random weights.
+
+    Args:
+        **fields: scale, in_channels, embed_dim (C), depths (blocks per group), num_heads,
+            window_size (M in pixels), mlp_ratio (hidden width over C).
+
+    Returns:
+        The authors' module with the attributes every baseline has.
+    """
+    from spandrel.architectures.HAT import HAT
+
+    depths = list(fields["depths"])
+    network = HAT(
+        img_size=64,
+        in_chans=fields["in_channels"],
+        embed_dim=fields["embed_dim"],
+        depths=depths,
+        num_heads=[fields["num_heads"]] * len(depths),
+        window_size=fields["window_size"],
+        compress_ratio=3,
+        squeeze_factor=30,
+        overlap_ratio=0.5,
+        mlp_ratio=fields["mlp_ratio"],
+        upscale=fields["scale"],
+    )
+    return _describe(network, fields["scale"], fields["in_channels"], fields["window_size"])
+
+
+def build_dat(**fields: Any) -> nn.Module:
+    """Build DAT (arXiv 2308.03364) from the code its authors published, with random weights.
+
+    Its batch normalization of pooled maps trains on two images or more.
+
+    Args:
+        **fields: as `build_hat`, but split_size (height and width of a window) for window_size.
+
+    Returns:
+        The authors' module with the attributes every baseline has.
+    """
+    from spandrel.architectures.DAT import DAT
+
+    depths = list(fields["depths"])
+    network = DAT(
+        img_size=64,
+        in_chans=fields["in_channels"],
+        embed_dim=fields["embed_dim"],
+        split_size=list(fields["split_size"]),
+        depth=depths,
+        num_heads=[fields["num_heads"]] * len(depths),
+        expansion_factor=fields["mlp_ratio"],
+        upscale=fields["scale"],
+    )
+    return _describe(network, fields["scale"], fields["in_channels"], max(fields["split_size"]))
+
+
+def build_grl(**fields: Any) -> nn.Module:
+    """Build GRL (arXiv 2303.00748) from the code its authors published, with random weights.
+
+    Args:
+        **fields: as `build_hat`, and stripe_size (side of a stripe in pixels); num_heads is that of
+            the window attention and, again, of the anchored stripe attention.
+
+    Returns:
+        The authors' module with the attributes every baseline has.
+    """
+    from spandrel.architectures.GRL import GRL
+
+    depths = list(fields["depths"])
+    network = GRL(
+        img_size=64,
+        in_channels=fields["in_channels"],
+        out_channels=fields["in_channels"],
+        embed_dim=fields["embed_dim"],
+        upscale=fields["scale"],
+        upsampler="pixelshuffle",
+        depths=depths,
+        num_heads_window=[fields["num_heads"]] * len(depths),
+        num_heads_stripe=[fields["num_heads"]] * len(depths),
+        window_size=fields["window_size"],
+        stripe_size=[fields["stripe_size"]] * 2,
+        stripe_shift=True,
+        mlp_ratio=fields["mlp_ratio"],
+        anchor_window_down_factor=4,
+        local_connection=True,
+    )
+    multiple = max(fields["window_size"], fields["stripe_size"])
+    return _describe(network, fields["scale"], fields["in_channels"], multiple)
+
+
+def _describe(
+    network: Any, scale: int, in_channels: int, size_multiple: int, task: str = "sr"
+) -> nn.Module:
+    """Give a module the attributes that every baseline has."""
+    network.scale = scale
+    network.in_channels = in_channels
+    network.size_multiple = size_multiple
+    network.task = task
     return network
 
 
@@ -122,3 +225,21 @@ for _size in ("m", "s"):
         _fields = asdict(replace(PRESETS[_size], scale=_scale))
         del _fields["upsample_features"]
         register(f"swinir-upstream-{_size}-x{_scale}", **_fields)(build_upstream_swinir)
+
+# The sizes the authors call HAT, DAT and GRL-B.
+_COMMON = {"scale": 4, "in_channels": 3, "embed_dim": 180}
+register("hat-x4", **_COMMON, depths=(6,) * 6, num_heads=6, window_size=16, mlp_ratio=2.0)(
+    build_hat
+)
+register("dat-x4", **_COMMON, depths=(6,) * 6, num_heads=6, split_size=(8, 32), mlp_ratio=4.0)(
+    build_dat
+)
+register(
+    "grl-b-x4",
+    **_COMMON,
+    depths=(4, 4, 8, 8, 8, 4, 4),
+    num_heads=3,
+    window_size=32,
+    stripe_size=64,
+    mlp_ratio=2.0,
+)(build_grl)

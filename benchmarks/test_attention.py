@@ -6,30 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 
 from benchmarks.measure.attention import check_output
-from benchmarks.measure.problems import DENSE, make_call, make_inputs
-from benchmarks.plan.cells import expand
+from benchmarks.measure.problems import DENSE, describe_problem, make_call, make_inputs
+from benchmarks.plan.cells import Cell, expand
 from kgt import list_backends
 from kgt.attention import get_backend
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-BACKENDS = [
-    DENSE,
-    *(
-        name
-        for name in list_backends()
-        if name != "reference" and DEVICE in get_backend(name).devices
-    ),
-]
-CELLS = expand(
+GRID = expand(
     {
         "kind": "latency",
         "mode": ["forward", "backward"],
         "n": [256, 1024],
         "k": [32, 128],
-        "backend": BACKENDS,
+        "backend": [DENSE, *(name for name in list_backends() if name != "reference")],
         "windows": 1,
         "heads": 6,
         "head_dim": 30,
@@ -37,6 +27,15 @@ CELLS = expand(
         "dtype": "float32",
     }
 )
+
+
+def can_run(cell: Cell) -> bool:
+    backend = str(cell.backend)
+    problem = describe_problem(cell, int(cell.k or 1))
+    return backend == DENSE or not get_backend(backend).unsupported_reasons(problem)
+
+
+CELLS = [cell for cell in GRID if can_run(cell)]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=[f"{c.mode}-n{c.n}-k{c.k}-{c.backend}" for c in CELLS])

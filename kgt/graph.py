@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,11 +34,13 @@ class KeyGraph:
             followed by `PADDING` (-1) where a token has fewer than K candidates.
         requested_k: the k asked for; K is smaller where it was clamped to the candidates.
         degrees: int32 [W, N], the number of keys per token, or None when every row is full.
+        derived: what backends derive from the graph once and every layer of a stage uses again.
     """
 
     indices: Tensor
     requested_k: int
     degrees: Tensor | None = None
+    derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.indices.ndim != 3 or self.indices.dtype != torch.int32:

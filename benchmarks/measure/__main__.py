@@ -14,19 +14,29 @@ from functools import partial
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
-from benchmarks.measure.attention import WrongOutputError, check_output
+from benchmarks.measure.attention import WrongOutputError, check_call, layers_of
+from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
 from benchmarks.measure.environment import capture_environment
-from benchmarks.measure.memory import pin_allocator
-from benchmarks.measure.problems import make_call, make_inputs, photo_tokens
+from benchmarks.measure.memory import PeakMemory, pin_allocator
+from benchmarks.measure.networks import NetworkJob, make_network_call
+from benchmarks.measure.problems import (
+    CHANNELS,
+    LAYERS,
+    make_inputs,
+    make_stage_call,
+    photo_tokens,
+    random_graph,
+)
+from benchmarks.measure.sandbox import run_isolated
+from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import LatencyResult, measure_latency
-from benchmarks.models import create_any_model
 from benchmarks.plan.cells import Cell
-from kgt import build_key_graph
+from kgt import KeyGraph, build_key_graph
+from kgt.graph import SIMILARITIES
 
 FINE, WRONG_USE, FAILURE = 0, 2, 3
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -65,12 +75,19 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--budget", type=float, default=10.0, help="seconds per comparison")
     common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--threads", type=_positive, help="torch's intra-op threads")
     common.add_argument("--json", action="store_true", help="print one JSON list")
 
     window = argparse.ArgumentParser(add_help=False)
     window.add_argument("--tokens", type=_numbers, default=[1024], help="N, a comma list")
     window.add_argument("--k", type=_numbers, default=[128], help="keys per token, a comma list")
     window.add_argument("--windows", type=_positive, default=4)
+    window.add_argument(
+        "--graph",
+        default="photo",
+        choices=["photo", "random"],
+        help="of features of photographs, or uniform keys (to be built: normal features)",
+    )
 
     attention = commands.add_parser(
         "attention", parents=[common, window], help="attention backends on one problem"
@@ -81,20 +98,52 @@ def _parser() -> argparse.ArgumentParser:
     attention.add_argument("--heads", type=_positive, default=6)
     attention.add_argument("--head-dim", type=_positive, default=30)
     attention.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float64"])
-    attention.add_argument("--graph", default="photo", choices=["photo", "random"])
-    attention.add_argument("--mode", default="forward", choices=["forward", "backward"])
+    attention.add_argument(
+        "--mode",
+        default="forward",
+        choices=["forward", "backward"],
+        help="backward is forward and backward",
+    )
+    attention.add_argument("--bias", action="store_true", help="with a position-bias table")
+    attention.add_argument(
+        "--layers",
+        type=_positive,
+        default=LAYERS,
+        help="layers of a stage; what a backend derives from the graph is paid once for all",
+    )
 
     graph = commands.add_parser("graph", parents=[common, window], help="building the graph")
-    graph.add_argument("--builders", type=_names, default=list(_BUILDERS), help=str([*_BUILDERS]))
+    graph.add_argument("--builders", type=_names, default=[*BUILDERS], help=str([*BUILDERS]))
+    graph.add_argument("--channels", type=_positive, default=CHANNELS, help="C of the tokens")
+    graph.add_argument(
+        "--structure",
+        action="store_true",
+        help="print hubs, unused nodes and shared keys of the graphs; time nothing",
+    )
 
     model = commands.add_parser("model", parents=[common], help="whole networks")
     model.add_argument(
         "--models",
         type=_names,
         required=True,
-        help="names, with fields where wanted: kgt-s-x4:k=128:backend=torch-mask",
+        help="names, with fields where wanted: kgt-s-x4:k=128:backend=torch-mask,spandrel:hat-x4",
     )
     model.add_argument("--input", type=_size, default=(96, 96), help="height x width, e.g. 96x96")
+    model.add_argument(
+        "--dtype", default="float32", choices=["float32", "bfloat16"], help="bfloat16 by autocast"
+    )
+    model.add_argument(
+        "--mode",
+        default="forward",
+        choices=["forward", "train-step"],
+        help="train-step is L1 loss, backward pass and AdamW step on a fixed batch",
+    )
+    model.add_argument(
+        "--batch", type=_positive, default=1, help="images; dat-x4 trains on two or more"
+    )
+    model.add_argument(
+        "--memory", action="store_true", help="peak memory, too, each in a fresh process"
+    )
     return parser
 
 
@@ -102,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
     pin_allocator(reuse=True)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     try:
         rows = list(_COMMANDS[options.command](options))
     except ValueError as error:
@@ -117,13 +168,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return FINE
 
 
-def _compare(calls: Mapping[str, Callable[[], object]], options: argparse.Namespace) -> list[Row]:
+def _compare(
+    calls: Mapping[str, Callable[[], object]],
+    options: argparse.Namespace,
+    calls_per_run: Mapping[str, int] | None = None,
+) -> list[Row]:
     with _console.status("warming up") as status:
         result = measure_latency(
             calls,
             next(iter(calls)),
             budget_s=options.budget,
             seed=options.seed,
+            calls_per_run=calls_per_run,
             on_round=lambda done, seconds: status.update(
                 f"round {done}, {seconds:.0f} of {options.budget:.0f} s"
             ),
@@ -159,69 +215,105 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
                 heads=options.heads,
                 head_dim=options.head_dim,
                 graph=options.graph,
+                bias=options.bias,
+                layers=options.layers,
                 dtype=options.dtype,
                 mode=options.mode,
                 seed=options.seed,
             )
             inputs = make_inputs(cell)
-            calls = {name: make_call(inputs, name, cell) for name in options.backends}
-            for name, call in calls.items():
-                check_output(inputs, call(), name)
-            for row in _compare(calls, options):
-                yield {"tokens": n, "k": min(k, n), **row}
-
-
-def _build_by_topk(tokens: Tensor, k: int) -> Tensor:
-    """What one writes first: all similarities, then torch.topk; ties fall as they may."""
-    return torch.topk(tokens @ tokens.mT, min(k, tokens.shape[1])).indices
-
-
-_BUILDERS: dict[str, Callable[[Tensor, int], object]] = {
-    "matmul-topk": _build_by_topk,
-    "kgt": build_key_graph,
-}
+            calls = {}
+            for name in options.backends:
+                with _console.status(f"{name}: checking against the reference"):
+                    calls[name] = make_stage_call(inputs, name, cell)
+                    check_call(inputs, calls[name], name, cell)
+            layers = layers_of(calls)
+            for row in _compare(calls, options, layers):
+                yield {"tokens": n, "k": min(k, n), **row, "stage_calls": layers[row["contender"]]}
 
 
 def _measure_graph(options: argparse.Namespace) -> Iterator[Row]:
-    unknown = [name for name in options.builders if name not in _BUILDERS]
-    if unknown:
-        raise ValueError(f"unknown builder {', '.join(unknown)}; valid: {', '.join(_BUILDERS)}")
+    if options.structure:
+        yield from _describe_graphs(options)
+        return
+    builders = choose_builders(options.builders)
     for n in options.tokens:
-        tokens = photo_tokens(options.windows, n, options.seed)
+        tokens = _make_tokens(options, n)
         for k in options.k:
             calls = {
-                name: torch.inference_mode()(partial(_BUILDERS[name], tokens, k))
-                for name in options.builders
+                name: torch.inference_mode()(partial(builder, tokens, k))
+                for name, builder in builders.items()
             }
+            for name, call in calls.items():
+                wrong = count_wrong_rows(tokens, k, call())
+                if wrong:
+                    raise WrongOutputError(f"{name}: {wrong} rows are not the {k} most similar")
             for row in _compare(calls, options):
                 yield {"tokens": n, "k": min(k, n), **row}
 
 
-def _create_described(description: str) -> nn.Module:
-    """A model from NAME:field=value:field=value."""
-    name, *fields = description.split(":")
-    overrides = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
-        if not equals:
-            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
-        overrides[key] = yaml.safe_load(value)
-    return create_any_model(name, **overrides).eval()
+def _make_tokens(options: argparse.Namespace, n: int) -> Tensor:
+    if options.graph == "photo":
+        return photo_tokens(options.windows, n, options.seed, options.channels)
+    generator = torch.Generator().manual_seed(options.seed)
+    return torch.randn(options.windows, n, options.channels, generator=generator)
+
+
+def _describe_graphs(options: argparse.Namespace) -> Iterator[Row]:
+    for n in options.tokens:
+        for k in options.k:
+            for similarity, graph in _connect(options, n, k).items():
+                named = {"graph": options.graph, "similarity": similarity}
+                yield {"tokens": n, "k": graph.k, **named, **describe_structure(graph)}
+
+
+def _connect(options: argparse.Namespace, n: int, k: int) -> dict[str, KeyGraph]:
+    """The graphs to describe, by the similarity they are built from."""
+    if options.graph == "random":
+        generator = torch.Generator().manual_seed(options.seed)
+        return {"none": random_graph(options.windows, n, k, generator)}
+    tokens = _make_tokens(options, n)
+    return {name: build_key_graph(tokens, k, similarity=name) for name in SIMILARITIES}
 
 
 def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
-    generator = torch.Generator().manual_seed(options.seed)
-    x = torch.rand(1, 3, *options.input, generator=generator)
-    calls = {}
-    for description in options.models:
-        torch.manual_seed(options.seed)
-        network = _create_described(description)
-        calls[description] = torch.inference_mode()(partial(network, x))
-        out = calls[description]()
-        if not torch.isfinite(out).all():
-            raise WrongOutputError(f"{description}: the output is not finite")
+    jobs = {
+        description: NetworkJob(
+            description,
+            options.input,
+            options.dtype,
+            options.mode,
+            options.batch,
+            options.seed,
+        )
+        for description in options.models
+    }
+    calls = {description: make_network_call(job) for description, job in jobs.items()}
+    for description, call in calls.items():
+        with _console.status(f"{description}: first call"):
+            if not torch.isfinite(call()).all():
+                raise WrongOutputError(f"{description}: the output is not finite")
+    peaks = {name: _measure_memory(job) for name, job in jobs.items()} if options.memory else {}
     for row in _compare(calls, options):
-        yield {"input": "x".join(map(str, options.input)), **row}
+        peak = peaks.get(row["contender"], {})
+        yield {"input": "x".join(map(str, options.input)), **row, **peak}
+
+
+def _measure_memory(job: NetworkJob) -> Row:
+    """Peak memory of a network in MiB; the resident set is None where the system cannot tell."""
+    with _console.status(f"{job.description}: peak memory"):
+        outcome = run_isolated(
+            "benchmarks.measure.networks:measure_network_memory",
+            job,
+            threads=torch.get_num_threads(),
+        )
+    if outcome.status != "ok":
+        raise RuntimeError(f"{job.description}: memory: {outcome.status}: {outcome.reason}")
+    peak: PeakMemory = outcome.value
+    return {
+        "peak_mib": None if peak.rss_bytes is None else peak.rss_bytes / 2**20,
+        "tensors_mib": peak.live_tensor_bytes / 2**20,
+    }
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,11 +10,15 @@ from torch import Tensor
 from benchmarks.measure.memory import measure_peak, pin_allocator
 from benchmarks.measure.problems import (
     AttentionInputs,
+    StageCall,
     closed_form,
     digest_tensors,
+    gradient_errors,
     make_call,
     make_inputs,
+    make_stage_call,
     reference_error,
+    resolve_backend,
 )
 from benchmarks.measure.statistics import judge
 from benchmarks.measure.timing import ContenderTiming, LatencyResult, measure_latency
@@ -33,6 +38,34 @@ class Measured:
 
 class WrongOutputError(Exception):
     """A contender's output is not the reference's; its time would mean nothing."""
+
+
+def check_call(
+    inputs: AttentionInputs, call: StageCall, backend: str, cell: Cell
+) -> dict[str, object]:
+    """Compare what a call yields, and the gradients if it takes them, with the reference.
+
+    Raises:
+        WrongOutputError: when an error is above what the element type allows.
+    """
+    checks = check_output(inputs, call(), backend)
+    if cell.mode == "backward":
+        check_gradients(inputs, backend, cell)
+    ran = resolve_backend(cell, inputs.graph.k, backend)
+    return {**checks, "backend": ran, "stage_calls": call.layers}
+
+
+def check_gradients(inputs: AttentionInputs, backend: str, cell: Cell) -> None:
+    """Compare the gradients of a backend with those of the reference.
+
+    Raises:
+        WrongOutputError: when an error is above what the element type allows.
+    """
+    for name, (error, allowed) in gradient_errors(inputs, backend, cell).items():
+        if not error <= allowed:
+            raise WrongOutputError(
+                f"{backend}: gradient of {name}: error {error:.3g} against {allowed:.3g} allowed"
+            )
 
 
 def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str, object]:
@@ -65,7 +98,7 @@ def measure_memory_cell(cell: Cell) -> Measured:
     small = cell.model_copy(update={"n": _WARM_N, "k": min(cell.k or _WARM_N, _WARM_N)})
     make_call(make_inputs(small), backend, small)()
     inputs = make_inputs(cell)
-    call = make_call(inputs, backend, cell)
+    call = StageCall(make_call(inputs, backend, cell), inputs.graph)
     peak = measure_peak(call)
     metrics = {
         "live_tensors": Metric(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
@@ -95,11 +128,24 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
     pin_allocator(reuse=True)
     backend, baseline = cell.backend or "auto", cell.baseline or cell.backend or "auto"
     inputs = make_inputs(cell)
-    calls = {name: make_call(inputs, name, cell) for name in dict.fromkeys((baseline, backend))}
+    names = dict.fromkeys((baseline, backend))
+    calls = {name: make_stage_call(inputs, name, cell) for name in names}
     # The baseline's output is checked by its own cell.
-    checks = check_output(inputs, calls[backend](), backend)
-    result = measure_latency(calls, baseline, budget_s=budget_s, max_rounds=200, seed=cell.seed)
+    checks = check_call(inputs, calls[backend], backend, cell)
+    result = measure_latency(
+        calls,
+        baseline,
+        budget_s=budget_s,
+        max_rounds=200,
+        seed=cell.seed,
+        calls_per_run=layers_of(calls),
+    )
     return Measured(*summarize(result, result.contenders[backend], checks))
+
+
+def layers_of(calls: Mapping[str, StageCall]) -> dict[str, int]:
+    """By how much the time of each call is divided."""
+    return {name: call.layers for name, call in calls.items()}
 
 
 def summarize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -22,25 +22,45 @@ from benchmarks.quality.datasets import load_dataset
 from kgt import KeyGraph, build_key_graph, key_graph_attention
 from kgt.attention import AttentionProblem, choose_backend
 from kgt.attention.cost import Cost, dense_attention_cost
+from kgt.position import dense_bias, window_of
 
-DENSE = "dense"
-_CHANNELS = 180
+AUTO, DENSE = "auto", "dense"
+CHANNELS = 180
+LAYERS = 6
 _TOLERANCE_ULP = 8
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
 class AttentionInputs:
-    """Queries, keys and values [W, H, N, D] and the graph they attend along."""
+    """Queries, keys and values [W, H, N, D] and the graph they attend along.
+
+    Attributes:
+        q, k, v: [W, H, N, D].
+        graph: the keys of every token.
+        bias: table [H, 2M-1, 2M-1] of the relative offsets, or None.
+        gradient: what a backward pass starts from, like q; None where there is none.
+    """
 
     q: Tensor
     k: Tensor
     v: Tensor
     graph: KeyGraph
+    bias: Tensor | None = None
+    gradient: Tensor | None = None
 
     def digest(self) -> str:
         """Short SHA-256 of all inputs."""
-        tensors = (self.q, self.k, self.v, self.graph.indices)
-        return digest_tensors(*tensors)
+        tensors = (self.q, self.k, self.v, self.graph.indices, self.bias, self.gradient)
+        return digest_tensors(*(tensor for tensor in tensors if tensor is not None))
+
+    def last_head(self, dtype: torch.dtype) -> AttentionInputs:
+        """The problem of the last head alone, in another element type."""
+        q, k, v = (t[:, -1:].to(dtype) for t in (self.q, self.k, self.v))
+        bias = None if self.bias is None else self.bias[-1:].to(dtype)
+        gradient = None if self.gradient is None else self.gradient[:, -1:].to(dtype)
+        return AttentionInputs(q, k, v, self.graph, bias, gradient)
 
 
 def digest_tensors(*tensors: Tensor) -> str:
@@ -60,15 +80,15 @@ def window_shape(n: int) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def photo_tokens(windows: int, n: int, seed: int = 0) -> Tensor:
-    """Tokens [W, N, 180] of windows cut from the embedded photographs, from their centers out.
+def photo_tokens(windows: int, n: int, seed: int = 0, channels: int = CHANNELS) -> Tensor:
+    """Tokens [W, N, C] of windows cut from the embedded photographs, from their centers out.
 
     Raises:
         ValueError: when a window is larger than every photograph.
     """
     height, width = window_shape(n)
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.empty(_CHANNELS, 3, 3, 3).uniform_(-1, 1, generator=generator) / 27**0.5
+    weight = torch.empty(channels, 3, 3, 3).uniform_(-1, 1, generator=generator) / 27**0.5
     photographs = [item.image for item in load_dataset("embedded")]
     photographs = [
         image
@@ -89,7 +109,7 @@ def photo_tokens(windows: int, n: int, seed: int = 0) -> Tensor:
         crop = torch.from_numpy(image[top : top + height + 2, left : left + width + 2].copy())
         features = F.conv2d(crop.permute(2, 0, 1)[None] / 255.0, weight)
         tokens.append(features.flatten(2).mT[0])
-    return nn.functional.layer_norm(torch.stack(tokens), (_CHANNELS,))
+    return nn.functional.layer_norm(torch.stack(tokens), (channels,))
 
 
 def random_graph(windows: int, n: int, k: int, generator: torch.Generator) -> KeyGraph:
@@ -100,7 +120,11 @@ def random_graph(windows: int, n: int, k: int, generator: torch.Generator) -> Ke
 
 
 def make_inputs(cell: Cell) -> AttentionInputs:
-    """The inputs of an attention cell; equal cells give equal inputs."""
+    """The inputs of an attention cell; equal cells give equal inputs.
+
+    Raises:
+        ValueError: when a bias is asked for and n is not the square of a window's side.
+    """
     windows, heads, n, head_dim = (
         cell.windows or 1,
         cell.heads or 1,
@@ -110,43 +134,117 @@ def make_inputs(cell: Cell) -> AttentionInputs:
     k = cell.k or n
     generator = torch.Generator().manual_seed(cell.seed)
     dtype = getattr(torch, cell.dtype or "float32")
-    shape = (3, windows, heads, n, head_dim)
-    q, key, v = torch.randn(shape, generator=generator).to(dtype).unbind()
+    shape = (windows, heads, n, head_dim)
+    q, key, v = torch.randn((3, *shape), generator=generator).to(dtype).unbind()
     if cell.graph == "random":
         graph = random_graph(windows, n, k, generator)
     else:
         graph = build_key_graph(photo_tokens(windows, n, cell.seed), k)
-    return AttentionInputs(q.clone(), key.clone(), v.clone(), graph)
+    bias = gradient = None
+    if cell.bias:
+        side = 2 * window_of(n) - 1
+        bias = torch.randn(heads, side, side, generator=generator).to(dtype)
+    if cell.mode == "backward":
+        gradient = torch.randn(shape, generator=generator).to(dtype)
+    return AttentionInputs(q.clone(), key.clone(), v.clone(), graph, bias, gradient)
 
 
 def make_call(inputs: AttentionInputs, backend: str, cell: Cell) -> Callable[[], Tensor]:
-    """The call that is measured: `backend` on the inputs, with a backward pass if the cell asks.
+    """One call of `backend` on the inputs, with a backward pass if the cell asks.
 
     Raises:
         ValueError: when the backend is unknown or cannot do the problem, with every reason.
     """
+    attend = _choose_attention(inputs, backend, cell)
+    if cell.mode == "backward":
+        return lambda: _differentiate(attend, inputs)[0]
+    return torch.inference_mode()(lambda: attend(inputs.q, inputs.k, inputs.v, inputs.bias))
+
+
+@dataclass(frozen=True)
+class StageCall:
+    """What is timed: attention in one layer or, where layers share work, in a whole stage.
+
+    Attributes:
+        once: the attention of one layer.
+        graph: the stage's graph, which starts without anything derived from it.
+        layers: how many layers a call attends for; a layer takes its time divided by this.
+    """
+
+    once: Callable[[], Tensor]
+    graph: KeyGraph
+    layers: int = 1
+
+    def __call__(self) -> Tensor:
+        """The output of the last layer."""
+        self.graph.derived.clear()
+        for _ in range(self.layers):
+            out = self.once()
+        return out
+
+
+def make_stage_call(inputs: AttentionInputs, backend: str, cell: Cell) -> StageCall:
+    """The call that is timed; the backend is called once to see whether its layers share work.
+
+    Raises:
+        ValueError: as `make_call`.
+    """
+    layer = StageCall(make_call(inputs, backend, cell), inputs.graph)
+    layer()
+    shared = bool(inputs.graph.derived)
+    return replace(layer, layers=cell.layers or LAYERS) if shared else layer
+
+
+def _choose_attention(inputs: AttentionInputs, backend: str, cell: Cell) -> Attend:
+    """`backend` as a function of q, k, v and the bias table."""
     if backend != DENSE:
-        choose_backend(describe_problem(cell, inputs.graph.k), backend)
-    attend: Callable[..., Tensor]
-    if backend == DENSE:
-        attend = F.scaled_dot_product_attention
-    else:
-        attend = partial(
-            key_graph_attention,
-            graph=inputs.graph,
-            backend=backend,
-            byte_budget=cell.byte_budget,
-        )
-    if cell.mode != "backward":
-        return torch.inference_mode()(lambda: attend(inputs.q, inputs.k, inputs.v))
+        chosen = resolve_backend(cell, inputs.graph.k, backend)
+        return partial(_attend_along, inputs.graph, chosen, cell.byte_budget)
+    if inputs.bias is None or cell.mode == "backward":
+        return _attend_densely
+    # Nothing in the call depends on it, so whoever wants to be fast expands it beforehand.
+    mask = dense_bias(inputs.bias, inputs.graph.nodes)[None]
+    return lambda q, k, v, bias: F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
-    def forward_backward() -> Tensor:
-        q, k, v = (t.detach().requires_grad_() for t in (inputs.q, inputs.k, inputs.v))
-        out = attend(q, k, v)
-        out.sum().backward()
-        return out.detach()
 
-    return forward_backward
+def _attend_along(
+    graph: KeyGraph,
+    backend: str,
+    byte_budget: int | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
+    return key_graph_attention(q, k, v, graph, bias, backend, byte_budget=byte_budget)
+
+
+def _attend_densely(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention to every token; the gradient of the bias flows to its table."""
+    mask = None if bias is None else dense_bias(bias, q.shape[2])[None]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def _differentiate(attend: Attend, inputs: AttentionInputs) -> tuple[Tensor, list[Tensor]]:
+    """Output, and the gradients of q, k, v and the bias table if there is one.
+
+    A gradient that a backend leaves out is zero, and so found to be wrong.
+    """
+    q, k, v = (t.detach().requires_grad_() for t in (inputs.q, inputs.k, inputs.v))
+    bias = None if inputs.bias is None else inputs.bias.detach().requires_grad_()
+    out = attend(q, k, v, bias)
+    out.backward(inputs.gradient)
+    leaves = (q, k, v) if bias is None else (q, k, v, bias)
+    return out.detach(), [torch.zeros_like(t) if t.grad is None else t.grad for t in leaves]
+
+
+def resolve_backend(cell: Cell, k: int, backend: str) -> str:
+    """The name of what will run: `auto` chooses, every other name stands for itself.
+
+    Raises:
+        ValueError: when the backend is unknown or cannot do the problem, with every reason.
+    """
+    return backend if backend == DENSE else choose_backend(describe_problem(cell, k), backend).name
 
 
 def describe_problem(cell: Cell, k: int) -> AttentionProblem:
@@ -158,6 +256,7 @@ def describe_problem(cell: Cell, k: int) -> AttentionProblem:
         head_dim=cell.head_dim or 1,
         k=k,
         dtype=getattr(torch, cell.dtype or "float32"),
+        has_bias=bool(cell.bias),
         requires_grad=cell.mode == "backward",
         byte_budget=cell.byte_budget,
     )
@@ -181,10 +280,41 @@ def reference_error(inputs: AttentionInputs, out: Tensor, backend: str) -> tuple
     One head is compared, the last, where a wrong stride shows first: the reference is slow and the
     heads differ in nothing.
     """
-    q, k, v = (t[:, -1:].double() for t in (inputs.q, inputs.k, inputs.v))
-    if backend == DENSE:
-        truth = F.scaled_dot_product_attention(q, k, v)
-    else:
-        truth = key_graph_attention(q, k, v, inputs.graph, backend="reference")
+    exact = inputs.last_head(torch.float64)
+    truth = _truth_of(backend, exact)(exact.q, exact.k, exact.v, exact.bias)
     error = (out[:, -1:].double() - truth).abs().max().item()
-    return error, _TOLERANCE_ULP * torch.finfo(out.dtype).eps * v.abs().max().item()
+    return error, _TOLERANCE_ULP * torch.finfo(out.dtype).eps * exact.v.abs().max().item()
+
+
+def gradient_errors(
+    inputs: AttentionInputs, backend: str, cell: Cell
+) -> dict[str, tuple[float, float]]:
+    """Largest error of each gradient against float64, and what is allowed, on the last head.
+
+    Allowed is twice the error of plain dense attention in the same element type, and 4 ulp of the
+    largest gradient: gradients that cancel are rounded at the size of what was subtracted.
+    """
+    exact, plain = inputs.last_head(torch.float64), inputs.last_head(inputs.q.dtype)
+    _, truth = _differentiate(_truth_of(backend, exact), exact)
+    usual = (
+        _attend_densely
+        if backend == DENSE
+        else partial(_attend_along, plain.graph, "torch-mask", None)
+    )
+    _, expected = _differentiate(usual, plain)
+    _, found = _differentiate(_choose_attention(inputs, backend, cell), inputs)
+    slack = 4 * torch.finfo(inputs.q.dtype).eps * max(t.abs().max().item() for t in truth)
+    errors = {}
+    names = ("q", "k", "v", "bias")[: len(truth)]
+    for name, own, rough, fine in zip(names, found, expected, truth, strict=True):
+        last = own[-1:] if name == "bias" else own[:, -1:]
+        allowed = 2 * (rough.double() - fine).abs().max().item() + slack
+        errors[name] = ((last.double() - fine).abs().max().item(), allowed)
+    return errors
+
+
+def _truth_of(backend: str, exact: AttentionInputs) -> Attend:
+    """What a backend must compute: the reference, or attention to every token."""
+    if backend == DENSE:
+        return _attend_densely
+    return partial(_attend_along, exact.graph, "reference", None)

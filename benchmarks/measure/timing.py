@@ -100,6 +100,7 @@ def measure_latency(
     max_rounds: int = 500,
     target_halfwidth: float = 0.01,
     seed: int = 0,
+    calls_per_run: Mapping[str, int] | None = None,
     synchronize: Callable[[], object] = lambda: None,
     on_round: Callable[[int, float], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
@@ -119,6 +120,8 @@ def measure_latency(
         max_rounds: rounds after which to stop in any case.
         target_halfwidth: stop once every 99 % interval of a log ratio is narrower than this.
         seed: seed of the order of calls.
+        calls_per_run: by how much to divide the times of a contender that does the work of
+            several calls at a time; 1 for those not named.
         synchronize: waits for the device; called within the timed region after each call.
         on_round: called after each round with the rounds done and the seconds elapsed.
         clock: returns seconds.
@@ -139,20 +142,21 @@ def measure_latency(
     if budget_s <= 0:
         raise ValueError(f"budget_s must be positive, got {budget_s}")
 
-    def call_ms(fn: Callable[[], object]) -> float:
+    def call_ms(name: str) -> float:
+        fn = contenders[name]
         begin = clock()
         output = fn()  # held, so that freeing it is not timed
         synchronize()
         elapsed_ms = (clock() - begin) * 1e3
         del output
-        return elapsed_ms
+        return elapsed_ms / (calls_per_run or {}).get(name, 1)
 
     start = clock()
     warmup_limit_ms = 1e3 * WARMUP_BUDGET_SHARE * budget_s / len(contenders)
-    warm_ups = [_warm_up(partial(call_ms, fn), warmup_limit_ms) for fn in contenders.values()]
+    warm_ups = [_warm_up(partial(call_ms, name), warmup_limit_ms) for name in contenders]
 
     names = list(contenders)
-    entries = [*contenders.values(), contenders[baseline]]
+    entries = [*names, baseline]
     samples_ms: list[list[float]] = [[] for _ in entries]
     base = names.index(baseline)
     order = np.random.default_rng(seed)

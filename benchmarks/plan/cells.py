@@ -27,6 +27,9 @@ class Cell(BaseModel):
         windows, heads, head_dim: the other axes of an attention problem.
         graph: "photo" (features of photographs) or "random" (uniform keys).
         byte_budget: bytes a chunked backend may hold; None is its default, 0 without limit.
+        bias: whether a position-bias table is added to the scores.
+        layers: layers that share what a backend derives from the graph; None is 6.
+        threads: torch's intra-op threads; None is the environment's number.
         dtype: element type.
         mode: "forward" or "backward" (forward and backward).
         seed: seed of inputs or training.
@@ -49,6 +52,9 @@ class Cell(BaseModel):
     head_dim: int | None = None
     graph: Literal["photo", "random"] | None = None
     byte_budget: int | None = None
+    bias: bool | None = None
+    layers: int | None = None
+    threads: int | None = None
     dtype: str | None = None
     mode: Literal["forward", "backward"] | None = None
     seed: int = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure.environment import Environment
-from benchmarks.measure.problems import DENSE, closed_form, describe_problem
+from benchmarks.measure.problems import AUTO, DENSE, closed_form, describe_problem
 from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
@@ -102,7 +102,7 @@ def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
     limits: dict[str, Any] = {
         "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
         "timeout_s": run.profile.timeout_s,
-        "threads": run.environment.threads,
+        "threads": cell.threads or run.environment.threads,
     }
     if cell.kind == "memory":
         outcome = run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
@@ -119,7 +119,7 @@ def _unsupported_reasons(cell: Cell) -> list[str]:
     return [
         f"{name} {reason}"
         for name in dict.fromkeys((cell.backend, cell.baseline))
-        if name not in (DENSE, None)
+        if name not in (DENSE, AUTO, None)
         for reason in get_backend(str(name)).unsupported_reasons(problem)
     ]
 

@@ -118,6 +118,15 @@ def torch_gather_cost(problem: AttentionProblem) -> Cost:
     )
 
 
+def flex_cost(problem: AttentionProblem) -> Cost:
+    """The bool mask [W, N, N], kept, and the output; the kernel keeps no [N, N] array.
+
+    Graphs of photographs leave next to no block of 128 x 128 pairs empty, so all pairs count.
+    """
+    mask = _rows(problem) * problem.nodes * _BOOL
+    return Cost(dense_flops(problem), max(_mask_bytes(problem), mask + _output_bytes(problem)))
+
+
 def triton_cost(problem: AttentionProblem) -> Cost:
     """Only the pairs of the graph are computed, and nothing but the output is kept."""
     return Cost(sparse_flops(problem), _output_bytes(problem))

@@ -83,3 +83,34 @@ def test_an_unknown_architecture_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent"):
         load_checkpoint(tmp_path / "absent.pth")
+
+
+PUBLISHED = {
+    # Millions of parameters as published: HAT and GRL at CVPR, DAT at ICCV 2023.
+    "hat-x4": (20.8, {}),
+    "dat-x4": (14.8, {"split_size": (4, 8)}),
+    "grl-b-x4": (20.2, {"window_size": 8, "stripe_size": 16}),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_networks_have_the_published_parameters(name):
+    millions = sum(p.numel() for p in create_model(name).parameters()) / 1e6
+    assert round(millions, 1) == PUBLISHED[name][0]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@torch.no_grad()
+def test_published_networks_take_any_size(name):
+    small = {"embed_dim": 60, "depths": (2,), **PUBLISHED[name][1]}
+    model = create_model(name, **small).eval()
+    assert (model.scale, model.in_channels, model.task) == (4, 3, "sr")
+    for size in ((16, 16), (20, 27)):
+        y = model(torch.rand(1, 3, *size))
+        assert y.shape == (1, 3, 4 * size[0], 4 * size[1])
+        assert torch.isfinite(y).all()
+
+
+@pytest.mark.parametrize(("name", "multiple"), [("hat-x4", 16), ("dat-x4", 32), ("grl-b-x4", 64)])
+def test_published_networks_say_what_they_pad_to(name, multiple):
+    assert create_model(name, depths=(2,)).size_multiple == multiple

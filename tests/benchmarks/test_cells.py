@@ -12,6 +12,7 @@ OTHER = {
     "kind": "latency",
     "graph": "random",
     "mode": "backward",
+    "bias": True,
 }
 
 

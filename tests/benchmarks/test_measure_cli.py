@@ -3,7 +3,9 @@ import json
 import pytest
 import torch
 
+from benchmarks.measure import builders, problems
 from benchmarks.measure.__main__ import main
+from benchmarks.measure.sandbox import Outcome
 from kgt.attention import list_backends
 
 ATTENTION = "attention --tokens 64 --k 8 --windows 1 --heads 2 --head-dim 4 --budget 0.2"
@@ -52,10 +54,72 @@ def test_attention_takes_lists_of_sizes_dense_and_a_backward_pass(capsys):
         check_rows(rows[start : start + 2], ["dense", "torch-gather"])
 
 
+@pytest.mark.parametrize("mode", ["forward", "backward"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_with_a_position_bias(mode, dtype, capsys):
+    options = f"--backends dense,sdpa,torch-gather --bias --mode {mode} --dtype {dtype}"
+    code, out, _ = run(f"{ATTENTION} {options} --budget 0.02 --json", capsys)
+    assert code == 0
+    rows = json.loads(out)
+    check_rows(rows, ["dense", "sdpa", "torch-gather"])
+    assert {row["stage_calls"] for row in rows} == {1}
+
+
+def test_threads_are_those_asked_for(monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    code, _, _ = run(f"{ATTENTION} --backends sdpa --threads 3", capsys)
+    assert code == 0
+    assert asked == [3]
+
+
+def test_layers_share_what_a_backend_derives(monkeypatch, capsys):
+    def attend(q, k, v, graph, bias, backend, byte_budget=None):
+        if backend == "torch-mask":
+            graph.derived.setdefault("mask", graph.to_mask())
+        return attention(q, k, v, graph, bias, backend, byte_budget=byte_budget)
+
+    attention = problems.key_graph_attention
+    monkeypatch.setattr(problems, "key_graph_attention", attend)
+    options = f"{ATTENTION} --backends torch-mask,sdpa --layers 4 --json"
+    code, out, _ = run(options, capsys)
+    assert code == 0
+    assert {row["contender"]: row["stage_calls"] for row in json.loads(out)} == {
+        "torch-mask": 4,
+        "sdpa": 1,
+    }
+
+
 def test_graph_compares_the_builders(capsys):
     code, out, _ = run(f"{GRAPH} --json", capsys)
     assert code == 0
     check_rows(json.loads(out), ["matmul-topk", "kgt"])
+
+
+@pytest.mark.parametrize(
+    ("graph", "similarities"), [("photo", ["dot", "cosine"]), ("random", ["none"])]
+)
+def test_structure_is_printed_and_nothing_timed(graph, similarities, monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", lambda *_, **__: 1 / 0)
+    code, out, _ = run(f"{GRAPH} --structure --graph {graph} --channels 12 --json", capsys)
+    assert code == 0
+    rows = json.loads(out)
+    assert [(row["graph"], row["similarity"]) for row in rows] == [(graph, s) for s in similarities]
+    for row in rows:
+        assert (row["tokens"], row["k"]) == (64, 8)
+        assert 8 / 64 <= row["largest_in_degree"] <= 1
+        assert 0 <= row["nobodys_key"] < 1
+        unions = [row[f"union_{size}_over_k"] for size in (4, 8, 16, 64)]
+        assert 1 <= unions[0] <= unions[1] <= unions[2] <= unions[3] <= 8
+
+
+def test_wrong_graph_is_never_timed(monkeypatch, capsys):
+    monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", lambda *_, **__: 1 / 0)
+    monkeypatch.setitem(builders.BUILDERS, "kgt", lambda tokens, k: torch.zeros(1, 64, k).long())
+    code, out, err = run(GRAPH, capsys)
+    assert code == 3
+    assert not out
+    assert "kgt: 64 rows are not the 8 most similar" in err
 
 
 def test_model_takes_fields_behind_the_name(capsys):
@@ -65,6 +129,28 @@ def test_model_takes_fields_behind_the_name(capsys):
     rows = json.loads(out)
     check_rows(rows, models)
     assert {row["input"] for row in rows} == {"16x32"}
+
+
+@pytest.mark.parametrize("mode", ["forward", "train-step"])
+def test_model_in_bfloat16_with_its_peak_memory(mode, capsys):
+    options = f"--models swinir-tiny-x2,kgt-tiny-x2 --dtype bfloat16 --mode {mode} --memory --json"
+    code, out, _ = run(f"{MODEL} {options}", capsys)
+    assert code == 0
+    rows = json.loads(out)
+    check_rows(rows, ["swinir-tiny-x2", "kgt-tiny-x2"])
+    # An image of 3 x 32 x 64 float32 at least, and not what a process takes.
+    assert all(0.02 < row["tensors_mib"] < 100 for row in rows)
+    assert all(row["peak_mib"] is None or row["peak_mib"] < 400 for row in rows)
+
+
+def test_a_model_that_cannot_be_measured_in_its_own_process_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(
+        "benchmarks.measure.__main__.run_isolated",
+        lambda *_, **__: Outcome("oom", reason="tried to allocate too much"),
+    )
+    code, _, err = run(f"{MODEL} --models kgt-tiny-x2 --memory", capsys)
+    assert code == 3
+    assert "kgt-tiny-x2: memory: oom: tried to allocate too much" in err
 
 
 def test_table_for_people_names_the_environment(capsys):
@@ -111,7 +197,7 @@ def test_wrong_output_is_never_timed(monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", time_nothing)
     monkeypatch.setattr(
         "benchmarks.measure.problems.key_graph_attention",
-        lambda q, k, v, graph, backend, byte_budget=None: v if backend == "reference" else 2 * v,
+        lambda q, k, v, graph, bias, backend, **_: v if backend == "reference" else 2 * v,
     )
     code, out, err = run(f"{ATTENTION} --backends torch-mask", capsys)
     assert code == 3

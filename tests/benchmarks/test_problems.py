@@ -4,18 +4,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from benchmarks.measure import problems
 from benchmarks.measure.problems import (
     closed_form,
+    describe_problem,
+    gradient_errors,
     make_call,
     make_inputs,
+    make_stage_call,
     photo_tokens,
     random_graph,
     reference_error,
+    resolve_backend,
     window_shape,
 )
 from benchmarks.plan.cells import Cell
 from kgt import KeyGraph, build_key_graph
-from kgt.attention import list_backends
+from kgt.attention import choose_backend, list_backends
 
 CELL = Cell(kind="latency", n=48, k=6, windows=2, heads=3, head_dim=5, graph="photo", byte_budget=0)
 
@@ -162,3 +167,113 @@ def test_inputs_are_what_pytorch_attends_to_with_a_mask():
         inputs.q, inputs.k, inputs.v, attn_mask=inputs.graph.to_mask()[:, None]
     )
     torch.testing.assert_close(make_call(inputs, "torch-gather", CELL)(), expected)
+
+
+BIASED = CELL.model_copy(update={"n": 49, "bias": True})
+
+
+@pytest.mark.parametrize("backend", ["dense", "sdpa", "torch-gather"])
+def test_bias_enters_the_scores_by_the_relative_offset(backend):
+    inputs = make_inputs(BIASED)
+    assert inputs.bias.shape == (3, 13, 13)
+    scores = inputs.q.double() @ inputs.k.double().mT / 5**0.5
+    for i in range(49):
+        for j in range(49):
+            scores[:, :, i, j] += inputs.bias[:, i // 7 - j // 7 + 6, i % 7 - j % 7 + 6]
+    if backend != "dense":
+        scores = scores.masked_fill(~inputs.graph.to_mask()[:, None], -torch.inf)
+    out = make_call(inputs, backend, BIASED)()
+    torch.testing.assert_close(
+        out.double(), scores.softmax(-1) @ inputs.v.double(), rtol=0, atol=1e-5
+    )
+
+
+def test_bias_leaves_the_other_inputs_alone_and_enters_the_digest():
+    plain, biased = make_inputs(BIASED.model_copy(update={"bias": None})), make_inputs(BIASED)
+    for name in ("q", "k", "v"):
+        assert torch.equal(getattr(plain, name), getattr(biased, name))
+    assert plain.bias is None
+    assert plain.digest() != biased.digest()
+
+
+def test_bias_needs_a_square_window():
+    with pytest.raises(ValueError, match="N = 48"):
+        make_inputs(BIASED.model_copy(update={"n": 48}))
+
+
+def test_dense_bias_is_expanded_once_without_and_at_every_call_with_gradients(monkeypatch):
+    calls = []
+    expand = problems.dense_bias
+    monkeypatch.setattr(problems, "dense_bias", lambda *a: calls.append(a) or expand(*a))
+    inputs = make_inputs(BIASED)
+    call = make_call(inputs, "dense", BIASED)
+    call(), call()
+    assert len(calls) == 1
+    backward = BIASED.model_copy(update={"mode": "backward"})
+    call = make_call(make_inputs(backward), "dense", backward)
+    call(), call()
+    assert len(calls) == 3
+
+
+BACKWARD = BIASED.model_copy(update={"mode": "backward"})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("backend", ["dense", "sdpa", "torch-mask", "torch-gather"])
+@pytest.mark.parametrize("bias", [None, True])
+def test_right_gradients_are_accepted(backend, dtype, bias):
+    cell = BACKWARD.model_copy(update={"dtype": dtype, "bias": bias})
+    errors = gradient_errors(make_inputs(cell), backend, cell)
+    assert list(errors) == ["q", "k", "v", *(["bias"] if bias else [])]
+    assert all(error <= allowed for error, allowed in errors.values())
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v", "bias"])
+@pytest.mark.parametrize("fault", ["scaled", "absent"])
+def test_a_wrong_gradient_is_found(name, fault, monkeypatch):
+    attention = problems.key_graph_attention
+
+    def attend(q, k, v, graph, bias, backend, byte_budget=None):
+        tensors = {"q": q, "k": k, "v": v, "bias": bias}
+        if backend == "sdpa":
+            wrong = tensors[name]
+            tensors[name] = (
+                wrong.detach() if fault == "absent" else 1.1 * wrong - 0.1 * wrong.detach()
+            )
+        return attention(*list(tensors.values())[:3], graph, tensors["bias"], backend)
+
+    monkeypatch.setattr(problems, "key_graph_attention", attend)
+    errors = gradient_errors(make_inputs(BACKWARD), "sdpa", BACKWARD)
+    assert [key for key, (error, allowed) in errors.items() if error > allowed] == [name]
+
+
+@pytest.mark.parametrize("layers", [None, 1, 3])
+def test_a_backend_that_derives_from_the_graph_is_called_for_a_stage(layers, monkeypatch):
+    attention = problems.key_graph_attention
+    derivations = []
+
+    def attend(q, k, v, graph, bias, backend, byte_budget=None):
+        if backend == "torch-mask" and "mask" not in graph.derived:
+            derivations.append(graph)
+            graph.derived["mask"] = graph.to_mask()
+        return attention(q, k, v, graph, bias, backend)
+
+    monkeypatch.setattr(problems, "key_graph_attention", attend)
+    cell = CELL.model_copy(update={"layers": layers})
+    inputs = make_inputs(cell)
+    sharing, plain, dense = (
+        make_stage_call(inputs, name, cell) for name in ("torch-mask", "torch-gather", "dense")
+    )
+    assert sharing.layers == (layers or 6)
+    assert (plain.layers, dense.layers) == (1, 1)
+    derivations.clear()
+    for _ in range(2):
+        torch.testing.assert_close(sharing(), plain())
+    # Once per stage, each time anew.
+    assert len(derivations) == 2
+
+
+def test_auto_resolves_to_what_runs():
+    assert resolve_backend(CELL, 6, "auto") == choose_backend(describe_problem(CELL, 6)).name
+    assert resolve_backend(CELL, 6, "torch-mask") == "torch-mask"
+    assert resolve_backend(CELL, 6, "dense") == "dense"

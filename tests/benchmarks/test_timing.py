@@ -237,3 +237,16 @@ def test_wrong_use_is_refused(options, message):
     arguments = {"baseline": "base", "budget_s": 1.0, **options}
     with pytest.raises(ValueError, match=message):
         measure_latency({"base": lambda: None}, **arguments)
+
+
+def test_work_of_several_calls_is_timed_per_call():
+    machine = Machine()
+    contenders = {"base": machine.make(0.25), "stage": machine.make(0.75)}
+    result = measure_latency(
+        contenders, "base", budget_s=60, calls_per_run={"stage": 6}, clock=machine.clock
+    )
+    stage = result.contenders["stage"]
+    assert stage.samples_ms == pytest.approx([125.0] * 8)
+    assert stage.warm_up.first_call_ms == pytest.approx(125.0)
+    assert stage.ratio.value == pytest.approx(0.5)
+    assert result.contenders["base"].median_ms == pytest.approx(250.0)

@@ -8,8 +8,11 @@ from kgt.attention import registry as registry_module
 from kgt.graph import KeyGraph
 from kgt.position import dense_bias
 
-# What runs on a CPU; the Triton kernel has tests of its own, in the interpreter.
-BACKENDS = [name for name in list_backends() if "cpu" in get_backend(name).devices]
+# What runs on a CPU; the Triton kernel (in the interpreter) and flex (seconds per shape) have tests
+# of their own.
+BACKENDS = [
+    name for name in list_backends() if "cpu" in get_backend(name).devices and name != "flex"
+]
 FAST = [name for name in BACKENDS if name != "reference"]
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
 

@@ -1,0 +1,123 @@
+"""`flex`: torch's FlexAttention, with its mask and scores read from the graph.
+
+Compiled once for every shape, element type and thread count, which takes seconds, and never run
+uncompiled: that would be `torch-mask` under another name. The compiled CPU kernel has no backward
+pass (torch 2.14); shapes left dynamic do not compile there, hence one kernel per shape.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kgt.attention.cost import flex_cost
+from kgt.attention.problem import AttentionProblem
+from kgt.attention.registry import Backend
+from kgt.graph import KeyGraph
+from kgt.position import window_of
+
+BLOCK = 128
+# Dynamo gives up on a function after 8 kernels; one network may attend in more shapes than that.
+_MOST_KERNELS = 256
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    graph: KeyGraph,
+    bias: Tensor | None,
+    scale: float,
+    byte_budget: int | None,
+) -> Tensor:
+    """Attention over the blocks of 128 x 128 pairs that hold an edge of the graph."""
+    if "flex" not in graph.derived:
+        graph.derived["flex"] = _block_mask(graph)
+    score_mod = None if bias is None else _add_bias(bias.to(q.dtype), window_of(graph.nodes))
+    with torch._dynamo.config.patch(recompile_limit=_MOST_KERNELS):
+        return _compiled()(q, k, v, score_mod, graph.derived["flex"], scale)
+
+
+@cache
+def _compiled() -> Callable[..., Tensor]:
+    """FlexAttention, compiled at the first call of each shape; a graph break is an error."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False, fullgraph=True)
+
+
+def _block_mask(graph: KeyGraph) -> Any:
+    """The graph as FlexAttention's BlockMask: the blocks with an edge, and the pairs in them."""
+    from torch.nn.attention.flex_attention import BlockMask
+
+    mask = graph.to_mask()
+    blocks = -(-graph.nodes // BLOCK)
+    keys = graph.safe_indices() // BLOCK
+    met = torch.zeros(graph.windows, blocks * BLOCK, blocks, dtype=torch.bool, device=mask.device)
+    met[:, : graph.nodes].scatter_(-1, keys, True)
+    occupied = met.unflatten(1, (blocks, BLOCK)).any(2)[:, None]
+
+    def has_edge(window: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return mask[window, query, key]
+
+    return BlockMask.from_kv_blocks(
+        occupied.sum(-1, dtype=torch.int32),
+        occupied.int().argsort(dim=-1, descending=True, stable=True).int(),
+        BLOCK_SIZE=BLOCK,
+        mask_mod=has_edge,
+        seq_lengths=(graph.nodes, graph.nodes),
+        compute_q_blocks=False,
+    )
+
+
+def _add_bias(table: Tensor, window: int) -> Callable[..., Tensor]:
+    """Look the offset of a pair up in the table [H, 2M-1, 2M-1] and add it to the score."""
+
+    def add(score: Tensor, _: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        dy = query // window - key // window + window - 1
+        dx = query % window - key % window + window - 1
+        return score + table[head, dy, dx]
+
+    return add
+
+
+@dataclass(frozen=True)
+class FlexBackend(Backend):
+    """A backend that, besides, needs a compiler and vector instructions."""
+
+    def unsupported_reasons(self, problem: AttentionProblem) -> list[str]:
+        """Every reason why this backend cannot do the problem; empty when it can."""
+        return super().unsupported_reasons(problem) + _missing()
+
+
+@cache
+def _missing() -> list[str]:
+    """What this machine lacks to compile FlexAttention."""
+    reasons = []
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        reasons.append(
+            f"is compiled at its first call and needs a C++ compiler: there is no {compiler} "
+            "(install one, or name it in CXX)"
+        )
+    if sys.platform == "darwin" or not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        reasons.append("needs an x86 processor with AVX2, and not macOS")
+    return reasons
+
+
+BACKEND = FlexBackend(
+    "flex",
+    attend,
+    flex_cost,
+    devices=("cpu",),
+    dtypes=(torch.float32, torch.bfloat16, torch.float16),
+    backward=False,
+)
