@@ -37,7 +37,10 @@ def attend(
     _register_operators()
     table = None if bias is None else bias.float()
     indices = graph.indices.contiguous()
-    return torch.ops.kgt.attention_forward(q, k, v, indices, table, scale)[0]
+    if "native" not in graph.derived:
+        graph.derived["native"] = torch.ops.kgt.plan_attention(indices)
+    plan = graph.derived["native"]
+    return torch.ops.kgt.attention_forward(q, k, v, indices, plan, table, scale)[0]
 
 
 @cache
@@ -45,6 +48,7 @@ def _register_operators() -> None:
     """Load the operators and tell torch their shapes, gradients and FLOPs."""
     load_operators()
     name = "kgt::attention_forward"
+    torch.library.register_fake("kgt::plan_attention", _fake_plan)
     torch.library.register_fake(name, _fake_forward)
     torch.library.register_fake("kgt::attention_backward", _fake_backward)
     torch.library.register_autograd(name, _backward, setup_context=_save)
@@ -57,8 +61,18 @@ def _empty_merged(q: Tensor) -> Tensor:
     return q.new_empty(windows, nodes, heads, dim).transpose(1, 2)
 
 
+def _fake_plan(indices: Tensor) -> Tensor:
+    return indices.new_empty(torch.library.get_ctx().new_dynamic_size())
+
+
 def _fake_forward(
-    q: Tensor, k: Tensor, v: Tensor, indices: Tensor, bias: Tensor | None, scale: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    indices: Tensor,
+    plan: Tensor,
+    bias: Tensor | None,
+    scale: float,
 ) -> tuple[Tensor, Tensor]:
     return _empty_merged(q), q.new_empty(q.shape[:3], dtype=torch.float32)
 
@@ -69,6 +83,7 @@ def _fake_backward(
     k: Tensor,
     v: Tensor,
     indices: Tensor,
+    plan: Tensor,
     bias: Tensor | None,
     out: Tensor,
     logsumexp: Tensor,
@@ -85,11 +100,11 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
-    q, k, v, indices, bias, out, logsumexp = ctx.saved_tensors
+    q, k, v, indices, plan, bias, out, logsumexp = ctx.saved_tensors
     *grads, table = torch.ops.kgt.attention_backward(
-        grad, q, k, v, indices, bias, out, logsumexp, ctx.scale
+        grad, q, k, v, indices, plan, bias, out, logsumexp, ctx.scale
     )
-    return (*grads, None, None if bias is None else table, None)
+    return (*grads, None, None, None if bias is None else table, None)
 
 
 def _forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:

@@ -19,10 +19,6 @@ namespace kgt {
 namespace {
 
 constexpr int64_t kMaxDims = 64, kMaxNodes = 65535;
-// Time of a pair by gathers over that of a pair of a tile, forward and backward alike. Measured with
-// either forced at N = 1024, D = 30: 60 and 31 ms where every pair is an edge, and as fast as each
-// other at k = 256, where the unions of 4 x 4 queries on photographs hold 2.05 k keys.
-constexpr double kGatherCost = 2.0;
 
 int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -46,17 +42,28 @@ void check_rows(const Graph& graph, int64_t begin, int64_t end) {
   }
 }
 
-Graph check_graph(const at::Tensor& indices, const at::Tensor& q) {
+Graph graph_of(const at::Tensor& indices) {
   TORCH_CHECK_VALUE(indices.dim() == 3 && indices.scalar_type() == at::kInt &&
                         indices.is_contiguous() && indices.numel() > 0,
                     "graph indices must be a contiguous, non-empty int32 [W, N, K], got ",
                     indices.scalar_type(), " ", indices.sizes());
-  TORCH_CHECK_VALUE(indices.size(0) == q.size(0) && indices.size(1) == q.size(2),
-                    "the graph must be [W, N, K] over ", q.size(0), " windows of ", q.size(2),
-                    " nodes, got ", indices.sizes());
-  const Graph graph{indices.data_ptr<int32_t>(), q.size(0), q.size(2), indices.size(2)};
+  TORCH_CHECK_VALUE(indices.size(1) <= kMaxNodes, "N = ", indices.size(1), ": at most ", kMaxNodes);
+  return {indices.data_ptr<int32_t>(), indices.size(0), indices.size(1), indices.size(2)};
+}
+
+// How the groups of a graph are done; refuses indices that are no graph.
+at::Tensor plan_attention(const at::Tensor& indices) {
+  const Graph graph = graph_of(indices);
   at::parallel_for(0, graph.windows * graph.nodes, 256,
                    [&](int64_t begin, int64_t end) { check_rows(graph, begin, end); });
+  return plan_groups(graph);
+}
+
+Graph check_graph(const at::Tensor& indices, const at::Tensor& q) {
+  const Graph graph = graph_of(indices);
+  TORCH_CHECK_VALUE(graph.windows == q.size(0) && graph.nodes == q.size(2),
+                    "the graph must be [W, N, K] over ", q.size(0), " windows of ", q.size(2),
+                    " nodes, got ", indices.sizes());
   return graph;
 }
 
@@ -71,7 +78,6 @@ void check_tensors(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
                     "q, k and v must all be float32 or all bfloat16, got ", q.scalar_type(), ", ",
                     k.scalar_type(), ", ", v.scalar_type());
   TORCH_CHECK_VALUE(q.size(3) <= kMaxDims, "D = ", q.size(3), ": at most ", kMaxDims);
-  TORCH_CHECK_VALUE(q.size(2) <= kMaxNodes, "N = ", q.size(2), ": at most ", kMaxNodes);
   if (!bias) return;
   const int64_t side = std::llround(std::sqrt(static_cast<double>(q.size(2))));
   TORCH_CHECK_VALUE(side * side == q.size(2) && bias->dim() == 3 && bias->size(0) == q.size(1) &&
@@ -103,21 +109,13 @@ class Biases {
   int32_t side_ = 0;
 };
 
-Groups make_groups(const Graph& graph) {
-  Groups groups(graph);
-  at::parallel_for(0, graph.groups(), 4, [&](int64_t begin, int64_t end) {
-    groups.fill(graph, kGatherCost, begin, end);
-  });
-  return groups;
-}
-
 // Rows of the keys and values of one head, and scratch of the kernels.
 struct Scratch {
   Buffer keys, values, work, queries, out, logsumexp;
 
-  Scratch(const Graph& graph, int64_t dims, int64_t stride)
+  Scratch(const Graph& graph, int64_t stride)
       : keys(graph.nodes * stride), values(graph.nodes * stride),
-        work(std::max(gather_scratch(graph.keys), tile_scratch(dims))), queries(kGroup * stride),
+        work(std::max(gather_scratch(graph.keys), tile_scratch(stride))), queries(kGroup * stride),
         out(kGroup * stride), logsumexp(kGroup) {}
 };
 
@@ -129,14 +127,13 @@ int64_t pieces_per_head(const at::Tensor& q, int64_t groups) {
 
 template <typename T>
 void forward_typed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                   const Graph& graph, const Biases& biases, float scale, const at::Tensor& out,
-                   const at::Tensor& logsumexp) {
+                   const Graph& graph, const Plan& plan, const Biases& biases, float scale,
+                   const at::Tensor& out, const at::Tensor& logsumexp) {
   const View<T> q_(q), k_(k), v_(v), out_(out);
   const int64_t heads = q_.heads, dims = q_.dims, stride = round_up(dims, kLanes);
-  const Groups groups = make_groups(graph);
   const int64_t per_window = graph.groups_per_window(), pieces = pieces_per_head(q, per_window);
   at::parallel_for(0, q_.windows * heads * pieces, 1, [&](int64_t begin, int64_t end) {
-    Scratch s(graph, dims, stride);
+    Scratch s(graph, stride);
     int64_t unpacked = -1;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t w = item / pieces / heads, h = item / pieces % heads, piece = item % pieces;
@@ -148,15 +145,15 @@ void forward_typed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
       const Head head{s.keys, s.values, stride, dims, biases.of(h)};
       float* logsumexps = logsumexp.data_ptr<float>() + unpacked * graph.nodes;
       for (int64_t t = piece * per_window / pieces; t < (piece + 1) * per_window / pieces; ++t) {
-        const Group& group = groups.groups[w * per_window + t];
-        const Union& keys = groups.unions[w * per_window + t];
+        const Group group = plan.group(w * per_window + t);
+        const Union keys = plan.keys_of(w * per_window + t);
         for (int i = 0; i < group.count; ++i)
           q_.read(w, h, group.query[i], scale * kLog2E, s.queries + i * stride);
         const Forward io{s.queries, s.out, s.logsumexp};
-        if (keys.keys.empty())
-          gather_forward(head, group, io, s.work);
-        else
+        if (keys.count)
           tile_forward(head, group, keys, io, s.work);
+        else
+          gather_forward(head, group, plan.rows_of(w * per_window + t, group), io, s.work);
         for (int i = 0; i < group.count; ++i) {
           out_.write(s.out + i * stride, w, h, group.query[i], 1.0f);
           logsumexps[group.query[i]] = s.logsumexp[i];
@@ -173,6 +170,7 @@ at::Tensor empty_merged(const at::Tensor& q) {
 
 std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const at::Tensor& k,
                                                      const at::Tensor& v, const at::Tensor& indices,
+                                                     const at::Tensor& plan,
                                                      const std::optional<at::Tensor>& bias,
                                                      double scale) {
   check_tensors(q, k, v, bias);
@@ -182,15 +180,15 @@ std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const 
       at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
   const Biases biases(bias, graph.nodes);
   const auto run = q.scalar_type() == at::kFloat ? forward_typed<float> : forward_typed<at::BFloat16>;
-  run(q, k, v, graph, biases, static_cast<float>(scale), out, logsumexp);
+  run(q, k, v, graph, Plan(plan, graph), biases, static_cast<float>(scale), out, logsumexp);
   return {out, logsumexp};
 }
 
 struct BackwardScratch : Scratch {
   Buffer grad_keys, grad_values, grad_out, grad_queries, delta;
 
-  BackwardScratch(const Graph& graph, int64_t dims, int64_t stride)
-      : Scratch(graph, dims, stride), grad_keys(graph.nodes * stride),
+  BackwardScratch(const Graph& graph, int64_t stride)
+      : Scratch(graph, stride), grad_keys(graph.nodes * stride),
         grad_values(graph.nodes * stride), grad_out(kGroup * stride),
         grad_queries(kGroup * stride), delta(kGroup) {}
 };
@@ -199,16 +197,15 @@ struct BackwardScratch : Scratch {
 template <typename T>
 void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k,
                     const at::Tensor& v, const at::Tensor& out, const at::Tensor& logsumexp,
-                    const Graph& graph, const Biases& biases, float scale,
+                    const Graph& graph, const Plan& plan, const Biases& biases, float scale,
                     const at::Tensor& grad_q, const at::Tensor& grad_k, const at::Tensor& grad_v,
                     float* grad_tables) {
   const View<T> grad_out_(grad_out), q_(q), k_(k), v_(v), out_(out), grad_q_(grad_q),
       grad_k_(grad_k), grad_v_(grad_v);
   const int64_t heads = q_.heads, dims = q_.dims, stride = round_up(dims, kLanes);
-  const Groups groups = make_groups(graph);
   const int64_t per_window = graph.groups_per_window();
   at::parallel_for(0, q_.windows * heads, 1, [&](int64_t begin, int64_t end) {
-    BackwardScratch s(graph, dims, stride);
+    BackwardScratch s(graph, stride);
     for (int64_t item = begin; item < end; ++item) {
       const int64_t w = item / heads, h = item % heads;
       k_.read_head(w, h, stride, s.keys);
@@ -218,7 +215,8 @@ void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::T
       const Head head{s.keys, s.values, stride, dims, biases.of(h)};
       const float* logsumexps = logsumexp.data_ptr<float>() + item * graph.nodes;
       for (int64_t t = w * per_window; t < (w + 1) * per_window; ++t) {
-        const Group& group = groups.groups[t];
+        const Group group = plan.group(t);
+        const Union keys = plan.keys_of(t);
         for (int i = 0; i < group.count; ++i) {
           const int64_t n = group.query[i];
           float *row = s.out + i * stride, *grad_row = s.grad_out + i * stride;
@@ -232,10 +230,10 @@ void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::T
         float* table = grad_tables ? grad_tables + item * biases.table_size() : nullptr;
         const Backward io{s.queries,      s.grad_out,  s.logsumexp,   s.delta,
                           s.grad_queries, s.grad_keys, s.grad_values, table};
-        if (groups.unions[t].keys.empty())
-          gather_backward(head, group, io, s.work);
+        if (keys.count)
+          tile_backward(head, group, keys, io, s.work);
         else
-          tile_backward(head, group, groups.unions[t], io, s.work);
+          gather_backward(head, group, plan.rows_of(t, group), io, s.work);
         for (int i = 0; i < group.count; ++i)
           grad_q_.write(s.grad_queries + i * stride, w, h, group.query[i], scale);
       }
@@ -249,8 +247,8 @@ void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::T
 // The gradients of q, k, v, and of the table where there is one (else empty).
 std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
     const at::Tensor& grad_out, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-    const at::Tensor& indices, const std::optional<at::Tensor>& bias, const at::Tensor& out,
-    const at::Tensor& logsumexp, double scale) {
+    const at::Tensor& indices, const at::Tensor& plan, const std::optional<at::Tensor>& bias,
+    const at::Tensor& out, const at::Tensor& logsumexp, double scale) {
   check_tensors(q, k, v, bias);
   const Graph graph = check_graph(indices, q);
   TORCH_CHECK_VALUE(grad_out.sizes() == q.sizes() && out.sizes() == q.sizes() &&
@@ -270,8 +268,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
         at::zeros({q.size(0), q.size(1), bias->size(1), bias->size(2)}, grad_tables.options());
   const auto run =
       q.scalar_type() == at::kFloat ? backward_typed<float> : backward_typed<at::BFloat16>;
-  run(grad_out, q, k, v, out, logsumexp, graph, biases, static_cast<float>(scale), grad_q, grad_k,
-      grad_v, bias ? grad_tables.data_ptr<float>() : nullptr);
+  run(grad_out, q, k, v, out, logsumexp, graph, Plan(plan, graph), biases,
+      static_cast<float>(scale), grad_q, grad_k, grad_v, bias ? grad_tables.data_ptr<float>() : nullptr);
   return {grad_q, grad_k, grad_v, bias ? grad_tables.sum(0) : grad_tables};
 }
 
@@ -279,16 +277,18 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
 }  // namespace kgt
 
 TORCH_LIBRARY_FRAGMENT(kgt, m) {
+  m.def("plan_attention(Tensor indices) -> Tensor");
   m.def(
-      "attention_forward(Tensor q, Tensor k, Tensor v, Tensor indices, Tensor? bias, float scale) "
-      "-> (Tensor, Tensor)");
+      "attention_forward(Tensor q, Tensor k, Tensor v, Tensor indices, Tensor plan, Tensor? bias, "
+      "float scale) -> (Tensor, Tensor)");
   m.def(
       "attention_backward(Tensor grad_out, Tensor q, Tensor k, Tensor v, Tensor indices, "
-      "Tensor? bias, Tensor out, Tensor logsumexp, float scale) "
+      "Tensor plan, Tensor? bias, Tensor out, Tensor logsumexp, float scale) "
       "-> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(kgt, CPU, m) {
+  m.impl("plan_attention", kgt::plan_attention);
   m.impl("attention_forward", kgt::attention_forward);
   m.impl("attention_backward", kgt::attention_backward);
 }

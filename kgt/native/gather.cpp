@@ -5,7 +5,6 @@
 // any passes over the values: neighboring queries share keys, and half the rows fit in a cache
 // that would not hold both.
 #include <algorithm>
-#include <cmath>
 
 #include "kernels.h"
 
@@ -143,42 +142,45 @@ KGT_INLINE float largest_of(const float* scores, int64_t count) {
 }
 
 template <int R>
-void forward(const Head& head, const Group& group, const Forward& io, float* scratch) {
-  const int64_t slots = padded(*std::max_element(group.degree, group.degree + group.count));
-  float sums[kGroup];
+void forward(const Head& head, const Group& group, const KeyRows& rows, const Forward& io,
+             float* scratch) {
+  const int64_t slots = padded(*std::max_element(rows.degree, rows.degree + group.count));
+  alignas(64) float sums[kGroup], tops[kGroup];
   for (int i = 0; i < group.count; ++i) {
     float* scores = scratch + i * slots;
-    const int64_t count = group.degree[i];
+    const int64_t count = rows.degree[i];
     const auto query = Row<R>::read(io.queries + i * head.stride);
-    dot_rows(query, head.keys, group.keys[i], count, -kInfinity, scores);
-    if (head.bias.table) add_bias(head.bias, group.query[i], group.keys[i], count, scores);
-    const float largest = largest_of(scores, count);
-    sums[i] = exponentiate(scores, count, largest);
-    io.logsumexp[i] = largest + std::log2(sums[i]);
+    dot_rows(query, head.keys, rows.keys[i], count, -kInfinity, scores);
+    if (head.bias.table) add_bias(head.bias, group.query[i], rows.keys[i], count, scores);
+    tops[i] = largest_of(scores, count);
+    sums[i] = exponentiate(scores, count, tops[i]);
   }
+  for (int i = 0; i < kGroup; i += kLanes)
+    store(io.logsumexp + i, load(tops + i) + log2_positive(load(sums + i)));
   for (int i = 0; i < group.count; ++i) {
-    auto out = mix_rows<R>(scratch + i * slots, head.values, group.keys[i], group.degree[i]);
+    auto out = mix_rows<R>(scratch + i * slots, head.values, rows.keys[i], rows.degree[i]);
     out.scale(1.0f / sums[i]);
     out.write(io.out + i * head.stride);
   }
 }
 
 template <int R>
-void backward(const Head& head, const Group& group, const Backward& io, float* scratch) {
-  const int64_t slots = padded(*std::max_element(group.degree, group.degree + group.count));
+void backward(const Head& head, const Group& group, const KeyRows& rows, const Backward& io,
+              float* scratch) {
+  const int64_t slots = padded(*std::max_element(rows.degree, rows.degree + group.count));
   float* products = scratch + kGroup * slots;
   for (int i = 0; i < group.count; ++i) {
     float* scores = scratch + i * slots;
-    const int64_t count = group.degree[i];
+    const int64_t count = rows.degree[i];
     const auto query = Row<R>::read(io.queries + i * head.stride);
-    dot_rows(query, head.keys, group.keys[i], count, -kInfinity, scores);
-    if (head.bias.table) add_bias(head.bias, group.query[i], group.keys[i], count, scores);
+    dot_rows(query, head.keys, rows.keys[i], count, -kInfinity, scores);
+    if (head.bias.table) add_bias(head.bias, group.query[i], rows.keys[i], count, scores);
     exponentiate(scores, count, io.logsumexp[i]);
   }
   for (int i = 0; i < group.count; ++i) {
     float* weights = scratch + i * slots;
-    const int32_t* keys = group.keys[i];
-    const int64_t count = group.degree[i];
+    const int32_t* keys = rows.keys[i];
+    const int64_t count = rows.degree[i];
     const auto grad_out = Row<R>::read(io.grad_out + i * head.stride);
     scatter_row(grad_out, weights, keys, count, io.grad_values);
     dot_rows(grad_out, head.values, keys, count, 0.0f, products);
@@ -187,8 +189,8 @@ void backward(const Head& head, const Group& group, const Backward& io, float* s
   }
   for (int i = 0; i < group.count; ++i) {
     const float* grads = scratch + i * slots;
-    const int32_t* keys = group.keys[i];
-    const int64_t count = group.degree[i];
+    const int32_t* keys = rows.keys[i];
+    const int64_t count = rows.degree[i];
     scatter_row(Row<R>::read(io.queries + i * head.stride), grads, keys, count, io.grad_keys);
     mix_rows<R>(grads, head.keys, keys, count).write(io.grad_queries + i * head.stride);
     if (io.grad_bias) {
@@ -222,12 +224,14 @@ struct RunBackward {
 
 int64_t gather_scratch(int64_t degree) { return (kGroup + 1) * padded(degree); }
 
-void gather_forward(const Head& head, const Group& group, const Forward& io, float* scratch) {
-  for_row_length<RunForward>(head.stride, head, group, io, scratch);
+void gather_forward(const Head& head, const Group& group, const KeyRows& rows, const Forward& io,
+                    float* scratch) {
+  for_row_length<RunForward>(head.stride, head, group, rows, io, scratch);
 }
 
-void gather_backward(const Head& head, const Group& group, const Backward& io, float* scratch) {
-  for_row_length<RunBackward>(head.stride, head, group, io, scratch);
+void gather_backward(const Head& head, const Group& group, const KeyRows& rows, const Backward& io,
+                     float* scratch) {
+  for_row_length<RunBackward>(head.stride, head, group, rows, io, scratch);
 }
 
 }  // namespace kgt

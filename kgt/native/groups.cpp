@@ -1,70 +1,126 @@
 #include "groups.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <vector>
 
 namespace kgt {
 namespace {
 
-// Queries of a group lie close together, for neighbors share keys: in blocks of 4 x 4 where the
-// window is a square of whole blocks, in raster order elsewhere.
-class Layout {
- public:
-  explicit Layout(int64_t nodes) : nodes_(nodes) {
-    const int64_t side = std::llround(std::sqrt(static_cast<double>(nodes)));
-    if (side * side == nodes && side % kSide == 0) side_ = side;
-  }
+// Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured with
+// either forced.
+constexpr double kGatherCost = 2.0;
 
-  int count(int64_t group) const {
-    return static_cast<int>(std::min<int64_t>(kGroup, nodes_ - group * kGroup));
+KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
+  KeyRows rows{};
+  for (int i = 0; i < group.count; ++i) {
+    const int32_t* row = graph.rows + (window * graph.nodes + group.query[i]) * graph.keys;
+    rows.keys[i] = row;
+    // Padding is at the end, if anywhere.
+    const bool full = row[graph.keys - 1] >= 0;
+    rows.degree[i] = full ? graph.keys : std::find(row, row + graph.keys, -1) - row;
   }
+  return rows;
+}
 
-  int32_t query(int64_t group, int i) const {
-    if (!side_) return static_cast<int32_t>(group * kGroup + i);
-    const int64_t blocks = side_ / kSide;
-    const int64_t y = group / blocks * kSide + i / kSide, x = group % blocks * kSide + i % kSide;
-    return static_cast<int32_t>(y * side_ + x);
+// The padded union of a group's keys, empty where gathers are faster; returns how many they are.
+int64_t unite(const KeyRows& rows, int count, std::vector<uint16_t>& bits,
+              std::vector<Edges>& edges) {
+  const int64_t nodes = static_cast<int64_t>(bits.size());
+  std::fill(bits.begin(), bits.end(), 0);
+  int64_t pairs = 0, found = 0;
+  for (int i = 0; i < count; ++i) {
+    pairs += rows.degree[i];
+    for (int64_t j = 0; j < rows.degree[i]; ++j)
+      bits[rows.keys[i][j]] |= static_cast<uint16_t>(1u << i);
   }
-
- private:
-  static constexpr int kSide = 4;
-  int64_t nodes_, side_ = 0;
-};
+  edges.resize(nodes + kUnionPadding);
+  for (int64_t n = 0; n < nodes; ++n) {
+    edges[found] = {static_cast<uint16_t>(n), bits[n]};
+    found += bits[n] != 0;
+  }
+  if (static_cast<double>(found * kGroup) >= kGatherCost * static_cast<double>(pairs)) found = 0;
+  const int64_t padded = (found + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
+  for (int64_t u = found; u < padded; ++u) edges[u] = {edges[0].key, 0};
+  edges.resize(padded);
+  return found;
+}
 
 }  // namespace
 
-void Groups::fill(const Graph& graph, double gather_cost, int64_t begin, int64_t end) {
+at::Tensor plan_groups(const Graph& graph) {
+  const int64_t groups = graph.groups(), per_window = graph.groups_per_window();
+  std::vector<std::vector<Edges>> unions(groups);
+  std::vector<int64_t> counts(groups);
   const Layout layout(graph.nodes);
-  const int64_t per_window = graph.groups_per_window();
-  std::vector<uint16_t> edges(graph.nodes);
-  std::vector<int32_t> keys(graph.nodes);
-  for (int64_t t = begin; t < end; ++t) {
-    Group& group = groups[t] = {};
-    group.count = layout.count(t % per_window);
-    int64_t pairs = 0;
-    std::fill(edges.begin(), edges.end(), 0);
-    for (int i = 0; i < group.count; ++i) {
-      group.query[i] = layout.query(t % per_window, i);
-      const int32_t* row =
-          graph.rows + (t / per_window * graph.nodes + group.query[i]) * graph.keys;
-      group.keys[i] = row;
-      // Padding is at the end, if anywhere.
-      const bool full = row[graph.keys - 1] >= 0;
-      group.degree[i] = full ? graph.keys : std::find(row, row + graph.keys, -1) - row;
-      pairs += group.degree[i];
-      for (int64_t j = 0; j < group.degree[i]; ++j)
-        edges[row[j]] |= static_cast<uint16_t>(1u << i);
+  at::parallel_for(0, groups, 4, [&](int64_t begin, int64_t end) {
+    std::vector<uint16_t> bits(graph.nodes);
+    std::vector<Edges> edges;
+    for (int64_t t = begin; t < end; ++t) {
+      const Group group = layout.group(t % per_window);
+      const KeyRows rows = rows_of_keys(graph, t / per_window, group);
+      counts[t] = unite(rows, group.count, bits, edges);
+      unions[t] = edges;
     }
-    int64_t found = 0;
-    for (int64_t n = 0; n < graph.nodes; ++n) {
-      keys[found] = static_cast<int32_t>(n);
-      found += edges[n] != 0;
-    }
-    if (static_cast<double>(found * kGroup) >= gather_cost * static_cast<double>(pairs)) continue;
-    unions[t].keys.assign(keys.begin(), keys.begin() + found);
-    unions[t].bits.resize(found);
-    for (int64_t u = 0; u < found; ++u) unions[t].bits[u] = edges[keys[u]];
+  });
+  int64_t total = 0;
+  for (const auto& edges : unions) total += static_cast<int64_t>(edges.size());
+  TORCH_CHECK_VALUE(total <= std::numeric_limits<int32_t>::max(), "the graph has ", total,
+                    " distinct pairs of a key and a group of queries; the limit is 2^31 - 1");
+  const at::Tensor plan = at::empty({2 * groups + total}, at::kInt);
+  int32_t* header = plan.data_ptr<int32_t>();
+  Edges* edges = reinterpret_cast<Edges*>(header + 2 * groups);
+  int32_t at = 0;
+  for (int64_t t = 0; t < groups; ++t) {
+    header[2 * t] = at;
+    header[2 * t + 1] = static_cast<int32_t>(counts[t]);
+    std::copy(unions[t].begin(), unions[t].end(), edges + at);
+    at += static_cast<int32_t>(unions[t].size());
   }
+  return plan;
+}
+
+Layout::Layout(int64_t nodes) : nodes_(nodes) {
+  const int64_t side = std::llround(std::sqrt(static_cast<double>(nodes)));
+  if (side * side == nodes && side % kSide == 0) side_ = side;
+}
+
+Group Layout::group(int64_t t) const {
+  Group group{};
+  group.count = static_cast<int>(std::min<int64_t>(kGroup, nodes_ - t * kGroup));
+  const int64_t blocks = side_ / kSide;
+  const int64_t first = side_ ? t / blocks * kSide * side_ + t % blocks * kSide : t * kGroup;
+  const int64_t pitch = side_ ? side_ : kSide;
+  for (int i = 0; i < group.count; ++i)
+    group.query[i] = static_cast<int32_t>(first + i / kSide * pitch + i % kSide);
+  return group;
+}
+
+Plan::Plan(const at::Tensor& plan, const Graph& graph) : graph_(graph), layout_(graph.nodes) {
+  const int64_t groups = graph.groups();
+  TORCH_CHECK_VALUE(plan.dim() == 1 && plan.scalar_type() == at::kInt && plan.is_contiguous() &&
+                        plan.numel() >= 2 * groups,
+                    "the plan must be what plan_groups makes of the graph, int32 of at least ",
+                    2 * groups, " numbers, got ", plan.scalar_type(), " ", plan.sizes());
+  header_ = plan.data_ptr<int32_t>();
+  edges_ = reinterpret_cast<const Edges*>(header_ + 2 * groups);
+  const int64_t total = plan.numel() - 2 * groups;
+  for (int64_t t = 0; t < groups; ++t) {
+    const int64_t begin = header_[2 * t], count = header_[2 * t + 1];
+    const int64_t padded = (count + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
+    TORCH_CHECK_VALUE(begin >= 0 && count >= 0 && count <= graph.nodes && begin + padded <= total,
+                      "the plan was made for another graph: group ", t, " has ", count,
+                      " keys at ", begin, " of ", total);
+  }
+}
+
+Group Plan::group(int64_t t) const { return layout_.group(t % graph_.groups_per_window()); }
+
+KeyRows Plan::rows_of(int64_t t, const Group& group) const {
+  return rows_of_keys(graph_, t / graph_.groups_per_window(), group);
 }
 
 }  // namespace kgt

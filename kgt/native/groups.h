@@ -1,7 +1,7 @@
 // Cutting the queries of a graph into groups of sixteen, and choosing how each group is done.
 #pragma once
 
-#include <vector>
+#include <ATen/ATen.h>
 
 #include "kernels.h"
 
@@ -16,15 +16,38 @@ struct Graph {
   int64_t groups() const { return windows * groups_per_window(); }
 };
 
-struct Groups {
-  std::vector<Group> groups;
-  std::vector<Union> unions;  // empty where the group is done by gathers
+// Queries of a group lie close together, for neighbors share keys: in blocks of 4 x 4 where the
+// window is a square of whole blocks, in raster order elsewhere.
+class Layout {
+ public:
+  explicit Layout(int64_t nodes);
+  Group group(int64_t t) const;  // the t-th of a window
 
-  explicit Groups(const Graph& graph) : groups(graph.groups()), unions(graph.groups()) {}
+ private:
+  static constexpr int kSide = 4;
+  int64_t nodes_, side_ = 0;  // side of the window; 0 in raster order
+};
 
-  // Fills groups begin .. end. A group gets its union where that has less than `gather_cost` keys
-  // per key of a query, gather_cost being the time of a pair by gathers over that by tiles.
-  void fill(const Graph& graph, double gather_cost, int64_t begin, int64_t end);
+// How each group of a graph is done, an int32 tensor that is made once and serves every call along
+// the graph. Two numbers per group, where its union begins and how many keys it has, none where the
+// group is done by gathers; then the unions, an Edges in each number.
+at::Tensor plan_groups(const Graph& graph);
+
+// A plan as the kernels read it.
+class Plan {
+ public:
+  // Refuses a plan that was made for a graph of another shape.
+  Plan(const at::Tensor& plan, const Graph& graph);
+
+  Group group(int64_t t) const;
+  Union keys_of(int64_t t) const { return {edges_ + header_[2 * t], header_[2 * t + 1]}; }
+  KeyRows rows_of(int64_t t, const Group& group) const;
+
+ private:
+  Graph graph_;
+  Layout layout_;
+  const int32_t* header_;
+  const Edges* edges_;
 };
 
 }  // namespace kgt

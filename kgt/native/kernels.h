@@ -4,13 +4,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
-#include <vector>
 
 #include "simd.h"
 
 namespace kgt {
 
 constexpr int kGroup = 16;  // queries that are done together
+// A union of keys is padded to a multiple of this many, the largest step of any kernel.
+constexpr int64_t kUnionPadding = 48;
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
 
@@ -58,18 +59,27 @@ struct Head {
   Bias bias;
 };
 
-// Sixteen queries, fewer at the end of a window: their token numbers, and the keys of each.
+// The token numbers of sixteen queries, fewer at the end of a window.
 struct Group {
   int count;
   int32_t query[kGroup];  // 0 beyond count
+};
+
+// The keys of each query of a group.
+struct KeyRows {
   const int32_t* keys[kGroup];
   int64_t degree[kGroup];
 };
 
-// The keys that any query of a group has; bit i says whether query i has it.
+// A key that some queries of a group have: query i has it where bit i is set.
+struct Edges {
+  uint16_t key, bits;
+};
+
+// The keys that any query of a group has; up to a multiple of kUnionPadding follow without bits.
 struct Union {
-  std::vector<int32_t> keys;
-  std::vector<uint16_t> bits;
+  const Edges* edges;
+  int64_t count;
 };
 
 // Rows [kGroup][stride] of the queries of a group. Queries come times scale * log2(e), so that
@@ -92,13 +102,13 @@ struct Backward {
   float* grad_bias;  // as Bias::table, added to; null if not wanted
 };
 
-// Floats of scratch memory for groups whose queries have at most `degree` keys each.
+// Floats of scratch memory for queries that have at most `degree` keys each; for rows of `stride`.
 int64_t gather_scratch(int64_t degree);
-int64_t tile_scratch(int64_t dims);
+int64_t tile_scratch(int64_t stride);
 
 // One query after the other, reading the rows of its keys.
-void gather_forward(const Head&, const Group&, const Forward&, float* scratch);
-void gather_backward(const Head&, const Group&, const Backward&, float* scratch);
+void gather_forward(const Head&, const Group&, const KeyRows&, const Forward&, float* scratch);
+void gather_backward(const Head&, const Group&, const KeyRows&, const Backward&, float* scratch);
 
 // All queries at once, one in each lane, over the union of their keys.
 void tile_forward(const Head&, const Group&, const Union&, const Forward&, float* scratch);

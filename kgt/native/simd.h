@@ -52,16 +52,35 @@ KGT_INLINE Floats splat(float value) { return value - Floats{}; }
 
 KGT_INLINE Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 
+// What `combine` makes of all lanes, halving their number at each step.
+template <typename Combine>
+KGT_INLINE float reduce_lanes(Floats a, const Combine& combine) {
+#if KGT_LANES == 16
+  a = combine(a, __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6,
+                                         7));
+  a = combine(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10,
+                                         11));
+  a = combine(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12,
+                                         13));
+  a = combine(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15,
+                                         14));
+#elif KGT_LANES == 8
+  a = combine(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));
+  a = combine(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));
+  a = combine(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6));
+#else
+  a = combine(a, __builtin_shufflevector(a, a, 2, 3, 0, 1));
+  a = combine(a, __builtin_shufflevector(a, a, 1, 0, 3, 2));
+#endif
+  return a[0];
+}
+
 KGT_INLINE float sum_lanes(Floats a) {
-  float total = a[0];
-  for (int i = 1; i < kLanes; ++i) total += a[i];
-  return total;
+  return reduce_lanes(a, [](Floats b, Floats c) { return b + c; });
 }
 
 KGT_INLINE float max_lanes(Floats a) {
-  float largest = a[0];
-  for (int i = 1; i < kLanes; ++i) largest = a[i] > largest ? a[i] : largest;
-  return largest;
+  return reduce_lanes(a, [](Floats b, Floats c) { return maximum(b, c); });
 }
 
 // One step of adding up the lanes of many registers at once: two registers become one that holds
@@ -118,6 +137,20 @@ KGT_INLINE Floats exp2_nonpositive(Floats x) {
   return x < kSmallest ? Floats{} : (Floats)scaled;
 }
 
+// log2(x) for x > 0, not subnormal.
+KGT_INLINE Floats log2_positive(Floats x) {
+  constexpr float kTwiceLog2E = 2.88539008f;
+  // x = m * 2^e with m in [sqrt(1/2), sqrt(2)): log2(m) is a series in t = (m - 1) / (m + 1).
+  const Ints exponent = ((Ints)x - 0x3f3504f3) >> 23;
+  const Floats m = (Floats)((Ints)x - (exponent << 23));
+  const Floats t = (m - 1.0f) / (m + 1.0f), square = t * t;
+  Floats y = kTwiceLog2E / 9 * square + kTwiceLog2E / 7;
+  y = y * square + kTwiceLog2E / 5;
+  y = y * square + kTwiceLog2E / 3;
+  y = y * square + kTwiceLog2E;
+  return __builtin_convertvector(exponent, Floats) + y * t;
+}
+
 // table[place of the lane]
 KGT_INLINE Floats look_up(const float* table, Ints place) {
 #if defined(__AVX512F__) && !defined(KGT_EMULATED)
@@ -129,6 +162,57 @@ KGT_INLINE Floats look_up(const float* table, Ints place) {
   for (int i = 0; i < kLanes; ++i) out[i] = table[place[i]];
   return out;
 #endif
+}
+
+// Quads of floats at from, from + pitch, ...
+KGT_INLINE Floats load_quads(const float* from, int64_t pitch) {
+#if defined(__AVX512F__) && !defined(KGT_EMULATED)
+  __m512 out = _mm512_castps128_ps512(_mm_loadu_ps(from));
+  out = _mm512_insertf32x4(out, _mm_loadu_ps(from + pitch), 1);
+  out = _mm512_insertf32x4(out, _mm_loadu_ps(from + 2 * pitch), 2);
+  return (Floats)_mm512_insertf32x4(out, _mm_loadu_ps(from + 3 * pitch), 3);
+#elif defined(__AVX2__) && !defined(KGT_EMULATED)
+  const __m256 low = _mm256_castps128_ps256(_mm_loadu_ps(from));
+  return (Floats)_mm256_insertf128_ps(low, _mm_loadu_ps(from + pitch), 1);
+#else
+  Floats out;
+  for (int q = 0; q < kLanes / 4; ++q)
+    std::memcpy(reinterpret_cast<char*>(&out) + 16 * q, from + q * pitch, 16);
+  return out;
+#endif
+}
+
+// a[0] b[0] a[1] b[1] ... of the lower halves, and of the upper ones.
+KGT_INLINE void interleave(Floats a, Floats b, Floats& low, Floats& high) {
+#if KGT_LANES == 16
+  low = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  high = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15,
+                                 31);
+#elif KGT_LANES == 8
+  low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+  high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+  low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+  high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+#endif
+}
+
+// to[j][i] = from[i][j] of kLanes x kLanes floats: each interleaving of the rows' halves moves the
+// numbers of rows and columns on by a bit.
+KGT_INLINE void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  Floats row[kLanes], next[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) row[i] = load(from + i * from_stride);
+#pragma GCC unroll 4
+  for (int step = 0; step < kFolds; ++step) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2; ++i)
+      interleave(row[i], row[i + kLanes / 2], next[2 * i], next[2 * i + 1]);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) row[i] = next[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, row[i]);
 }
 
 // Bit i is set where lane i is above the limit.

@@ -3,7 +3,6 @@
 // Both products are register-blocked like a dense one, and a key's row is read once for all
 // queries; bits tell which pairs are edges.
 #include <algorithm>
-#include <cmath>
 
 #include "kernels.h"
 
@@ -11,9 +10,12 @@ namespace kgt {
 namespace {
 
 constexpr int kParts = kGroup / kLanes;  // registers for one float of each query
-constexpr int64_t kBlock = 128;  // keys whose scores are held at a time: 8 KiB
-// Rows whose sums the registers hold beside the operands of a step.
-constexpr int kRows = 12 / kParts;
+// Rows whose sums the registers hold beside the operands of a step: 16 of 32, or 12 of 16.
+constexpr int kRows = kLanes == 16 ? 16 : 12 / kParts;
+static_assert(kUnionPadding % kRows == 0);
+constexpr int64_t kBlock = 2 * kUnionPadding;  // keys whose scores are held at a time: 6 KiB
+
+constexpr int64_t kLine = 16;  // floats in a cache line
 
 // One float of each query.
 struct Lanes {
@@ -42,102 +44,131 @@ KGT_INLINE void add_product(Lanes& sum, const Lanes& lanes, float factor) {
   KGT_EACH_PART sum.part[p] += lanes.part[p] * factor;
 }
 
-// The table's entries of one key and each query.
+// The table's entries of one key and each query. Queries that are a block of 4 x 4 find theirs four
+// side by side.
+enum class BiasKind { kNone, kAny, kBlock };
+
+BiasKind bias_kind(const Bias& bias, const Group& group) {
+  if (!bias.table) return BiasKind::kNone;
+  const bool block = group.count == kGroup && bias.side > 4 &&
+                     group.query[3] == group.query[0] + 3 &&
+                     group.query[15] == group.query[0] + 3 * bias.side + 3;
+  return block ? BiasKind::kBlock : BiasKind::kAny;
+}
+
 struct BiasLanes {
-  explicit BiasLanes(const Bias& bias, const int32_t* query) : bias_(bias) {
+  explicit BiasLanes(const Bias& bias, const int32_t* query)
+      : bias_(bias), first_(bias.from(query[0])) {
     KGT_EACH_PART from_[p] = bias.place(load(query + p * kLanes)) + bias.from(0);
   }
 
-  KGT_INLINE Floats look_up_part(int32_t key, int p) const {
-    return look_up(bias_.table - bias_.place(key), from_[p]);
+  template <BiasKind Kind>
+  KGT_INLINE Floats part(int32_t key, int p) const {
+    const float* table = bias_.table - bias_.place(key);
+    if constexpr (Kind == BiasKind::kBlock) {
+      const int64_t pitch = 2 * bias_.side - 1;
+      return load_quads(table + first_ + p * (kLanes / 4) * pitch, pitch);
+    } else {
+      return look_up(table, from_[p]);
+    }
   }
 
  private:
   const Bias& bias_;
+  int32_t first_;
   Ints from_[kParts];
 };
 
-// Products of `Rows` rows with the lanes [dims][kGroup] of all queries.
-template <int Rows>
-KGT_INLINE void multiply_rows(const float* lanes_of, const float* rows, const Head& head,
-                              const int32_t* keys, Lanes (&sum)[Rows]) {
-  const float* row[Rows];
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-    row[r] = rows + keys[r] * head.stride;
-    sum[r] = {};
+// The union's keys begin .. begin + count, of which a block of scores is held.
+struct Block {
+  const Edges* edges;
+  int64_t count, padded;  // padded: a multiple of kRows; what stands beyond count has no bits
+
+  Block(const Union& tile, int64_t begin)
+      : edges(tile.edges + begin), count(std::min(kBlock, tile.count - begin)),
+        padded((count + kRows - 1) / kRows * kRows) {}
+};
+
+// The rows of a block's keys side by side, so that a step addresses all of its rows from one. The
+// rows of `later`, which are next, are fetched meanwhile: their addresses follow no pattern.
+KGT_INLINE void copy_rows(const float* rows, const float* later, int64_t stride,
+                          const Block& block, float* to) {
+  for (int64_t u = 0; u < block.padded; ++u) {
+    const int64_t at = block.edges[u].key * stride;
+    for (int64_t d = 0; d < stride; d += kLanes) store(to + u * stride + d, load(rows + at + d));
+    for (int64_t d = 0; d < stride; d += kLine) __builtin_prefetch(later + at + d);
   }
+}
+
+// Products of kRows rows with the lanes [dims][kGroup] of all queries. Stride is the rows' where
+// the compiler must know it to find registers for their addresses, else 0.
+template <int Stride>
+KGT_INLINE void multiply_rows(const float* lanes_of, const float* rows, const Head& head,
+                              Lanes (&sum)[kRows]) {
+  const int64_t stride = Stride ? Stride : head.stride;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) sum[r] = {};
   for (int64_t d = 0; d < head.dims; ++d) {
     const Lanes lanes = load_lanes(lanes_of + d * kGroup);
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) add_product(sum[r], lanes, row[r][d]);
+    for (int r = 0; r < kRows; ++r) add_product(sum[r], lanes, rows[r * stride + d]);
   }
 }
 
-// The union's keys begin .. begin + count, of which a block of scores is held.
-struct Block {
-  const int32_t* keys;
-  const uint16_t* bits;
-  int64_t count;
-
-  Block(const Union& tile, int64_t begin)
-      : keys(tile.keys.data() + begin), bits(tile.bits.data() + begin),
-        count(std::min(kBlock, static_cast<int64_t>(tile.keys.size()) - begin)) {}
-};
-
-template <int Rows, bool HasBias>
-KGT_INLINE void score_rows(const float* queries, const Head& head, const BiasLanes& bias,
-                           const int32_t* keys, const uint16_t* bits, Lanes& largest, float* out) {
-  Lanes sum[Rows];
-  multiply_rows<Rows>(queries, head.keys, head, keys, sum);
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-    KGT_EACH_PART {
-      Floats score = sum[r].part[p];
-      if constexpr (HasBias) score += bias.look_up_part(keys[r], p);
-      score = select(bits[r] >> (p * kLanes), score, splat(-kInfinity));
-      largest.part[p] = maximum(score, largest.part[p]);
-      store(out + r * kGroup + p * kLanes, score);
-    }
-  }
+// Calls run.template operator()<Stride>().
+template <typename Run>
+KGT_INLINE void with_stride(int64_t stride, const Run& run) {
+  if constexpr (kLanes < 16)
+    run.template operator()<0>();
+  else if (stride == 16)
+    run.template operator()<16>();
+  else if (stride == 32)
+    run.template operator()<32>();
+  else if (stride == 48)
+    run.template operator()<48>();
+  else
+    run.template operator()<64>();
 }
 
 // out[u] = the scores of key u and all queries, minus infinity where they are not connected.
-template <bool HasBias>
-void score_block(const float* queries, const Head& head, const BiasLanes& bias, const Block& block,
-                 Lanes& largest, float* out) {
-  int64_t u = 0;
-  for (; u + kRows <= block.count; u += kRows)
-    score_rows<kRows, HasBias>(queries, head, bias, block.keys + u, block.bits + u, largest,
-                               out + u * kGroup);
-  for (; u < block.count; ++u)
-    score_rows<1, HasBias>(queries, head, bias, block.keys + u, block.bits + u, largest,
-                           out + u * kGroup);
+template <BiasKind Kind>
+void score_block(const float* queries, const float* rows, const Head& head, const BiasLanes& bias,
+                 const Block& block, Lanes& largest, float* out) {
+  with_stride(head.stride, [&]<int Stride>() {
+    Lanes top = largest;
+    for (int64_t u = 0; u < block.padded; u += kRows) {
+      Lanes sum[kRows];
+      multiply_rows<Stride>(queries, rows + u * head.stride, head, sum);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r)
+        KGT_EACH_PART {
+          Floats score = sum[r].part[p];
+          if constexpr (Kind != BiasKind::kNone)
+            score += bias.part<Kind>(block.edges[u + r].key, p);
+          score = select(block.edges[u + r].bits >> (p * kLanes), score, splat(-kInfinity));
+          top.part[p] = maximum(score, top.part[p]);
+          store(out + (u + r) * kGroup + p * kLanes, score);
+        }
+    }
+    largest = top;
+  });
 }
 
 // Of weights and the products of values with the gradient of the output, the scores' gradients.
-template <int Rows>
-KGT_INLINE void grad_score_rows(const float* grad_out, const Head& head, const int32_t* keys,
-                                const Lanes& delta, const float* weights, float* out) {
-  Lanes sum[Rows];
-  multiply_rows<Rows>(grad_out, head.values, head, keys, sum);
+void grad_score_block(const float* grad_out, const float* rows, const Head& head,
+                      const Block& block, const Lanes& delta, const float* weights, float* out) {
+  with_stride(head.stride, [&]<int Stride>() {
+    for (int64_t u = 0; u < block.padded; u += kRows) {
+      Lanes sum[kRows];
+      multiply_rows<Stride>(grad_out, rows + u * head.stride, head, sum);
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r)
-    KGT_EACH_PART {
-      const int at = r * kGroup + p * kLanes;
-      store(out + at, load(weights + at) * (sum[r].part[p] - delta.part[p]));
+      for (int r = 0; r < kRows; ++r)
+        KGT_EACH_PART {
+          const int64_t at = (u + r) * kGroup + p * kLanes;
+          store(out + at, load(weights + at) * (sum[r].part[p] - delta.part[p]));
+        }
     }
-}
-
-void grad_score_block(const float* grad_out, const Head& head, const Block& block,
-                      const Lanes& delta, const float* weights, float* out) {
-  int64_t u = 0;
-  for (; u + kRows <= block.count; u += kRows)
-    grad_score_rows<kRows>(grad_out, head, block.keys + u, delta, weights + u * kGroup,
-                           out + u * kGroup);
-  for (; u < block.count; ++u)
-    grad_score_rows<1>(grad_out, head, block.keys + u, delta, weights + u * kGroup,
-                       out + u * kGroup);
+  });
 }
 
 // weights = 2^(scores - shift); returns their sums.
@@ -157,38 +188,41 @@ template <int Columns>
 KGT_INLINE void mix_columns(const float* weights, const float* rows, int64_t stride,
                             const Block& block, float* out) {
   Lanes sum[Columns];
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int c = 0; c < Columns; ++c) sum[c] = load_lanes(out + c * kGroup);
   for (int64_t u = 0; u < block.count; ++u) {
     const Lanes lanes = load_lanes(weights + u * kGroup);
-    const float* row = rows + block.keys[u] * stride;
+    const float* row = rows + block.edges[u].key * stride;
+    asm("" : "+r"(row));  // else the compiler keeps Columns addresses instead of one
 #pragma GCC unroll 16
     for (int c = 0; c < Columns; ++c) add_product(sum[c], lanes, row[c]);
   }
-#pragma GCC unroll 16
+#pragma GCC unroll 32
   for (int c = 0; c < Columns; ++c) store_lanes(out + c * kGroup, sum[c]);
 }
 
 void mix_block(const float* weights, const float* rows, const Head& head, const Block& block,
                float* out) {
+  // Rows are zero beyond the head's dimensions.
+  const int64_t dims = kRows == 16 ? head.stride : head.dims;
   int64_t d = 0;
-  for (; d + kRows <= head.dims; d += kRows)
+  for (; d + kRows <= dims; d += kRows)
     mix_columns<kRows>(weights, rows + d, head.stride, block, out + d * kGroup);
-  for (; d + 2 <= head.dims; d += 2)
+  for (; d + 2 <= dims; d += 2)
     mix_columns<2>(weights, rows + d, head.stride, block, out + d * kGroup);
-  if (d < head.dims) mix_columns<1>(weights, rows + d, head.stride, block, out + d * kGroup);
+  if (d < dims) mix_columns<1>(weights, rows + d, head.stride, block, out + d * kGroup);
 }
 
 // sums[key] += the sum over queries of weights[key][query] * rows[query], for R keys and Registers
 // registers of a row
 template <int R, int Registers>
 KGT_INLINE void scatter_keys(const float* weights, const float* rows, int64_t stride,
-                             const int32_t* keys, float* sums) {
+                             const Edges* edges, float* sums) {
   Floats sum[R][Registers];
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-    for (int c = 0; c < Registers; ++c) sum[r][c] = load(sums + keys[r] * stride + c * kLanes);
+    for (int c = 0; c < Registers; ++c) sum[r][c] = load(sums + edges[r].key * stride + c * kLanes);
   for (int i = 0; i < kGroup; ++i) {
     Floats row[Registers];
 #pragma GCC unroll 2
@@ -201,7 +235,7 @@ KGT_INLINE void scatter_keys(const float* weights, const float* rows, int64_t st
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
-    for (int c = 0; c < Registers; ++c) store(sums + keys[r] * stride + c * kLanes, sum[r][c]);
+    for (int c = 0; c < Registers; ++c) store(sums + edges[r].key * stride + c * kLanes, sum[r][c]);
 }
 
 template <int R, int Registers>
@@ -209,9 +243,9 @@ void scatter_registers(const float* weights, const float* rows, int64_t stride, 
                        float* sums) {
   int64_t u = 0;
   for (; u + R <= block.count; u += R)
-    scatter_keys<R, Registers>(weights + u * kGroup, rows, stride, block.keys + u, sums);
+    scatter_keys<R, Registers>(weights + u * kGroup, rows, stride, block.edges + u, sums);
   for (; u < block.count; ++u)
-    scatter_keys<1, Registers>(weights + u * kGroup, rows, stride, block.keys + u, sums);
+    scatter_keys<1, Registers>(weights + u * kGroup, rows, stride, block.edges + u, sums);
 }
 
 void scatter_block(const float* weights, const float* rows, int64_t stride, const Block& block,
@@ -226,23 +260,25 @@ void scatter_block(const float* weights, const float* rows, int64_t stride, cons
 void add_bias_gradient(const Bias& bias, const Group& group, const Block& block,
                        const float* grad_scores, float* grad) {
   for (int64_t u = 0; u < block.count; ++u) {
-    float* to = grad - bias.place(block.keys[u]);
-    for (uint32_t left = block.bits[u]; left; left &= left - 1) {
+    float* to = grad - bias.place(block.edges[u].key);
+    for (uint32_t left = block.edges[u].bits; left; left &= left - 1) {
       const int i = __builtin_ctz(left);
       to[bias.from(group.query[i])] += grad_scores[u * kGroup + i];
     }
   }
 }
 
-// Rows [kGroup][stride] to lanes [dims][kGroup], and back.
-void to_lanes(const float* rows, const Head& head, float* lanes) {
-  for (int64_t d = 0; d < head.dims; ++d)
-    for (int i = 0; i < kGroup; ++i) lanes[d * kGroup + i] = rows[i * head.stride + d];
+// Rows [kGroup][stride] to lanes [stride][kGroup], and back.
+void to_lanes(const float* rows, int64_t stride, float* lanes) {
+  for (int64_t d = 0; d < stride; d += kLanes)
+    KGT_EACH_PART transpose(rows + p * kLanes * stride + d, stride, lanes + d * kGroup + p * kLanes,
+                            kGroup);
 }
 
-void to_rows(const float* lanes, const Head& head, float* rows) {
-  for (int i = 0; i < kGroup; ++i)
-    for (int64_t d = 0; d < head.dims; ++d) rows[i * head.stride + d] = lanes[d * kGroup + i];
+void to_rows(const float* lanes, int64_t stride, float* rows) {
+  for (int64_t d = 0; d < stride; d += kLanes)
+    KGT_EACH_PART transpose(lanes + d * kGroup + p * kLanes, kGroup, rows + p * kLanes * stride + d,
+                            stride);
 }
 
 // A query without any edge so far has no largest score; zero keeps its weights at 2^-inf = 0.
@@ -251,21 +287,23 @@ Lanes finite_shift(Lanes largest) {
   return largest;
 }
 
-template <bool HasBias>
+template <BiasKind Kind>
 void forward(const Head& head, const Group& group, const Union& tile, const Forward& io,
              float* scratch) {
+  const int64_t size = head.stride * kGroup;
   float* queries = scratch;
-  float* out = queries + head.dims * kGroup;
-  float* scores = out + head.dims * kGroup;
-  to_lanes(io.queries, head, queries);
-  std::fill(out, out + head.dims * kGroup, 0.0f);
+  float* out = queries + size;
+  float* scores = out + size;
+  float* rows = scores + kBlock * kGroup;
+  to_lanes(io.queries, head.stride, queries);
+  std::fill(out, out + size, 0.0f);
   const BiasLanes bias(head.bias, group.query);
   Lanes largest = splat_lanes(-kInfinity), sum = {};
-  const int64_t total = static_cast<int64_t>(tile.keys.size());
-  for (int64_t begin = 0; begin < total; begin += kBlock) {
+  for (int64_t begin = 0; begin < tile.count; begin += kBlock) {
     const Block block(tile, begin);
     Lanes larger = largest;
-    score_block<HasBias>(queries, head, bias, block, larger, scores);
+    copy_rows(head.keys, head.values, head.stride, block, rows);
+    score_block<Kind>(queries, rows, head, bias, block, larger, scores);
     const Lanes shift = finite_shift(larger);
     if (begin) {
       Lanes decay;
@@ -273,9 +311,9 @@ void forward(const Head& head, const Group& group, const Union& tile, const Forw
         decay.part[p] = exp2_nonpositive(largest.part[p] - shift.part[p]);
         sum.part[p] *= decay.part[p];
       }
-      for (int64_t d = 0; d < head.dims; ++d) KGT_EACH_PART {
-          float* at = out + d * kGroup + p * kLanes;
-          store(at, load(at) * decay.part[p]);
+      for (int64_t at = 0; at < size; at += kGroup) KGT_EACH_PART {
+          float* to = out + at + p * kLanes;
+          store(to, load(to) * decay.part[p]);
         }
     }
     largest = larger;
@@ -283,62 +321,69 @@ void forward(const Head& head, const Group& group, const Union& tile, const Forw
     KGT_EACH_PART sum.part[p] += added.part[p];
     mix_block(scores, head.values, head, block, out);
   }
-  float sums[kGroup], tops[kGroup];
-  store_lanes(sums, sum);
-  store_lanes(tops, largest);
-  for (int i = 0; i < group.count; ++i) io.logsumexp[i] = tops[i] + std::log2(sums[i]);
-  for (int64_t d = 0; d < head.dims; ++d) KGT_EACH_PART {
-      float* at = out + d * kGroup + p * kLanes;
-      store(at, load(at) / sum.part[p]);
+  KGT_EACH_PART store(io.logsumexp + p * kLanes, largest.part[p] + log2_positive(sum.part[p]));
+  Lanes inverse;
+  KGT_EACH_PART inverse.part[p] = 1.0f / sum.part[p];
+  for (int64_t at = 0; at < size; at += kGroup) KGT_EACH_PART {
+      float* to = out + at + p * kLanes;
+      store(to, load(to) * inverse.part[p]);
     }
-  to_rows(out, head, io.out);
+  to_rows(out, head.stride, io.out);
 }
 
-template <bool HasBias>
+template <BiasKind Kind>
 void backward(const Head& head, const Group& group, const Union& tile, const Backward& io,
               float* scratch) {
+  const int64_t size = head.stride * kGroup;
   float* queries = scratch;
-  float* grad_out = queries + head.dims * kGroup;
-  float* grad_queries = grad_out + head.dims * kGroup;
-  float* weights = grad_queries + head.dims * kGroup;
+  float* grad_out = queries + size;
+  float* grad_queries = grad_out + size;
+  float* weights = grad_queries + size;
   float* grads = weights + kBlock * kGroup;
-  to_lanes(io.queries, head, queries);
-  to_lanes(io.grad_out, head, grad_out);
-  std::fill(grad_queries, grad_queries + head.dims * kGroup, 0.0f);
+  float* rows = grads + kBlock * kGroup;
+  to_lanes(io.queries, head.stride, queries);
+  to_lanes(io.grad_out, head.stride, grad_out);
+  std::fill(grad_queries, grad_queries + size, 0.0f);
   const BiasLanes bias(head.bias, group.query);
   const Lanes logsumexp = load_lanes(io.logsumexp), delta = load_lanes(io.delta);
-  for (int64_t begin = 0; begin < static_cast<int64_t>(tile.keys.size()); begin += kBlock) {
+  for (int64_t begin = 0; begin < tile.count; begin += kBlock) {
     const Block block(tile, begin);
     Lanes largest = splat_lanes(-kInfinity);
-    score_block<HasBias>(queries, head, bias, block, largest, weights);
-    exponentiate(block.count, logsumexp, weights);
-    grad_score_block(grad_out, head, block, delta, weights, grads);
+    copy_rows(head.keys, head.values, head.stride, block, rows);
+    score_block<Kind>(queries, rows, head, bias, block, largest, weights);
+    exponentiate(block.padded, logsumexp, weights);
+    copy_rows(head.values, head.keys, head.stride, block, rows);
+    grad_score_block(grad_out, rows, head, block, delta, weights, grads);
     mix_block(grads, head.keys, head, block, grad_queries);
     scatter_block(weights, io.grad_out, head.stride, block, io.grad_values);
     scatter_block(grads, io.queries, head.stride, block, io.grad_keys);
     if (io.grad_bias) add_bias_gradient(head.bias, group, block, grads, io.grad_bias);
   }
-  to_rows(grad_queries, head, io.grad_queries);
+  to_rows(grad_queries, head.stride, io.grad_queries);
 }
 
 }  // namespace
 
-int64_t tile_scratch(int64_t dims) { return kGroup * (3 * dims + 2 * kBlock); }
+int64_t tile_scratch(int64_t stride) {
+  return kGroup * (3 * stride + 2 * kBlock) + kBlock * stride;
+}
 
 void tile_forward(const Head& head, const Group& group, const Union& tile, const Forward& io,
                   float* scratch) {
-  if (head.bias.table)
-    forward<true>(head, group, tile, io, scratch);
-  else
-    forward<false>(head, group, tile, io, scratch);
+  const BiasKind kind = bias_kind(head.bias, group);
+  const auto run = kind == BiasKind::kNone    ? forward<BiasKind::kNone>
+                   : kind == BiasKind::kBlock ? forward<BiasKind::kBlock>
+                                              : forward<BiasKind::kAny>;
+  run(head, group, tile, io, scratch);
 }
 
 void tile_backward(const Head& head, const Group& group, const Union& tile, const Backward& io,
                    float* scratch) {
-  if (head.bias.table)
-    backward<true>(head, group, tile, io, scratch);
-  else
-    backward<false>(head, group, tile, io, scratch);
+  const BiasKind kind = bias_kind(head.bias, group);
+  const auto run = kind == BiasKind::kNone    ? backward<BiasKind::kNone>
+                   : kind == BiasKind::kBlock ? backward<BiasKind::kBlock>
+                                              : backward<BiasKind::kAny>;
+  run(head, group, tile, io, scratch);
 }
 
 }  // namespace kgt

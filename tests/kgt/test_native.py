@@ -78,19 +78,32 @@ def test_indices_that_are_no_graph_are_refused(rows):
 def test_operators_refuse_what_does_not_fit():
     q, k, v, graph = inputs(2, 2, 16, 4, 3)
     get_backend("native").attend(q, k, v, graph, None, 1.0, None)
+    plan = torch.ops.kgt.plan_attention(graph.indices)
     forward = torch.ops.kgt.attention_forward
     with pytest.raises(ValueError, match="one shape"):
-        forward(q, k[:1], v, graph.indices, None, 1.0)
+        forward(q, k[:1], v, graph.indices, plan, None, 1.0)
     with pytest.raises(ValueError, match="2 windows of 16 nodes"):
-        forward(q, k, v, graph.indices[:1].contiguous(), None, 1.0)
+        forward(q, k, v, graph.indices[:1].contiguous(), plan, None, 1.0)
     with pytest.raises(ValueError, match="contiguous, non-empty int32"):
-        forward(q, k, v, graph.indices.long(), None, 1.0)
+        forward(q, k, v, graph.indices.long(), plan, None, 1.0)
     with pytest.raises(ValueError, match="non-empty int32"):
-        forward(q, k, v, graph.indices[..., :0].contiguous(), None, 1.0)
+        forward(q, k, v, graph.indices[..., :0].contiguous(), plan, None, 1.0)
+    with pytest.raises(ValueError, match="int32 of at least 4 numbers"):
+        forward(q, k, v, graph.indices, plan[:3], None, 1.0)
+    with pytest.raises(ValueError, match="made for another graph"):
+        forward(q, k, v, graph.indices, plan[:4] + 1, None, 1.0)
     with pytest.raises(ValueError, match=r"\[H, 2M-1, 2M-1\]"):
-        forward(q, k, v, graph.indices, torch.zeros(2, 5, 5), 1.0)
+        forward(q, k, v, graph.indices, plan, torch.zeros(2, 5, 5), 1.0)
     with pytest.raises(ValueError, match="all be float32 or all bfloat16"):
-        forward(q.double(), k.double(), v.double(), graph.indices, None, 1.0)
+        forward(q.double(), k.double(), v.double(), graph.indices, plan, None, 1.0)
+
+
+def test_the_plan_is_made_once_per_graph():
+    q, k, v, graph = inputs(2, 2, 64, 4, 20)
+    key_graph_attention(q, k, v, graph, backend="native")
+    plan = graph.derived["native"]
+    key_graph_attention(k, q, v, graph, backend="native")
+    assert graph.derived["native"] is plan
 
 
 def test_what_is_too_large_is_a_reason():
@@ -116,10 +129,11 @@ def test_counted_flops_are_those_of_the_edges():
 def test_torch_checks_the_operator():
     q, k, v, graph = inputs(1, 2, 16, 4, 3)
     get_backend("native").attend(q, k, v, graph, None, 1.0, None)
+    plan = graph.derived["native"]
     leaves = [t.requires_grad_() for t in (q, k, v)]
     table = torch.randn(2, 7, 7, requires_grad=True)
     torch.library.opcheck(
-        torch.ops.kgt.attention_forward.default, (*leaves, graph.indices, table, 0.5)
+        torch.ops.kgt.attention_forward.default, (*leaves, graph.indices, plan, table, 0.5)
     )
 
 
@@ -127,20 +141,21 @@ CHECK = """
 import sys, torch
 torch.manual_seed(0)
 torch.ops.load_library(sys.argv[1])
-# Windows of 7 x 7, done by gathers where keys are few and by tiles where they are many.
-count = int(sys.argv[3])
-indices = torch.rand(2, 49, 49).topk(count).indices.sort(-1).values.int()
-q, k, v = (t.requires_grad_() for t in torch.randn(3, 2, 3, 49, 30))
-bias = torch.randn(3, 13, 13)
-out, logsumexp = torch.ops.kgt.attention_forward(q, k, v, indices, bias, 0.2)
+side, count = int(sys.argv[3]), int(sys.argv[4])
+nodes = side * side
+indices = torch.rand(2, nodes, nodes).topk(count).indices.sort(-1).values.int()
+q, k, v = (t.requires_grad_() for t in torch.randn(3, 2, 3, nodes, 30))
+bias = torch.randn(3, 2 * side - 1, 2 * side - 1)
+plan = torch.ops.kgt.plan_attention(indices)
+out, logsumexp = torch.ops.kgt.attention_forward(q, k, v, indices, plan, bias, 0.2)
 grads = torch.ops.kgt.attention_backward(
-    torch.ones_like(out), q, k, v, indices, bias, out, logsumexp, 0.2)
+    torch.ones_like(out), q, k, v, indices, plan, bias, out, logsumexp, 0.2)
 sys.path.insert(0, sys.argv[2])
 from kgt.position import dense_bias
-mask = torch.full((2, 1, 49, 49), -torch.inf).scatter(-1, indices.long()[:, None], 0.0)
+mask = torch.full((2, 1, nodes, nodes), -torch.inf).scatter(-1, indices.long()[:, None], 0.0)
 table = bias.double().requires_grad_()
 double = [t.detach().double().requires_grad_() for t in (q, k, v)]
-scores = double[0] @ double[1].mT * 0.2 + dense_bias(table, 49) + mask
+scores = double[0] @ double[1].mT * 0.2 + dense_bias(table, nodes) + mask
 truth = scores.softmax(-1) @ double[2]
 truth.sum().backward()
 pairs = zip((out, *grads), (truth, *(t.grad for t in (*double, table))))
@@ -162,9 +177,10 @@ def test_other_instruction_sets_compute_the_same(flags):
     if "-mavx2" in flags and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this processor has no AVX2")
     library = loader.compile_library(flags)
-    for keys in ("2", "9", "40"):
+    # By gathers where keys are few and by tiles where they are many; only 8 x 8 is cut in blocks.
+    for side, keys in (("7", "2"), ("7", "9"), ("7", "40"), ("8", "9"), ("8", "50")):
         run = subprocess.run(
-            [sys.executable, "-c", CHECK, str(library), str(ROOT), keys],
+            [sys.executable, "-c", CHECK, str(library), str(ROOT), side, keys],
             capture_output=True,
             text=True,
             check=False,
