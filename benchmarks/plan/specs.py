@@ -46,6 +46,7 @@ class Profile(_Strict):
 
     Attributes:
         about: one line for people.
+        common: axes that every grid has unless it sets them itself.
         grids: axes of cells, expanded in order.
         memory_limit_mib: what one cell may allocate.
         budget_s: seconds of interleaved rounds after which a latency cell stops.
@@ -54,6 +55,8 @@ class Profile(_Strict):
     """
 
     about: str
+    # YAML's merge keys would do, but chained ones lose their overrides in PyYAML 6.0.4.
+    common: dict[str, Any] = {}
     grids: tuple[dict[str, Any], ...]
     memory_limit_mib: int = 4096
     budget_s: float = 2.0
@@ -67,7 +70,7 @@ class Profile(_Strict):
 
     def cells(self) -> list[Cell]:
         """All cells in the order they are measured."""
-        return [cell for grid in self.grids for cell in expand(grid)]
+        return [cell for grid in self.grids for cell in expand({**self.common, **grid})]
 
 
 class TableSpec(_Strict):

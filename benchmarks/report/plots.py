@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.plan.records import Record
@@ -45,32 +46,46 @@ def _draw_attention(records: Records) -> Figure:
         return _empty()
     figure = Figure(figsize=(2.6 * max(len(sizes), 2), 5.6), layout="constrained")
     axes = figure.subplots(2, len(sizes), squeeze=False, sharey="row")
+    handles = {}
     for index, backend in enumerate(dict.fromkeys((*memory, *ratio))):
-        color = f"C{index}"
-        for column, n in enumerate(sizes):
-            ks, values, _ = _points(memory[backend][n])
-            axes[0][column].plot(ks, values / 2**20, "o-", ms=3, color=color, label=backend)
-            ks, values, _ = _points(closed[backend][n])
-            axes[0][column].plot(ks, values / 2**20, ":", color=color)
-            ks, values, reach = _points(ratio[backend][n])
-            axes[1][column].errorbar(ks, values, reach, fmt="o-", ms=3, capsize=2, color=color)
-    for column, n in enumerate(sizes):
-        axes[0][column].set_title(f"N = {n}")
-        for row in (0, 1):
-            axes[row][column].set(yscale="log", xlabel="k")
-            axes[row][column].set_xscale("log", base=2)
+        style: dict[str, Any] = {"color": f"C{index}", "ms": 3}
+        for (upper, lower), n in zip(axes.T, sizes, strict=True):
+            if ks := sorted(memory[backend][n]):
+                values, _ = _points(memory[backend][n])
+                (handles[backend],) = upper.plot(ks, values / 2**20, "o-", **style)
+            if ks := sorted(closed[backend][n]):
+                upper.plot(ks, _points(closed[backend][n])[0] / 2**20, ":", **style)
+            if ks := sorted(ratio[backend][n]):
+                values, reach = _points(ratio[backend][n])
+                bars = lower.errorbar(ks, values, reach, fmt="o-", capsize=2, **style)
+                handles.setdefault(backend, bars)
+    for (upper, lower), n in zip(axes.T, sizes, strict=True):
+        upper.set_title(f"N = {n}")
+        for axis in (upper, lower):
+            axis.set_xlabel("k")
+            _scale_to_values(axis)
     axes[0][0].set_ylabel("peak memory, MiB (dotted: closed form)")
     axes[1][0].set_ylabel("time / torch-mask (99 % interval)")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6)
     return figure
 
 
-def _points(line: Line) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """k, values, and the distances [2, len] to the ends of their intervals."""
-    ks = sorted(line)
-    values = np.array([line[k].value for k in ks])
-    ends = np.array([line[k].interval for k in ks]).reshape(-1, 2).T
-    return ks, values, np.abs(ends - values)
+def _scale_to_values(axis: Axes) -> None:
+    """Log axes for a panel's values; a panel without any says so, as it cannot be scaled."""
+    if axis.has_data():
+        axis.set_yscale("log")
+        axis.set_xscale("log", base=2)
+    else:
+        axis.set_xticks([])
+        axis.text(0.5, 0.5, "no values", ha="center", va="center", transform=axis.transAxes)
+
+
+def _points(line: Line) -> tuple[np.ndarray, np.ndarray]:
+    """Values by rising k, and the distances [2, len] to the ends of their intervals."""
+    metrics = [line[k] for k in sorted(line)]
+    values = np.array([metric.value for metric in metrics])
+    ends = np.array([metric.interval for metric in metrics]).reshape(-1, 2).T
+    return values, np.abs(ends - values)
 
 
 def _empty() -> Figure:

@@ -7,7 +7,7 @@ import benchmarks.plan
 from baselines import list_models as list_baselines
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_paper_records
-from benchmarks.plan.specs import PROFILES, TableSpec, get_spec, load_specs
+from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_specs
 from benchmarks.report.claims import judge_claims
 from kgt import list_models
 
@@ -63,11 +63,19 @@ def test_table_3_on_a_cpu_covers_the_grid():
             "triton",
             "sdpa",
             "dense",
+            "native",
         ):
             own = [cell for cell in cells if (cell.kind, cell.contender) == (kind, name)]
             assert {(cell.n, cell.k) for cell in own} == grid
             assert len(own) == len(grid)
     assert {cell.baseline for cell in cells if cell.kind == "latency"} == {"torch-mask"}
+
+
+def test_a_grid_overrides_what_is_common():
+    profile = Profile(
+        about="", common={"kind": "memory", "n": [64, 128], "k": 8}, grids=({}, {"n": 256})
+    )
+    assert [(cell.n, cell.k) for cell in profile.cells()] == [(64, 8), (128, 8), (256, 8)]
 
 
 def test_unknown_table_lists_the_valid_names():

@@ -4,6 +4,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from matplotlib.axes import Axes
 
 from benchmarks.measure.environment import capture_environment
 from benchmarks.plan.records import Metric, Record
@@ -174,6 +175,17 @@ def test_plot_of_nothing_is_a_picture_without_warnings(plot):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert draw_plot(plot, "t", {}).startswith("<?xml")
+
+
+@pytest.mark.parametrize("kind", ["memory", "latency"])
+def test_panels_without_values_say_so(environment, kind, monkeypatch):
+    """All panels of one row have nothing: of the other kind of cell there is no record."""
+    texts = []
+    draw = Axes.text
+    monkeypatch.setattr(Axes, "text", lambda *a, **b: texts.append(a[3]) or draw(*a, **b))
+    records = {c: r for c, r in make_records(environment).items() if c.kind == kind}
+    assert draw_plot("attention", "t", records).startswith("<?xml")
+    assert texts == ["no values"]
 
 
 def test_unreadable_records_are_named_on_the_page(environment):
