@@ -1,4 +1,4 @@
-"""The plots of tables, as SVG whose bytes depend on the records alone."""
+"""The plots of tables and studies, as SVG whose bytes depend on the records alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.plan.records import Record
+from benchmarks.report.panels import empty_figure, say_no_values, values_and_reach
 from benchmarks.report.series import Line, Records, attention_series
+from benchmarks.report.study_plots import draw_axes, draw_crossover
 
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "kgt",
@@ -43,7 +45,7 @@ def _draw_attention(records: Records) -> Figure:
     ratio = attention_series(records, "latency", "ratio")
     sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})
     if not sizes:
-        return _empty()
+        return empty_figure()
     figure = Figure(figsize=(2.6 * max(len(sizes), 2), 5.6), layout="constrained")
     axes = figure.subplots(2, len(sizes), squeeze=False, sharey="row")
     handles = {}
@@ -76,22 +78,12 @@ def _scale_to_values(axis: Axes) -> None:
         axis.set_yscale("log")
         axis.set_xscale("log", base=2)
     else:
-        axis.set_xticks([])
-        axis.text(0.5, 0.5, "no values", ha="center", va="center", transform=axis.transAxes)
+        say_no_values(axis)
 
 
 def _points(line: Line) -> tuple[np.ndarray, np.ndarray]:
-    """Values by rising k, and the distances [2, len] to the ends of their intervals."""
-    metrics = [line[k] for k in sorted(line)]
-    values = np.array([metric.value for metric in metrics])
-    ends = np.array([metric.interval for metric in metrics]).reshape(-1, 2).T
-    return values, np.abs(ends - values)
-
-
-def _empty() -> Figure:
-    figure = Figure(figsize=(5, 2))
-    figure.text(0.5, 0.4, "nothing measured", ha="center")
-    return figure
+    """Values and reach of a line by rising k."""
+    return values_and_reach([line[k] for k in sorted(line)])
 
 
 def _draw_quality(records: Records) -> Figure:
@@ -107,7 +99,7 @@ def _draw_quality(records: Records) -> Figure:
             losses[cell.model or ""] = record
     panels = [*datasets, *(["training"] if losses else [])]
     if not panels:
-        return _empty()
+        return empty_figure()
     figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     names = list(dict.fromkeys(model for models in datasets.values() for model in models))
@@ -136,4 +128,6 @@ def _draw_quality(records: Records) -> Figure:
 _PLOTS: dict[str, Callable[[Records], Figure]] = {
     "attention": _draw_attention,
     "quality": _draw_quality,
+    "crossover": draw_crossover,
+    "axes": draw_axes,
 }

@@ -9,20 +9,27 @@ from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_paper_records
 from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_specs
 from benchmarks.report.claims import judge_claims
-from kgt import list_models
+from kgt import list_backends, list_models
 
 SPECS = load_specs()
-PROFILE_CASES = [(number, name) for number, spec in SPECS.items() for name in spec.profiles]
+STUDIES = load_specs("study")
+PROFILE_CASES = [
+    pytest.param(spec, name, id=f"{spec.stem}-{name}")
+    for spec in (*SPECS.values(), *STUDIES.values())
+    for name in spec.profiles
+]
 PLAN = Path(benchmarks.plan.__file__).parent
 
 
-def test_every_shipped_file_is_a_table():
+def test_every_shipped_file_is_a_table_or_a_study():
     files = sorted(path.stem for path in (PLAN / "specs").iterdir())
-    assert files == sorted(f"table{number}" for number in SPECS)
+    assert files == sorted(spec.stem for spec in (*SPECS.values(), *STUDIES.values()))
+    assert {spec.kind for spec in SPECS.values()} == {"table"}
+    assert {spec.kind for spec in STUDIES.values()} == {"study"}
 
 
 def test_names_are_unique_and_agree_with_the_catalog():
-    names = [name for spec in SPECS.values() for name in (spec.table, *spec.aliases)]
+    names = [name for spec in SPECS.values() for name in (spec.name, *spec.aliases)]
     assert len(set(names)) == len(names)
     catalog = yaml.safe_load((PLAN / "catalog.yaml").read_text())
     for number, spec in SPECS.items():
@@ -30,9 +37,8 @@ def test_names_are_unique_and_agree_with_the_catalog():
         assert get_spec(spec.aliases[0]) == spec
 
 
-@pytest.mark.parametrize(("number", "name"), PROFILE_CASES)
-def test_profile_is_complete(number, name):
-    spec = SPECS[number]
+@pytest.mark.parametrize(("spec", "name"), PROFILE_CASES)
+def test_profile_is_complete(spec, name):
     _, profile = spec.profile(name)
     cells = profile.cells()
     assert cells
@@ -65,10 +71,13 @@ def test_table_3_on_a_cpu_covers_the_grid():
             "dense",
             "native",
         ):
-            own = [cell for cell in cells if (cell.kind, cell.contender) == (kind, name)]
+            own = [c for c in cells if (c.kind, c.contender, c.bias) == (kind, name, None)]
             assert {(cell.n, cell.k) for cell in own} == grid
             assert len(own) == len(grid)
     assert {cell.baseline for cell in cells if cell.kind == "latency"} == {"torch-mask"}
+    assert {cell.backend for cell in cells} == {*list_backends(), "dense"} - {"reference"}
+    biased = {(cell.n, cell.k) for cell in cells if cell.bias}
+    assert biased < grid
 
 
 def test_a_grid_overrides_what_is_common():

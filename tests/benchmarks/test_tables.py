@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from benchmarks.measure.environment import capture_environment
 from benchmarks.plan.records import Metric, Record
 from benchmarks.plan.specs import TableSpec, get_spec
-from benchmarks.report.claims import Judgment, judge_claims
+from benchmarks.report.claims import judge_claims
 from benchmarks.report.index import write_index
+from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.render import render_csv, render_latex, render_markdown
 from benchmarks.report.tables import build_table
@@ -19,7 +20,7 @@ MIB = 2**20
 BACKENDS = ["torch-mask", "torch-gather", "sdpa", "triton"]
 SPEC = TableSpec.model_validate(
     {
-        "table": "3",
+        "name": "3",
         "title": "Memory & time_of attention",
         "text": "Two kinds of cells.",
         "default_profile": "smoke",
