@@ -32,6 +32,14 @@ def values_and_reach(metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]
     return values, np.abs(ends - values)
 
 
+def scale_keys(axis: Axes) -> None:
+    """A log axis of powers of two with plain numbers: counts, or shares such as 1/4."""
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
+    )
+
+
 def scale_ratios(axis: Axes) -> None:
     """A log axis of ratios with plain numbers and a line where contender and baseline are even."""
     axis.set_yscale("log")

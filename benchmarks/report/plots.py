@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.plan.records import Record
-from benchmarks.report.panels import empty_figure, say_no_values, values_and_reach
+from benchmarks.report.panels import empty_figure, say_no_values, scale_keys, values_and_reach
 from benchmarks.report.series import Line, Records, attention_series
 from benchmarks.report.study_plots import draw_axes, draw_crossover
 
@@ -46,7 +46,7 @@ def _draw_attention(records: Records) -> Figure:
     sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})
     if not sizes:
         return empty_figure()
-    figure = Figure(figsize=(2.6 * max(len(sizes), 2), 5.6), layout="constrained")
+    figure = Figure(figsize=(max(2.6 * len(sizes), 8), 6), layout="constrained")
     axes = figure.subplots(2, len(sizes), squeeze=False, sharey="row")
     handles = {}
     for index, backend in enumerate(dict.fromkeys((*memory, *ratio))):
@@ -66,9 +66,9 @@ def _draw_attention(records: Records) -> Figure:
         for axis in (upper, lower):
             axis.set_xlabel("k")
             _scale_to_values(axis)
-    axes[0][0].set_ylabel("peak memory, MiB (dotted: closed form)")
+    axes[0][0].set_ylabel("peak MiB (dotted: closed form)")
     axes[1][0].set_ylabel("time / torch-mask (99 % interval)")
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=6)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -76,7 +76,7 @@ def _scale_to_values(axis: Axes) -> None:
     """Log axes for a panel's values; a panel without any says so, as it cannot be scaled."""
     if axis.has_data():
         axis.set_yscale("log")
-        axis.set_xscale("log", base=2)
+        scale_keys(axis)
     else:
         say_no_values(axis)
 

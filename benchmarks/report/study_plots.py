@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
-from benchmarks.report.panels import empty_figure, say_no_values, scale_ratios, values_and_reach
+from benchmarks.report.panels import (
+    empty_figure,
+    say_no_values,
+    scale_keys,
+    scale_ratios,
+    values_and_reach,
+)
 from benchmarks.report.series import Records, Sweep, axis_sweeps, latency_lines
 
-_GRAPH_STYLES = {"photo": "-", "random": "--"}
+_GRAPH_STYLES: dict[str, dict[str, Any]] = {
+    "photo": {"ls": "-", "marker": "o"},
+    "random": {"ls": "--", "marker": "s"},
+}
+# What auto chose lies on another line, so it gets rings around that line's marks.
+_AUTO_STYLE = {"ls": "", "mfc": "none", "ms": 7, "color": "0.1"}
 _AXIS_LABELS = {
     "head_dim": "head dimension D",
     "heads": "heads H",
@@ -31,41 +43,29 @@ def draw_crossover(records: Records) -> Figure:
     figure = Figure(figsize=(max(3.4 * len(sizes), 5), 3.8), layout="constrained")
     axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
     names = dict.fromkeys(name for contenders in lines.values() for name in contenders)
-    colors = {name: f"C{index}" for index, name in enumerate(names)}
+    styles: dict[str, dict[str, Any]] = {
+        name: {"ms": 3, "color": f"C{index}"} for index, name in enumerate(names)
+    }
+    styles["auto"] = _AUTO_STYLE
     for axis, n in zip(axes, sizes, strict=True):
         for (size, graph), contenders in lines.items():
             for name, line in contenders.items() if size == n else ():
                 ks = sorted(line)
                 values, reach = values_and_reach([line[k].metrics["ratio"] for k in ks])
-                axis.errorbar(
-                    [k / n for k in ks],
-                    values,
-                    reach,
-                    fmt="o",
-                    # What auto chose lies under another line, so its marks are open.
-                    ls=_GRAPH_STYLES[graph],
-                    mfc="none" if name == "auto" else None,
-                    ms=6 if name == "auto" else 3,
-                    capsize=2,
-                    color=colors[name],
-                )
+                style = {**_GRAPH_STYLES[graph], **styles[name]}
+                axis.errorbar([k / n for k in ks], values, reach, capsize=2, **style)
         axis.set_title(f"N = {n} tokens")
         axis.set_xlabel("k / N (share of keys kept)")
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(FuncFormatter(_describe_share))
+        scale_keys(axis)
         scale_ratios(axis)
     axes[0].set_ylabel("time / dense (99 % interval)")
-    handles = [Line2D([], [], color=colors[name], marker="o", ms=3, label=name) for name in names]
+    handles = [Line2D([], [], label=name, **{"marker": "o", **styles[name]}) for name in names]
     handles += [
-        Line2D([], [], color="0.3", ls=_GRAPH_STYLES[graph], label=f"{graph} graph")
+        Line2D([], [], label=f"{graph} graph", color="0.5", ms=3, **_GRAPH_STYLES[graph])
         for graph in sorted({graph for _, graph in lines})
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
-
-
-def _describe_share(share: float, _: int | None) -> str:
-    return f"{share:g}" if share >= 1 else f"1/{1 / share:g}"
 
 
 def draw_axes(records: Records) -> Figure:
