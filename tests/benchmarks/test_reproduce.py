@@ -16,6 +16,7 @@ from benchmarks.plan.records import Record, RecordStore
 from benchmarks.plan.specs import get_spec
 from benchmarks.report.judgment import Judgment
 from benchmarks.reproduce import main
+from kgt import list_backends
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = sorted(set((ROOT / "reports").glob("*.md")) - {ROOT / "reports" / "README.md"})
@@ -91,6 +92,7 @@ def test_list_names_all_eight_tables_and_both_numberings(run):
     names = [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")]
     assert names == [*"12345678", "attention-axes", "attention-crossover"]
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
+    assert any("attention-axes: What" in line and "smoke, cpu*" in line for line in lines)
     assert any("  1: gray JPEG" in line and "not reproducible yet" in line for line in lines)
     assert "arXiv 2402.02634" in out
 
@@ -105,6 +107,7 @@ def test_list_names_all_eight_tables_and_both_numberings(run):
             "--study attention-size",
             "unknown study 'attention-size'; valid: attention-axes, ",
         ),
+        ("--study attention-axes --profile gpu", "study attention-axes has no profile 'gpu'"),
         ("--table 3 --study attention-axes", "not allowed with argument --table"),
         ("", "one of the arguments --table --study --list is required"),
     ],
@@ -177,6 +180,54 @@ def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
     assert "3 recorded, 2 to measure" in err
     assert store.read_bytes().startswith(stale)
     assert len(read_statuses(store)) == 7
+
+
+TINY_STUDY = """
+kind: study
+name: tiny
+title: A study
+text: Two cells.
+default_profile: smoke
+rows: [k, bias, contender]
+columns:
+  - {header: ran, kind: latency, metric: backend, format: text}
+  - {header: ratio, kind: latency, metric: ratio, format: interval}
+plot: crossover
+profiles:
+  smoke:
+    about: tiny
+    budget_s: 0.05
+    claims: [auto-near-best]
+    common: {kind: latency, n: 64, k: 8, windows: 1, heads: 2, head_dim: 4, graph: photo}
+    grids:
+      - {backend: auto, baseline: dense}
+      - {backend: sdpa, baseline: dense, bias: true}
+"""
+
+
+def test_a_study_is_run_like_a_table(tiny, run, tmp_path):
+    (specs._SPECS / "study-tiny.yaml").write_text(TINY_STUDY)
+    specs.load_specs.cache_clear()
+    code, out, err = run("--study tiny --json")
+    assert code == 0
+    assert "study tiny, profile smoke (tiny): 2 cells, 0 recorded, 2 to measure" in err
+    assert read_statuses(tmp_path / "results" / "records" / "study-tiny-smoke.jsonl") == ["ok"] * 2
+    answer = json.loads(out)
+    assert answer["table"] == "study-tiny-smoke"
+    assert [row["bias"] for row in answer["rows"]] == [None, True]
+    assert answer["rows"][0]["ran"] in list_backends()
+    reports = tmp_path / "reports"
+    page = (reports / "study-tiny-smoke.md").read_text()
+    assert page.startswith("# Study tiny (smoke): A study\n")
+    assert "| 8 | yes | sdpa | sdpa |" in page
+    command = "python -m benchmarks.reproduce --study tiny --profile smoke --from-records"
+    assert f"`{command}`" in page
+    assert (
+        "[Study tiny (smoke): A study](study-tiny-smoke.md)" in (reports / "README.md").read_text()
+    )
+    first = {path.name: path.read_bytes() for path in reports.iterdir()}
+    assert run("--study all --from-records")[0] == 0
+    assert {path.name: path.read_bytes() for path in reports.iterdir()} == first
 
 
 def tiny_environment(store):

@@ -80,6 +80,35 @@ def test_table_3_on_a_cpu_covers_the_grid():
     assert biased < grid
 
 
+def test_crossover_covers_every_power_of_two_at_every_size():
+    cells = STUDIES["attention-crossover"].profiles["cpu"].cells()
+    for backend in ("sdpa", "native", "auto"):
+        own = {(c.n, c.graph): [] for c in cells}
+        for cell in cells:
+            if cell.backend == backend:
+                own[cell.n, cell.graph].append(cell.k)
+        assert own == {
+            (n, graph): [2**e for e in range(4, n.bit_length())]
+            for n, graph in ((64, "photo"), (256, "photo"), (1024, "photo"), (1024, "random"))
+        }
+    assert {(c.baseline, c.windows, c.heads, c.head_dim) for c in cells} == {("dense", 4, 6, 30)}
+
+
+def test_axes_change_one_thing_at_a_time():
+    spec = STUDIES["attention-axes"]
+    for profile in spec.profiles.values():
+        usual = profile.cells()[0]
+        for cell in profile.cells():
+            changed = {
+                name
+                for name in set(Cell.model_fields) - {"backend", "baseline"}
+                if getattr(cell, name) != getattr(usual, name)
+            }
+            assert len(changed) <= 1
+            assert cell.baseline == "dense" or changed == {"bias"}
+    assert (usual.n, usual.k, usual.windows, usual.threads) == (1024, 128, 4, 2)
+
+
 def test_a_grid_overrides_what_is_common():
     profile = Profile(
         about="", common={"kind": "memory", "n": [64, 128], "k": 8}, grids=({}, {"n": 256})
@@ -90,6 +119,16 @@ def test_a_grid_overrides_what_is_common():
 def test_unknown_table_lists_the_valid_names():
     with pytest.raises(ValueError, match=r"unknown table '99'; valid: 3, semanir:1, .*8"):
         get_spec("99")
+
+
+def test_studies_and_tables_are_looked_up_apart():
+    for name, spec in STUDIES.items():
+        assert get_spec(name, "study") == spec
+        with pytest.raises(ValueError, match=f"unknown table '{name}'"):
+            get_spec(name)
+    valid = ", ".join(STUDIES)
+    with pytest.raises(ValueError, match=f"unknown study '3'; valid: {valid}$"):
+        get_spec("3", "study")
 
 
 def test_unknown_profile_lists_those_of_the_table():
