@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,18 +40,18 @@ def judge_auto_near_best(records: Records) -> list[Judgment]:
     lags = list(_lags_of_auto(records))
     if not lags:
         return [Judgment(claim, "NOT MEASURED", "auto has no rival at any (N, k)")]
-    counts = Counter(lag.verdict for lag in lags)
-    verdict: VerdictLabel = "HOLDS"
-    if counts["FAILS"]:
-        verdict = "FAILS"
-    elif counts["UNCLEAR"]:
-        verdict = "UNCLEAR"
-    worst = max((lag for lag in lags if lag.verdict == verdict), key=lambda lag: lag.value)
+    ahead, unclear = (
+        [lag for lag in lags if lag.verdict == verdict] for verdict in ("FAILS", "UNCLEAR")
+    )
+    verdict: VerdictLabel = "FAILS" if ahead else "UNCLEAR" if unclear else "HOLDS"
+    worst = max(ahead or unclear or lags, key=lambda lag: lag.value)
     evidence = (
         f"worst at {worst.where}: {worst.chosen}, which auto chose, takes {worst.value:.2f} "
-        f"[{worst.lo:.2f}, {worst.hi:.2f}] of the time of {worst.rival}; of {len(lags)} rivals "
-        f"{counts['FAILS']} are ahead, {counts['UNCLEAR']} unclear"
+        f"[{worst.lo:.2f}, {worst.hi:.2f}] of the time of {worst.rival}; "
+        f"of {len(lags)} comparisons {len(ahead)} have a rival too far ahead, {len(unclear)} are unclear"
     )
+    if ahead:
+        evidence += "; ahead at " + "; ".join(dict.fromkeys(lag.where for lag in ahead))
     return [Judgment(claim, verdict, evidence)]
 
 

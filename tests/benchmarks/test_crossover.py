@@ -75,7 +75,10 @@ def test_one_bad_point_fails_the_claim_and_is_named():
     assert verdict == "FAILS"
     assert "N = 1024, k = 1024, random graph" in evidence
     assert "takes 1.50" in evidence
-    assert evidence.endswith("of the time of sdpa; of 5 rivals 1 are ahead, 0 unclear")
+    assert evidence.endswith(
+        "of the time of sdpa; of 5 comparisons 1 have a rival too far ahead, 0 are unclear; "
+        "ahead at N = 1024, k = 1024, random graph"
+    )
 
 
 def test_what_auto_chose_is_not_ahead_of_it_by_noise():
