@@ -48,7 +48,8 @@ def judge_auto_near_best(records: Records) -> list[Judgment]:
     evidence = (
         f"worst at {worst.where}: {worst.chosen}, which auto chose, takes {worst.value:.2f} "
         f"[{worst.lo:.2f}, {worst.hi:.2f}] of the time of {worst.rival}; "
-        f"of {len(lags)} comparisons {len(ahead)} have a rival too far ahead, {len(unclear)} are unclear"
+        f"of {len(lags)} comparisons {len(ahead)} have a rival too far ahead, "
+        f"{len(unclear)} are unclear"
     )
     if ahead:
         evidence += "; ahead at " + "; ".join(dict.fromkeys(lag.where for lag in ahead))
