@@ -1,4 +1,4 @@
-"""Reproduce a table of the paper: measure what is missing, render, judge the claims.
+"""Reproduce a table of the paper, or a study: measure what is missing, render, judge the claims.
 
 Exit codes: 0 fine, 1 a claim fails, 2 wrong use or nothing measured, 3 something could not be
 measured or the run was interrupted. Records are written as cells finish, so a run that ends early
@@ -24,9 +24,10 @@ from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Record, RecordStore
 from benchmarks.plan.runner import Run, measure_cell, valid_records
-from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_specs
-from benchmarks.report.claims import Judgment, judge_claims
+from benchmarks.plan.specs import PROFILES, Kind, Profile, TableSpec, get_spec, load_specs
+from benchmarks.report.claims import judge_claims
 from benchmarks.report.index import write_index
+from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.render import render_csv, render_latex, render_markdown, row_values
 from benchmarks.report.tables import Table, build_table
@@ -37,9 +38,11 @@ _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reproduce", description=__doc__)
-    parser.add_argument("--table", metavar="N", help="table number, semanir:N, or all")
-    parser.add_argument("--list", action="store_true", help="list the tables and their numbering")
-    parser.add_argument("--profile", choices=PROFILES, help="extent (default: the table's own)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--table", metavar="N", help="table number, semanir:N, or all")
+    what.add_argument("--study", metavar="NAME", help="study by its name, or all")
+    what.add_argument("--list", action="store_true", help="list tables, numberings and studies")
+    parser.add_argument("--profile", choices=PROFILES, help="extent (default: its own)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be measured")
     parser.add_argument("--from-records", action="store_true", help="render only, measure nothing")
     parser.add_argument("--fresh", action="store_true", help="measure again what is recorded")
@@ -56,18 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         _print_list()
         return FINE
-    if not options.table:
-        parser.error("give --table N or --list")
+    kind: Kind = "table" if options.study is None else "study"
     command = shlex.join(["python", "-m", "benchmarks.reproduce", *(arguments or sys.argv[1:])])
     try:
-        tables = _choose_tables(options.table, options.profile)
+        specs = _choose_specs(kind, options.study or options.table, options.profile)
     except ValueError as error:
         _console.print(f"reproduce: {error}")
         return WRONG_USE
     try:
-        codes, documents = zip(
-            *(reproduce(*table, options, command) for table in tables), strict=True
-        )
+        codes, documents = zip(*(reproduce(*spec, options, command) for spec in specs), strict=True)
     except KeyboardInterrupt:
         _console.print("interrupted; finished cells are kept, the same command resumes")
         return FAILURE
@@ -76,22 +76,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return max(codes)
 
 
-def _choose_tables(table: str, profile: str | None) -> list[tuple[TableSpec, str, Profile]]:
-    """The tables asked for; of "all", those that have the profile."""
-    if table != "all":
-        spec = get_spec(table)
+def _choose_specs(
+    kind: Kind, name: str, profile: str | None
+) -> list[tuple[TableSpec, str, Profile]]:
+    """The table or study asked for; of "all", those that have the profile."""
+    if name != "all":
+        spec = get_spec(name, kind)
         return [(spec, *spec.profile(profile))]
-    specs = [s for s in load_specs().values() if profile is None or profile in s.profiles]
+    specs = [s for s in load_specs(kind).values() if profile is None or profile in s.profiles]
     if not specs:
-        raise ValueError(f"no table has the profile {profile!r}; --list shows which have which")
+        raise ValueError(f"no {kind} has the profile {profile!r}; --list shows which have which")
     return [(spec, *spec.profile(profile)) for spec in specs]
 
 
 def reproduce(
     spec: TableSpec, name: str, profile: Profile, options: argparse.Namespace, command: str
 ) -> tuple[int, dict[str, object]]:
-    """Plan, measure, render and judge one table; returns an exit code and the table as JSON."""
-    store = RecordStore(options.results / "records" / f"table{spec.table}-{name}.jsonl")
+    """Plan, measure, render and judge one of them; returns an exit code and the table as JSON."""
+    store = RecordStore(options.results / "records" / f"{spec.stem}-{name}.jsonl")
     for problem in store.problems:
         _console.print(f"unreadable record skipped: {problem}")
     cells = profile.cells()
@@ -104,7 +106,7 @@ def reproduce(
         recorded = {} if options.fresh else valid_records(run)
         missing = [cell for cell in cells if cell not in recorded]
         _console.print(
-            f"table {spec.table}, profile {name} ({profile.about}): {len(cells)} cells, "
+            f"{spec.kind} {spec.name}, profile {name} ({profile.about}): {len(cells)} cells, "
             f"{len(recorded)} recorded, {len(missing)} to measure"
         )
         if options.dry_run:
@@ -213,13 +215,17 @@ def _print_list() -> None:
     for number, entry in catalog.items():
         alias = f" (semanir:{entry['semanir']})" if entry["semanir"] else ""
         spec = specs.get(number)
-        if spec is None:
-            state = "not reproducible yet"
-        else:
-            names = [p + "*" * (p == spec.default_profile) for p in spec.profiles]
-            state = f"profiles: {', '.join(names)}"
+        state = _describe_profiles(spec) if spec else "not reproducible yet"
         print(f"  {number}{alias}: {entry['content']} -- {state}")
+    print("--study NAME is one of:")
+    for spec in load_specs("study").values():
+        print(f"  {spec.name}: {spec.title} -- {_describe_profiles(spec)}")
     print("* is the default profile.")
+
+
+def _describe_profiles(spec: TableSpec) -> str:
+    names = [name + "*" * (name == spec.default_profile) for name in spec.profiles]
+    return f"profiles: {', '.join(names)}"
 
 
 if __name__ == "__main__":

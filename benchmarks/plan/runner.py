@@ -19,8 +19,21 @@ from benchmarks.plan.specs import Profile
 from kgt.attention import get_backend
 
 _ROOT = Path(__file__).resolve().parents[2]
-_ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", "benchmarks/measure/*.py")
-_QUALITY = ("kgt/**/*.py", "baselines/*.py", "benchmarks/quality/*.py", "benchmarks/training/*.py")
+_NATIVE = ("kgt/native/*.py", "kgt/native/*.cpp", "kgt/native/*.h")
+_ATTENTION = (
+    "kgt/attention/*.py",
+    "kgt/graph.py",
+    "kgt/position.py",
+    *_NATIVE,
+    "benchmarks/measure/*.py",
+)
+_QUALITY = (
+    "kgt/**/*.py",
+    *_NATIVE[1:],
+    "baselines/*.py",
+    "benchmarks/quality/*.py",
+    "benchmarks/training/*.py",
+)
 _SOURCES = {
     "latency": _ATTENTION,
     "memory": _ATTENTION,
@@ -116,6 +129,8 @@ def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
 
 def _unsupported_reasons(cell: Cell) -> list[str]:
     problem = describe_problem(cell, min(cell.k or 1, cell.n or 1))
+    if cell.kind == "memory" and cell.backend == "flex":
+        return ["flex is compiled as a whole, and tensors within compiled code are not counted"]
     return [
         f"{name} {reason}"
         for name in dict.fromkeys((cell.backend, cell.baseline))

@@ -1,8 +1,10 @@
-"""Table specifications: YAML that names cells, rows, columns, claims and the plot of a table."""
+"""Specifications of tables and studies: YAML that names cells, rows, columns, claims and plot.
+
+A table is one of the paper's; a study answers a question of our own by the same means.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +12,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from benchmarks.plan.cells import Cell, Kind, expand
+from benchmarks.plan.cells import Cell, expand
+from benchmarks.plan.cells import Kind as CellKind
 
+Kind = Literal["table", "study"]
 PROFILES = ("smoke", "cpu", "gpu", "paper")
 _SPECS = Path(__file__).with_name("specs")
 
@@ -33,7 +37,7 @@ class Column(_Strict):
     """
 
     header: str
-    kind: Kind
+    kind: CellKind
     where: dict[str, Any] = {}
     metric: str = ""
     format: Literal[
@@ -46,6 +50,7 @@ class Profile(_Strict):
 
     Attributes:
         about: one line for people.
+        common: axes that every grid has unless it sets them itself.
         grids: axes of cells, expanded in order.
         memory_limit_mib: what one cell may allocate.
         budget_s: seconds of interleaved rounds after which a latency cell stops.
@@ -54,6 +59,8 @@ class Profile(_Strict):
     """
 
     about: str
+    # YAML's merge keys would do, but chained ones lose their overrides in PyYAML 6.0.4.
+    common: dict[str, Any] = {}
     grids: tuple[dict[str, Any], ...]
     memory_limit_mib: int = 4096
     budget_s: float = 2.0
@@ -67,14 +74,15 @@ class Profile(_Strict):
 
     def cells(self) -> list[Cell]:
         """All cells in the order they are measured."""
-        return [cell for grid in self.grids for cell in expand(grid)]
+        return [cell for grid in self.grids for cell in expand({**self.common, **grid})]
 
 
 class TableSpec(_Strict):
-    """One table.
+    """One table, or a study that is laid out like one.
 
     Attributes:
-        table: its number in the ICLR-2024 numbering.
+        kind: "table" of the paper or "study" of our own.
+        name: a table's number in the ICLR-2024 numbering, a study's name.
         aliases: other names `--table` takes.
         title: heading.
         text: what a reader must know, below the heading.
@@ -87,7 +95,8 @@ class TableSpec(_Strict):
         plot: name of the plot.
     """
 
-    table: str
+    kind: Kind = "table"
+    name: str
     aliases: tuple[str, ...] = ()
     title: str
     text: str
@@ -97,44 +106,47 @@ class TableSpec(_Strict):
     columns: tuple[Column, ...]
     paper: str = ""
     paper_setting: str = ""
-    plot: Literal["attention", "quality"]
+    plot: Literal["attention", "quality", "crossover", "axes"]
+
+    @property
+    def stem(self) -> str:
+        """First part of the names of its files, e.g. "table3" or "study-attention-axes"."""
+        return f"table{self.name}" if self.kind == "table" else f"study-{self.name}"
 
     def profile(self, name: str | None) -> tuple[str, Profile]:
         """A profile by name (None: the default) with its name.
 
         Raises:
-            ValueError: when the table does not have it, listing those it has.
+            ValueError: when there is none of that name, listing those it has.
         """
         name = name or self.default_profile
         for key, profile in self.profiles.items():
             if key == name:
                 return name, profile
         raise ValueError(
-            f"table {self.table} has no profile {name!r}; valid: {', '.join(self.profiles)}"
+            f"{self.kind} {self.name} has no profile {name!r}; valid: {', '.join(self.profiles)}"
         )
 
 
 @cache
-def load_specs() -> dict[str, TableSpec]:
-    """Every table specification by table number."""
+def load_specs(kind: Kind = "table") -> dict[str, TableSpec]:
+    """Every specification of a kind by its name."""
     specs = [
         TableSpec.model_validate(yaml.safe_load(path.read_text()))
-        for path in sorted(_SPECS.glob("table*.yaml"))
+        for path in sorted(_SPECS.glob(f"{kind}*.yaml"))
     ]
-    return {spec.table: spec for spec in specs}
+    return {spec.name: spec for spec in specs}
 
 
-def get_spec(name: str) -> TableSpec:
-    """Look a table up by its number or an alias such as "semanir:1".
+def get_spec(name: str, kind: Kind = "table") -> TableSpec:
+    """Look a specification up by its name or an alias such as "semanir:1".
 
     Raises:
-        ValueError: for a table that cannot be reproduced, listing those that can.
+        ValueError: for a table or study that cannot be reproduced, listing those that can.
     """
-    for spec in load_specs().values():
-        if name in (spec.table, *spec.aliases):
+    specs = load_specs(kind).values()
+    for spec in specs:
+        if name in (spec.name, *spec.aliases):
             return spec
-    raise ValueError(f"unknown table {name!r}; valid: {', '.join(_names(load_specs().values()))}")
-
-
-def _names(specs: Iterable[TableSpec]) -> list[str]:
-    return [name for spec in specs for name in (spec.table, *spec.aliases)]
+    valid = ", ".join(name for spec in specs for name in (spec.name, *spec.aliases))
+    raise ValueError(f"unknown {kind} {name!r}; valid: {valid}")

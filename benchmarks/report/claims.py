@@ -1,8 +1,4 @@
-"""The papers' claims, judged on records and intervals.
-
-A verdict is HOLDS or FAILS only where the whole 99 % interval (or an exact count) says so; it is
-UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is nothing to judge.
-"""
+"""The papers' claims, judged on records and intervals, and all claims by name."""
 
 from __future__ import annotations
 
@@ -16,6 +12,8 @@ import numpy as np
 
 from benchmarks.measure.statistics import bootstrap_interval
 from benchmarks.plan.records import Record
+from benchmarks.report.crossover import judge_auto_near_best, judge_native_crosses_dense
+from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Line, Records, attention_series
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
@@ -27,18 +25,6 @@ _CLOSED_FORM_FROM = 64 * 2**20
 _CLOSED_FORM_RANGE = (0.9, 1.3)
 # The paper's Torch-Gather takes all queries at once; ours works in chunks unless told otherwise.
 _WHOLE_GATHER = "torch-gather, whole"
-
-
-VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
-
-
-@dataclass(frozen=True)
-class Judgment:
-    """A claim, or a part of one, and what the records say of it."""
-
-    claim: str
-    verdict: VerdictLabel
-    evidence: str
 
 
 def judge_claims(names: tuple[str, ...], records: Records) -> list[Judgment]:
@@ -268,4 +254,6 @@ _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "closed-form": _judge_closed_form,
     "C7": _judge_kgt_against_swinir,
     "beats-bicubic": _judge_beats_bicubic,
+    "auto-near-best": judge_auto_near_best,
+    "native-crosses-dense": judge_native_crosses_dense,
 }

@@ -1,4 +1,4 @@
-"""The plots of tables, as SVG whose bytes depend on the records alone."""
+"""The plots of tables and studies, as SVG whose bytes depend on the records alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.plan.records import Record
+from benchmarks.report.panels import empty_figure, say_no_values, scale_keys, values_and_reach
 from benchmarks.report.series import Line, Records, attention_series
+from benchmarks.report.study_plots import draw_axes, draw_crossover
 
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "kgt",
@@ -42,41 +45,45 @@ def _draw_attention(records: Records) -> Figure:
     ratio = attention_series(records, "latency", "ratio")
     sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})
     if not sizes:
-        return _empty()
-    figure = Figure(figsize=(2.6 * max(len(sizes), 2), 5.6), layout="constrained")
+        return empty_figure()
+    figure = Figure(figsize=(max(2.6 * len(sizes), 8), 6), layout="constrained")
     axes = figure.subplots(2, len(sizes), squeeze=False, sharey="row")
+    handles = {}
     for index, backend in enumerate(dict.fromkeys((*memory, *ratio))):
-        color = f"C{index}"
-        for column, n in enumerate(sizes):
-            ks, values, _ = _points(memory[backend][n])
-            axes[0][column].plot(ks, values / 2**20, "o-", ms=3, color=color, label=backend)
-            ks, values, _ = _points(closed[backend][n])
-            axes[0][column].plot(ks, values / 2**20, ":", color=color)
-            ks, values, reach = _points(ratio[backend][n])
-            axes[1][column].errorbar(ks, values, reach, fmt="o-", ms=3, capsize=2, color=color)
-    for column, n in enumerate(sizes):
-        axes[0][column].set_title(f"N = {n}")
-        for row in (0, 1):
-            axes[row][column].set(yscale="log", xlabel="k")
-            axes[row][column].set_xscale("log", base=2)
-    axes[0][0].set_ylabel("peak memory, MiB (dotted: closed form)")
+        style: dict[str, Any] = {"color": f"C{index}", "ms": 3}
+        for (upper, lower), n in zip(axes.T, sizes, strict=True):
+            if ks := sorted(memory[backend][n]):
+                values, _ = _points(memory[backend][n])
+                (handles[backend],) = upper.plot(ks, values / 2**20, "o-", **style)
+            if ks := sorted(closed[backend][n]):
+                upper.plot(ks, _points(closed[backend][n])[0] / 2**20, ":", **style)
+            if ks := sorted(ratio[backend][n]):
+                values, reach = _points(ratio[backend][n])
+                bars = lower.errorbar(ks, values, reach, fmt="o-", capsize=2, **style)
+                handles.setdefault(backend, bars)
+    for (upper, lower), n in zip(axes.T, sizes, strict=True):
+        upper.set_title(f"N = {n}")
+        for axis in (upper, lower):
+            axis.set_xlabel("k")
+            _scale_to_values(axis)
+    axes[0][0].set_ylabel("peak MiB (dotted: closed form)")
     axes[1][0].set_ylabel("time / torch-mask (99 % interval)")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4)
     return figure
 
 
-def _points(line: Line) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """k, values, and the distances [2, len] to the ends of their intervals."""
-    ks = sorted(line)
-    values = np.array([line[k].value for k in ks])
-    ends = np.array([line[k].interval for k in ks]).reshape(-1, 2).T
-    return ks, values, np.abs(ends - values)
+def _scale_to_values(axis: Axes) -> None:
+    """Log axes for a panel's values; a panel without any says so, as it cannot be scaled."""
+    if axis.has_data():
+        axis.set_yscale("log")
+        scale_keys(axis)
+    else:
+        say_no_values(axis)
 
 
-def _empty() -> Figure:
-    figure = Figure(figsize=(5, 2))
-    figure.text(0.5, 0.4, "nothing measured", ha="center")
-    return figure
+def _points(line: Line) -> tuple[np.ndarray, np.ndarray]:
+    """Values and reach of a line by rising k."""
+    return values_and_reach([line[k] for k in sorted(line)])
 
 
 def _draw_quality(records: Records) -> Figure:
@@ -92,7 +99,7 @@ def _draw_quality(records: Records) -> Figure:
             losses[cell.model or ""] = record
     panels = [*datasets, *(["training"] if losses else [])]
     if not panels:
-        return _empty()
+        return empty_figure()
     figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     names = list(dict.fromkeys(model for models in datasets.values() for model in models))
@@ -121,4 +128,6 @@ def _draw_quality(records: Records) -> Figure:
 _PLOTS: dict[str, Callable[[Records], Figure]] = {
     "attention": _draw_attention,
     "quality": _draw_quality,
+    "crossover": draw_crossover,
+    "axes": draw_axes,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from benchmarks.report.claims import Judgment
+from benchmarks.report.judgment import Judgment
 from benchmarks.report.tables import Table
 
 _LATEX_SPECIAL = {

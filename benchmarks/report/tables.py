@@ -80,7 +80,7 @@ def build_table(
     keys = dict.fromkeys(_row_key(spec, cell) for cell in cells)
     for key in sorted(keys, key=lambda key: [part for part in key if isinstance(part, int)]):
         own = [cell for cell in cells if _row_key(spec, cell) == key]
-        row = [Entry("" if value is None else str(value), {"": value}) for value in key]
+        row = [Entry(_describe_key(value), {"": value}) for value in key]
         row += [_fill(column, own, everything, footnotes, profile_name) for column in spec.columns]
         if spec.paper:
             row += _provenance(own, everything)
@@ -90,11 +90,11 @@ def build_table(
             row[len(key) + 1 :] = [Entry("", entry.values) for entry in row[len(key) + 1 :]]
     header = [*spec.rows, *(column.header for column in spec.columns)]
     return Table(
-        name=f"table{spec.table}-{profile_name}",
-        title=f"Table {spec.table} ({profile_name}): {spec.title}",
+        name=f"{spec.stem}-{profile_name}",
+        title=f"{spec.kind.capitalize()} {spec.name} ({profile_name}): {spec.title}",
         text=spec.text,
         command=(
-            f"python -m benchmarks.reproduce --table {spec.table} "
+            f"python -m benchmarks.reproduce --{spec.kind} {spec.name} "
             f"--profile {profile_name} --from-records"
         ),
         header=[*header, "source", "protocol"] if spec.paper else header,
@@ -107,6 +107,12 @@ def build_table(
 
 def _row_key(spec: TableSpec, cell: Cell) -> tuple[object, ...]:
     return tuple(getattr(cell, name) for name in spec.rows)
+
+
+def _describe_key(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
 
 
 def _provenance(cells: list[Cell], records: Mapping[Cell, Record]) -> list[Entry]:

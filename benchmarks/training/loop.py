@@ -32,7 +32,7 @@ OnStep = Callable[[int, float], None]
 _LOG_WINDOW = 10
 _PACKAGES = tuple(Path(str(package.__file__)).parent for package in (kgt, baselines))
 _SOURCES = (*_PACKAGES, Path(__file__).parent)
-_SUFFIXES = frozenset({".py", ".cpp"})
+_SUFFIXES = frozenset({".py", ".cpp", ".h"})
 
 logger = logging.getLogger(__name__)
 

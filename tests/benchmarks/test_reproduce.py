@@ -14,15 +14,16 @@ from benchmarks.plan import specs
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Record, RecordStore
 from benchmarks.plan.specs import get_spec
-from benchmarks.report.claims import Judgment
+from benchmarks.report.judgment import Judgment
 from benchmarks.reproduce import main
+from kgt import list_backends
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORTS = sorted((ROOT / "reports").glob("table*.md"))
+REPORTS = sorted(set((ROOT / "reports").glob("*.md")) - {ROOT / "reports" / "README.md"})
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
 
 TINY = """
-table: "3"
+name: "3"
 aliases: ["semanir:1"]
 title: Tiny
 text: Four cells and their limits.
@@ -88,8 +89,10 @@ def test_list_names_all_eight_tables_and_both_numberings(run):
     code, out, _ = run("--list")
     assert code == 0
     lines = out.splitlines()
-    assert [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")] == [*"12345678"]
+    names = [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")]
+    assert names == [*"12345678", "attention-axes", "attention-crossover"]
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
+    assert any("attention-axes: What" in line and "smoke, cpu*" in line for line in lines)
     assert any("  1: gray JPEG" in line and "not reproducible yet" in line for line in lines)
     assert "arXiv 2402.02634" in out
 
@@ -100,7 +103,13 @@ def test_list_names_all_eight_tables_and_both_numberings(run):
         ("--table 99", "unknown table '99'; valid: 3, semanir:1, 8, semanir:10"),
         ("--table 3 --profile gpu", "no profile 'gpu'; valid: smoke, cpu"),
         ("--table 3 --profile large", "invalid choice: 'large' (choose from"),
-        ("", "give --table N or --list"),
+        (
+            "--study attention-size",
+            "unknown study 'attention-size'; valid: attention-axes, ",
+        ),
+        ("--study attention-axes --profile gpu", "study attention-axes has no profile 'gpu'"),
+        ("--table 3 --study attention-axes", "not allowed with argument --table"),
+        ("", "one of the arguments --table --study --list is required"),
     ],
 )
 def test_wrong_use_exits_with_2_and_the_valid_names(run, tmp_path, arguments, message):
@@ -115,8 +124,8 @@ def test_dry_run_measures_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setattr("benchmarks.reproduce.measure_cell", lambda *_: pytest.fail("measured"))
     code, out, err = run("--table 3 --profile smoke --dry-run")
     assert code == 0
-    assert "48 cells, 0 recorded, 48 to measure" in err
     cells = get_spec("3").profile("smoke")[1].cells()
+    assert f"{len(cells)} cells, 0 recorded, {len(cells)} to measure" in err
     assert out.splitlines() == [f"measure  {cell.hash} {cell.id}" for cell in cells]
     assert list(tmp_path.iterdir()) == []
 
@@ -171,6 +180,54 @@ def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
     assert "3 recorded, 2 to measure" in err
     assert store.read_bytes().startswith(stale)
     assert len(read_statuses(store)) == 7
+
+
+TINY_STUDY = """
+kind: study
+name: tiny
+title: A study
+text: Two cells.
+default_profile: smoke
+rows: [k, bias, contender]
+columns:
+  - {header: ran, kind: latency, metric: backend, format: text}
+  - {header: ratio, kind: latency, metric: ratio, format: interval}
+plot: crossover
+profiles:
+  smoke:
+    about: tiny
+    budget_s: 0.05
+    claims: [auto-near-best]
+    common: {kind: latency, n: 64, k: 8, windows: 1, heads: 2, head_dim: 4, graph: photo}
+    grids:
+      - {backend: auto, baseline: dense}
+      - {backend: sdpa, baseline: dense, bias: true}
+"""
+
+
+def test_a_study_is_run_like_a_table(tiny, run, tmp_path):
+    (specs._SPECS / "study-tiny.yaml").write_text(TINY_STUDY)
+    specs.load_specs.cache_clear()
+    code, out, err = run("--study tiny --json")
+    assert code == 0
+    assert "study tiny, profile smoke (tiny): 2 cells, 0 recorded, 2 to measure" in err
+    assert read_statuses(tmp_path / "results" / "records" / "study-tiny-smoke.jsonl") == ["ok"] * 2
+    answer = json.loads(out)
+    assert answer["table"] == "study-tiny-smoke"
+    assert [row["bias"] for row in answer["rows"]] == [None, True]
+    assert answer["rows"][0]["ran"] in list_backends()
+    reports = tmp_path / "reports"
+    page = (reports / "study-tiny-smoke.md").read_text()
+    assert page.startswith("# Study tiny (smoke): A study\n")
+    assert "| 8 | yes | sdpa | sdpa |" in page
+    command = "python -m benchmarks.reproduce --study tiny --profile smoke --from-records"
+    assert f"`{command}`" in page
+    assert (
+        "[Study tiny (smoke): A study](study-tiny-smoke.md)" in (reports / "README.md").read_text()
+    )
+    first = {path.name: path.read_bytes() for path in reports.iterdir()}
+    assert run("--study all --from-records")[0] == 0
+    assert {path.name: path.read_bytes() for path in reports.iterdir()} == first
 
 
 def tiny_environment(store):
@@ -290,7 +347,7 @@ def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending)
     read = RecordStore(store)
     cells = get_spec("3").profile("smoke")[1].cells()
     kept = read.latest(cells, read.newest_environment(cells).key)
-    printed = re.findall(r"^\[\d+/48\] \w+ (.+)$", err, re.MULTILINE)
+    printed = re.findall(rf"^\[\d+/{len(cells)}\] \w+ (.+)$", err, re.MULTILINE)
     # A line is printed after its record is on disk, so at most one record is ahead of the lines.
     assert len(printed) <= len(kept) <= len(printed) + 1
     assert list(kept) == cells[: len(kept)]
@@ -298,7 +355,7 @@ def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending)
     assert not (tmp_path / "reports").exists()
 
     _, out, err = run("--table 3 --profile smoke --dry-run")
-    assert f"{len(kept)} recorded, {48 - len(kept)} to measure" in err
+    assert f"{len(kept)} recorded, {len(cells) - len(kept)} to measure" in err
     expected = ["recorded" if cell in kept else "measure" for cell in cells]
     assert [line.split()[0] for line in out.splitlines()] == expected
 
@@ -306,8 +363,9 @@ def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending)
 @pytest.mark.parametrize("page", REPORTS, ids=lambda page: page.stem)
 def test_committed_report_is_what_its_records_render_to(page, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    table, _, profile = page.stem.removeprefix("table").partition("-")
-    arguments = ["--table", table, "--profile", profile, "--from-records"]
+    (command,) = re.findall(r"benchmarks.reproduce (.+)`", page.read_text())
+    arguments = command.split()
+    assert "--from-records" in arguments
     assert main([*arguments, "--reports", str(tmp_path)]) in (0, 1)
     for suffix in (".md", ".csv", ".tex"):
         name = page.with_suffix(suffix).name

@@ -7,22 +7,29 @@ import benchmarks.plan
 from baselines import list_models as list_baselines
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_paper_records
-from benchmarks.plan.specs import PROFILES, TableSpec, get_spec, load_specs
+from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_specs
 from benchmarks.report.claims import judge_claims
-from kgt import list_models
+from kgt import list_backends, list_models
 
 SPECS = load_specs()
-PROFILE_CASES = [(number, name) for number, spec in SPECS.items() for name in spec.profiles]
+STUDIES = load_specs("study")
+PROFILE_CASES = [
+    pytest.param(spec, name, id=f"{spec.stem}-{name}")
+    for spec in (*SPECS.values(), *STUDIES.values())
+    for name in spec.profiles
+]
 PLAN = Path(benchmarks.plan.__file__).parent
 
 
-def test_every_shipped_file_is_a_table():
+def test_every_shipped_file_is_a_table_or_a_study():
     files = sorted(path.stem for path in (PLAN / "specs").iterdir())
-    assert files == sorted(f"table{number}" for number in SPECS)
+    assert files == sorted(spec.stem for spec in (*SPECS.values(), *STUDIES.values()))
+    assert {spec.kind for spec in SPECS.values()} == {"table"}
+    assert {spec.kind for spec in STUDIES.values()} == {"study"}
 
 
 def test_names_are_unique_and_agree_with_the_catalog():
-    names = [name for spec in SPECS.values() for name in (spec.table, *spec.aliases)]
+    names = [name for spec in SPECS.values() for name in (spec.name, *spec.aliases)]
     assert len(set(names)) == len(names)
     catalog = yaml.safe_load((PLAN / "catalog.yaml").read_text())
     for number, spec in SPECS.items():
@@ -30,9 +37,8 @@ def test_names_are_unique_and_agree_with_the_catalog():
         assert get_spec(spec.aliases[0]) == spec
 
 
-@pytest.mark.parametrize(("number", "name"), PROFILE_CASES)
-def test_profile_is_complete(number, name):
-    spec = SPECS[number]
+@pytest.mark.parametrize(("spec", "name"), PROFILE_CASES)
+def test_profile_is_complete(spec, name):
     _, profile = spec.profile(name)
     cells = profile.cells()
     assert cells
@@ -63,16 +69,66 @@ def test_table_3_on_a_cpu_covers_the_grid():
             "triton",
             "sdpa",
             "dense",
+            "native",
         ):
-            own = [cell for cell in cells if (cell.kind, cell.contender) == (kind, name)]
+            own = [c for c in cells if (c.kind, c.contender, c.bias) == (kind, name, None)]
             assert {(cell.n, cell.k) for cell in own} == grid
             assert len(own) == len(grid)
     assert {cell.baseline for cell in cells if cell.kind == "latency"} == {"torch-mask"}
+    assert {cell.backend for cell in cells} == {*list_backends(), "dense"} - {"reference"}
+    biased = {(cell.n, cell.k) for cell in cells if cell.bias}
+    assert biased < grid
+
+
+def test_crossover_covers_every_power_of_two_at_every_size():
+    cells = STUDIES["attention-crossover"].profiles["cpu"].cells()
+    for backend in ("sdpa", "native", "auto"):
+        own = {(c.n, c.graph): [] for c in cells}
+        for cell in cells:
+            if cell.backend == backend:
+                own[cell.n, cell.graph].append(cell.k)
+        assert own == {
+            (n, graph): [2**e for e in range(4, n.bit_length())]
+            for n, graph in ((64, "photo"), (256, "photo"), (1024, "photo"), (1024, "random"))
+        }
+    assert {(c.baseline, c.windows, c.heads, c.head_dim) for c in cells} == {("dense", 4, 6, 30)}
+
+
+def test_axes_change_one_thing_at_a_time():
+    spec = STUDIES["attention-axes"]
+    for profile in spec.profiles.values():
+        usual = profile.cells()[0]
+        for cell in profile.cells():
+            changed = {
+                name
+                for name in set(Cell.model_fields) - {"backend", "baseline"}
+                if getattr(cell, name) != getattr(usual, name)
+            }
+            assert len(changed) <= 1
+            assert cell.baseline == "dense" or changed == {"bias"}
+    assert (usual.n, usual.k, usual.windows, usual.threads) == (1024, 128, 4, 2)
+
+
+def test_a_grid_overrides_what_is_common():
+    profile = Profile(
+        about="", common={"kind": "memory", "n": [64, 128], "k": 8}, grids=({}, {"n": 256})
+    )
+    assert [(cell.n, cell.k) for cell in profile.cells()] == [(64, 8), (128, 8), (256, 8)]
 
 
 def test_unknown_table_lists_the_valid_names():
     with pytest.raises(ValueError, match=r"unknown table '99'; valid: 3, semanir:1, .*8"):
         get_spec("99")
+
+
+def test_studies_and_tables_are_looked_up_apart():
+    for name, spec in STUDIES.items():
+        assert get_spec(name, "study") == spec
+        with pytest.raises(ValueError, match=f"unknown table '{name}'"):
+            get_spec(name)
+    valid = ", ".join(STUDIES)
+    with pytest.raises(ValueError, match=f"unknown study '3'; valid: {valid}$"):
+        get_spec("3", "study")
 
 
 def test_unknown_profile_lists_those_of_the_table():

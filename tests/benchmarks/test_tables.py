@@ -4,12 +4,14 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from matplotlib.axes import Axes
 
 from benchmarks.measure.environment import capture_environment
 from benchmarks.plan.records import Metric, Record
 from benchmarks.plan.specs import TableSpec, get_spec
-from benchmarks.report.claims import Judgment, judge_claims
+from benchmarks.report.claims import judge_claims
 from benchmarks.report.index import write_index
+from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.render import render_csv, render_latex, render_markdown
 from benchmarks.report.tables import build_table
@@ -18,7 +20,7 @@ MIB = 2**20
 BACKENDS = ["torch-mask", "torch-gather", "sdpa", "triton"]
 SPEC = TableSpec.model_validate(
     {
-        "table": "3",
+        "name": "3",
         "title": "Memory & time_of attention",
         "text": "Two kinds of cells.",
         "default_profile": "smoke",
@@ -174,6 +176,17 @@ def test_plot_of_nothing_is_a_picture_without_warnings(plot):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert draw_plot(plot, "t", {}).startswith("<?xml")
+
+
+@pytest.mark.parametrize("kind", ["memory", "latency"])
+def test_panels_without_values_say_so(environment, kind, monkeypatch):
+    """All panels of one row have nothing: of the other kind of cell there is no record."""
+    texts = []
+    draw = Axes.text
+    monkeypatch.setattr(Axes, "text", lambda *a, **b: texts.append(a[3]) or draw(*a, **b))
+    records = {c: r for c, r in make_records(environment).items() if c.kind == kind}
+    assert draw_plot("attention", "t", records).startswith("<?xml")
+    assert texts == ["no values"]
 
 
 def test_unreadable_records_are_named_on_the_page(environment):

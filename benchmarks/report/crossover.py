@@ -1,0 +1,133 @@
+"""Claims on where key-graph attention is faster than dense attention, and on what `auto` picks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from benchmarks.plan.records import Record
+from benchmarks.report.judgment import Judgment, VerdictLabel
+from benchmarks.report.series import Records, latency_lines
+
+# `auto` may take this much of the time of the best backend.
+_MOST_LAG = 1 / 0.95
+
+
+@dataclass(frozen=True)
+class _Lag:
+    """Time of what `auto` chose over the time of a rival, with its 99 % interval."""
+
+    where: str
+    chosen: str
+    rival: str
+    value: float
+    lo: float
+    hi: float
+
+    @property
+    def verdict(self) -> VerdictLabel:
+        """Whether the interval allows for, or excludes, that the rival is too far ahead."""
+        if self.hi <= _MOST_LAG:
+            return "HOLDS"
+        return "FAILS" if self.lo > _MOST_LAG else "UNCLEAR"
+
+
+def judge_auto_near_best(records: Records) -> list[Judgment]:
+    """Hold the time of `auto` to that of every backend which it did not choose."""
+    claim = "auto is at least 0.95x as fast as the best backend at every (N, k)"
+    lags = list(_lags_of_auto(records))
+    if not lags:
+        return [Judgment(claim, "NOT MEASURED", "auto has no rival at any (N, k)")]
+    ahead, unclear = (
+        [lag for lag in lags if lag.verdict == verdict] for verdict in ("FAILS", "UNCLEAR")
+    )
+    verdict: VerdictLabel = "FAILS" if ahead else "UNCLEAR" if unclear else "HOLDS"
+    worst = max(ahead or unclear or lags, key=lambda lag: lag.value)
+    evidence = (
+        f"worst at {worst.where}: {worst.chosen}, which auto chose, takes {worst.value:.2f} "
+        f"[{worst.lo:.2f}, {worst.hi:.2f}] of the time of {worst.rival}; "
+        f"of {len(lags)} comparisons {len(ahead)} have a rival too far ahead, "
+        f"{len(unclear)} are unclear"
+    )
+    if ahead:
+        evidence += "; ahead at " + "; ".join(dict.fromkeys(lag.where for lag in ahead))
+    return [Judgment(claim, verdict, evidence)]
+
+
+def _lags_of_auto(records: Records) -> Iterator[_Lag]:
+    """`auto` beside every rival at every point; what it chose itself cannot be ahead of it."""
+    for (n, graph), lines in latency_lines(records).items():
+        for k, own in lines.get("auto", {}).items():
+            chosen = str(own.checks["backend"])
+            for name, line in lines.items():
+                if name not in ("auto", chosen) and k in line:
+                    yield _compare(f"N = {n}, k = {k}, {graph} graph", chosen, own, name, line[k])
+
+
+def _compare(where: str, chosen: str, own: Record, rival: str, other: Record) -> _Lag:
+    """The quotient of two ratios over the same baseline.
+
+    They were measured one after the other, so the interval is widened by what the A/A twins of
+    both allow.
+    """
+    ours, theirs = own.metrics["ratio"], other.metrics["ratio"]
+    slack = (1 + own.metrics["floor"].value) * (1 + other.metrics["floor"].value)
+    return _Lag(
+        where,
+        chosen,
+        rival,
+        value=ours.value / theirs.value,
+        lo=ours.interval[0] / theirs.interval[1] / slack,
+        hi=ours.interval[1] / theirs.interval[0] * slack,
+    )
+
+
+def judge_native_crosses_dense(records: Records) -> list[Judgment]:
+    """Say per N and graph from which k on `native` is no longer faster than `dense`."""
+    claim = "native is faster than dense where few keys are kept"
+    judgments = []
+    verdicts: dict[str, VerdictLabel] = {"FASTER": "HOLDS", "SLOWER": "FAILS", "SAME": "FAILS"}
+    for (n, graph), lines in latency_lines(records).items():
+        if line := lines.get("native"):
+            label = str(line[min(line)].checks["verdict"])
+            judgments.append(
+                Judgment(
+                    f"{claim} (N = {n}, {graph} graph)",
+                    verdicts.get(label, "UNCLEAR"),
+                    _describe_crossing(n, line),
+                )
+            )
+    return judgments or [Judgment(claim, "NOT MEASURED", "native was not timed beside dense")]
+
+
+def _describe_crossing(n: int, line: dict[int, Record]) -> str:
+    """Where the line of medians crosses 1, and between which k the verdicts change."""
+    ks = sorted(line)
+    ratios = {k: line[k].metrics["ratio"].value for k in ks}
+    ends = "time / dense " + ", ".join(
+        f"{ratios[k]:.2f} at k = {k}" for k in dict.fromkeys((ks[0], ks[-1]))
+    )
+    crossings = [
+        _interpolate(low, high, ratios)
+        for low, high in pairwise(ks)
+        if (ratios[low] < 1) != (ratios[high] < 1)
+    ]
+    if not crossings:
+        side = "below" if ratios[ks[0]] < 1 else "above"
+        return f"{side} dense at every k measured: {ends}"
+    places = ", ".join(f"k = {k:.0f} (k/N = {k / n:.2f})" for k in crossings)
+    labels = {k: line[k].checks["verdict"] for k in ks}
+    parts = [f"crosses dense at {places}", ends]
+    if faster := [k for k in ks if labels[k] == "FASTER"]:
+        parts.append(f"FASTER up to k = {max(faster)}")
+    if slower := [k for k in ks if labels[k] == "SLOWER"]:
+        parts.append(f"SLOWER from k = {min(slower)}")
+    return "; ".join(parts)
+
+
+def _interpolate(low: int, high: int, ratios: dict[int, float]) -> float:
+    """The k between two at which a power law through both ratios is 1."""
+    a, b = math.log(ratios[low]), math.log(ratios[high])
+    return math.exp(math.log(low) + math.log(high / low) * a / (a - b))

@@ -1,0 +1,21 @@
+"""A judged claim.
+
+A verdict is HOLDS or FAILS only where the whole 99 % interval (or an exact count) says so; it is
+UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is nothing to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A claim, or a part of one, and what the records say of it."""
+
+    claim: str
+    verdict: VerdictLabel
+    evidence: str

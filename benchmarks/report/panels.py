@@ -1,0 +1,49 @@
+"""What the panels of all plots share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from benchmarks.plan.records import Metric
+
+
+def empty_figure() -> Figure:
+    """A picture that says that there is nothing to show."""
+    figure = Figure(figsize=(5, 2))
+    figure.text(0.5, 0.4, "nothing measured", ha="center")
+    return figure
+
+
+def say_no_values(axis: Axes) -> None:
+    """Label a panel without values, which could not be scaled either."""
+    axis.set_xticks([])
+    axis.text(0.5, 0.5, "no values", ha="center", va="center", transform=axis.transAxes)
+
+
+def values_and_reach(metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and the distances [2, len] to the ends of their intervals."""
+    values = np.array([metric.value for metric in metrics])
+    ends = np.array([metric.interval for metric in metrics]).reshape(-1, 2).T
+    return values, np.abs(ends - values)
+
+
+def scale_keys(axis: Axes) -> None:
+    """A log axis of powers of two with plain numbers: counts, or shares such as 1/4."""
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
+    )
+
+
+def scale_ratios(axis: Axes) -> None:
+    """A log axis of ratios with plain numbers and a line where contender and baseline are even."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.axhline(1.0, color="0.3", lw=1)
