@@ -77,6 +77,4 @@ def _tile(graph: KeyGraph, token: Tensor, other: Tensor) -> Tiles:
     slots = -(-int(counts.max()) // SLOTS) * SLOTS
     order = met.byte().argsort(dim=-1, descending=True, stable=True)[..., :slots]
     padding = (0, slots - order.shape[-1])
-    return Tiles(
-        F.pad(order.int(), padding), F.pad(words.gather(-1, order), padding), counts
-    )
+    return Tiles(F.pad(order.int(), padding), F.pad(words.gather(-1, order), padding), counts)

@@ -10,15 +10,15 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 
-from kgt import build_key_graph
-from kgt.attention import get_backend
+from kgt import build_key_graph, key_graph_attention
+from kgt.attention import get_backend, triton_launch
 from kgt.attention.triton_op import KERNELS, attend_with
 
 CASES = [
     # windows, heads, nodes, head dimension, k, bias, strided, regions
     (1, 1, 9, 1, 1, False, False, False),
-    (2, 2, 49, 30, 5, True, True, False),
-    (1, 2, 36, 6, 36, True, False, False),
+    (2, 2, 36, 30, 5, True, True, False),
+    (1, 1, 36, 6, 36, True, False, False),
     (2, 1, 36, 6, 9, True, False, True),
     (1, 1, 70, 64, 40, False, False, False),
     (1, 1, 1, 30, 1, True, False, False),
@@ -80,17 +80,32 @@ def repeats(kernel, case):
     return all(a.equal(b) for a, b in zip(*runs, strict=True))
 
 
-failed = False
-# Uninitialized memory is filled with NaN, so that reading it shows.
-torch.utils.deterministic.fill_uninitialized_memory = True
-for deterministic in (False, True):
-    torch.use_deterministic_algorithms(deterministic)
-    for kernel in KERNELS:
-        for dtype, tolerance in ((torch.float32, 2e-6), (torch.float16, 2e-3)):
-            for case in CASES:
-                error = worst_error(kernel, case, dtype)
-                print(deterministic, kernel, dtype, case, error)
-                failed |= not error <= tolerance
-        if deterministic:
-            failed |= not repeats(kernel, CASES[1])
-sys.exit(failed)
+def through_the_backend(case):
+    """Largest difference between the backend's output, by the kernel it chose, and the truth."""
+    graph, q, k, v, bias, _, scale = make_inputs(case, torch.float32)
+    out = key_graph_attention(q, k, v, graph, bias, "triton")
+    double = [None if t is None else t.double() for t in (q, k, v, bias)]
+    truth = key_graph_attention(*double[:3], graph, double[3], "reference")
+    return (out.double() - truth).abs().max().item()
+
+
+# Few enough that programs have several queries, and tiles share a table.
+triton_launch.TABLE_PROGRAMS, triton_launch.SHARED_TABLES = 5, 2
+errors = {}
+for kernel in KERNELS:
+    for case in CASES:
+        errors[kernel, "float32", case] = worst_error(kernel, case, torch.float32) / 1e-6
+    for case in CASES[1:4]:
+        errors[kernel, "float16", case] = worst_error(kernel, case, torch.float16) / 2e-3
+for case in CASES[2:4]:
+    errors["backend", "float32", case] = through_the_backend(case) / 1e-6
+# Uninitialized memory is filled with NaN then, so that reading it shows.
+torch.use_deterministic_algorithms(True)
+for kernel in KERNELS:
+    errors[kernel, "in order", CASES[1]] = worst_error(kernel, CASES[1], torch.float32) / 1e-6
+    errors[kernel, "padded", CASES[3]] = worst_error(kernel, CASES[3], torch.float32) / 1e-6
+    errors[kernel, "repeated", CASES[3]] = 0 if repeats(kernel, CASES[3]) else torch.inf
+
+for name, error in errors.items():
+    print(*name, f"{error:.3f} of what is allowed")
+sys.exit(not all(error <= 1 for error in errors.values()))
