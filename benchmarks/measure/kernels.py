@@ -76,17 +76,17 @@ class Blessed:
     usage: dict[str, Usages]
 
 
-def list_launches(precision: str) -> dict[str, Launch]:
+def list_launches(vendor: str) -> dict[str, Launch]:
     """Every launch that is shipped, by "kernel-dtype" or "kernel-dtype-bias", on meta tensors."""
     return {
         "-".join(filter(None, [launch.kernel.replace("_", "-"), name, suffix])): launch
         for name, dtype in DTYPES.items()
         for suffix in ("", "bias")
-        for launch in _launches(dtype, bool(suffix), precision)
+        for launch in _launches(dtype, bool(suffix), vendor)
     }
 
 
-def _launches(dtype: torch.dtype, has_bias: bool, precision: str) -> Iterator[Launch]:
+def _launches(dtype: torch.dtype, has_bias: bool, vendor: str) -> Iterator[Launch]:
     projected = torch.empty(WINDOWS, NODES, 3, HEADS, DIM, dtype=dtype, device="meta")
     q, k, v = projected.permute(2, 0, 3, 1, 4).unbind()
     grad = launches.empty_merged(q)
@@ -104,18 +104,13 @@ def _launches(dtype: torch.dtype, has_bias: bool, precision: str) -> Iterator[La
     given = (bias, logsumexp, delta, 0.1)
     yield queries
     yield launches.gather_backward_keys(q, k, v, grad, inverse, *given)[0]
-    yield launches.tile_forward(q, k, v, tiles, bias, 0.1, precision)[0]
-    yield launches.tile_backward_queries(q, k, v, grad, tiles, *saved, precision)[0]
-    yield launches.tile_backward_keys(q, k, v, grad, tiles, *given, precision)[0]
+    yield launches.tile_forward(q, k, v, tiles, bias, 0.1, vendor)[0]
+    yield launches.tile_backward_queries(q, k, v, grad, tiles, *saved, vendor)[0]
+    yield launches.tile_backward_keys(q, k, v, grad, tiles, *given, vendor)[0]
 
 
 def _integers(*shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.int32, device="meta")
-
-
-def precision_on(target: str) -> str:
-    """What `float32_precision` is on that GPU."""
-    return "ieee" if TARGETS[target][0] == "hip" else "tf32x3"
 
 
 def compile_launch(launch: Launch, target: str) -> Usage:
@@ -198,7 +193,7 @@ def measure_usage(targets: Iterable[str], only: str = "") -> dict[str, Usages]:
     return {
         target: {
             name: compile_launch(launch, target)
-            for name, launch in list_launches(precision_on(target)).items()
+            for name, launch in list_launches(TARGETS[target][0]).items()
             if only in name
         }
         for target in targets

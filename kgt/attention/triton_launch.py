@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgt.attention.triton_graph import SLOTS, TILE, Inverse, Tiles
+from kgt.attention.triton_graph import TILE, Inverse, Tiles
 from kgt.position import window_of
 
-GATHERED = 32  # keys or queries gathered at a time
 TABLE_PROGRAMS = 256  # runs of queries with a bias gradient of their own: deterministic
 SHARED_TABLES = 16  # copies of the bias gradient that tiles add to: few enough to add up quickly
 
@@ -55,13 +54,9 @@ class Launch:
         )
 
 
-def float32_precision() -> str:
-    """How tiles multiply float32: exactly on AMD, in three TF32 products on NVIDIA.
-
-    The three keep the error near float32's own, and run on tensor cores; AMD's matrix cores take
-    float32 as it is.
-    """
-    return "ieee" if torch.version.hip else "tf32x3"
+def vendor() -> str:
+    """Whose GPUs this torch is built for: "cuda" or "hip"."""
+    return "hip" if torch.version.hip else "cuda"
 
 
 def empty_merged(q: Tensor) -> Tensor:
@@ -91,19 +86,37 @@ def _constants(q: Tensor, bias: Tensor | None) -> dict[str, Any]:
 def _gather(
     kernel: str, q: Tensor, bias: Tensor | None, programs: int, arguments: list[Any]
 ) -> Launch:
-    constants = {**_constants(q, bias), "BLOCK": GATHERED}
+    # Gradients of keys and values hold two sums for each slot: half the slots, and none spills.
+    block = 16 if kernel == "gather_backward_keys" else 32
+    constants = {**_constants(q, bias), "BLOCK": block}
     return Launch(
         "triton_gather", kernel, (programs, q.shape[1]), tuple(arguments), constants, 4, 1
     )
 
 
 def _tile(
-    kernel: str, q: Tensor, bias: Tensor | None, precision: str, tiles: Tiles, arguments: list[Any]
+    kernel: str, q: Tensor, bias: Tensor | None, vendor: str, tiles: Tiles, arguments: list[Any]
 ) -> Launch:
-    block = SLOTS if kernel == "tile_forward" else SLOTS // 2
-    constants = {**_constants(q, bias), "TILE": TILE, "BLOCK": block, "PRECISION": precision}
+    block, warps, stages = _tile_settings(kernel == "tile_forward", q.dtype, vendor)
+    constants = {
+        **_constants(q, bias),
+        "TILE": TILE,
+        "BLOCK": block,
+        # Three products in TF32 come near float32's own error, on tensor cores; AMD's matrix cores
+        # take float32 as it is.
+        "PRECISION": "ieee" if vendor == "hip" else "tf32x3",
+    }
     grid = (tiles.counts.numel(), q.shape[1])
-    return Launch("triton_tile", kernel, grid, tuple(arguments), constants, 4, 2)
+    return Launch("triton_tile", kernel, grid, tuple(arguments), constants, warps, stages)
+
+
+def _tile_settings(forward: bool, dtype: torch.dtype, vendor: str) -> tuple[int, int, int]:
+    """Keys at a time, warps and stages: of those without a spill at D = 32, the most keys."""
+    if vendor == "hip":
+        return (32 if forward else 16), 4, 1
+    if dtype == torch.float32:
+        return (32, 4, 2) if forward else (16, 2, 2)
+    return (64 if forward else 32), 4, 2
 
 
 def gather_forward(
@@ -130,14 +143,14 @@ def tile_forward(
     tiles: Tiles,
     bias: Tensor | None,
     scale: float,
-    precision: str,
+    vendor: str,
 ) -> tuple[Launch, Tensor, Tensor]:
     """The launch, and the out and log-sum-exp that it fills."""
     _, heads, nodes, _ = q.shape
     out, logsumexp = empty_merged(q), empty_per_query(q)
     tensors = [q, k, v, *tiles, q if bias is None else bias, out, logsumexp]
     arguments = [*tensors, *_strides(q, k, v), heads, nodes, tiles.union.shape[2], scale]
-    return _tile("tile_forward", q, bias, precision, tiles, arguments), out, logsumexp
+    return _tile("tile_forward", q, bias, vendor, tiles, arguments), out, logsumexp
 
 
 def _empty_tables(bias: Tensor | None, count: int) -> Tensor | None:
@@ -179,7 +192,7 @@ def tile_backward_queries(
     out: Tensor,
     logsumexp: Tensor,
     scale: float,
-    precision: str,
+    vendor: str,
 ) -> tuple[Launch, Tensor, Tensor, Tensor | None]:
     """The launch, and what it fills: deltas, gradients of queries, and of parts of the table."""
     _, heads, nodes, _ = q.shape
@@ -189,7 +202,7 @@ def tile_backward_queries(
     tensors += [delta, grad_q, delta if tables is None else tables]
     numbers = [copies, heads, nodes, tiles.union.shape[2], scale]
     arguments = [*tensors, *_strides(q, k, v, grad), *numbers]
-    launch = _tile("tile_backward_queries", q, bias, precision, tiles, arguments)
+    launch = _tile("tile_backward_queries", q, bias, vendor, tiles, arguments)
     return launch, delta, grad_q, tables
 
 
@@ -225,7 +238,7 @@ def tile_backward_keys(
     logsumexp: Tensor,
     delta: Tensor,
     scale: float,
-    precision: str,
+    vendor: str,
 ) -> tuple[Launch, Tensor, Tensor]:
     """The launch, and the gradients of keys and values that it fills."""
     _, heads, nodes, _ = q.shape
@@ -233,5 +246,5 @@ def tile_backward_keys(
     tensors = [q, k, v, grad, *tiles, q if bias is None else bias, logsumexp, delta]
     tensors += [grad_k, grad_v]
     arguments = [*tensors, *_strides(q, k, v, grad), heads, nodes, tiles.union.shape[2], scale]
-    launch = _tile("tile_backward_keys", q, bias, precision, tiles, arguments)
+    launch = _tile("tile_backward_keys", q, bias, vendor, tiles, arguments)
     return launch, grad_k, grad_v

@@ -106,8 +106,9 @@ def triton_forward(
 ) -> tuple[Tensor, Tensor]:
     """Out and log-sum-exp, by tiles if there are any; `backward` is kept for the gradients."""
     if tiles:
-        precision = launches.float32_precision()
-        launch, *results = launches.tile_forward(q, k, v, Tiles(*tiles), bias, scale, precision)
+        launch, *results = launches.tile_forward(
+            q, k, v, Tiles(*tiles), bias, scale, launches.vendor()
+        )
     else:
         launch, *results = launches.gather_forward(q, k, v, indices, bias, scale)
     launch.run()
@@ -129,12 +130,11 @@ def triton_backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of queries, keys, values and table, the last one empty without a table."""
-    precision = launches.float32_precision()
     saved = (bias, out, logsumexp, scale)
     in_order = bias is not None and torch.are_deterministic_algorithms_enabled()
     if tiles and not in_order:
         launch, delta, grad_q, tables = launches.tile_backward_queries(
-            q, k, v, grad, Tiles(*tiles), *saved, precision
+            q, k, v, grad, Tiles(*tiles), *saved, launches.vendor()
         )
     else:
         launch, delta, grad_q, tables = launches.gather_backward_queries(
@@ -144,7 +144,7 @@ def triton_backward(
     inputs = (bias, logsumexp, delta, scale)
     if tiles:
         launch, grad_k, grad_v = launches.tile_backward_keys(
-            q, k, v, grad, Tiles(*backward), *inputs, precision
+            q, k, v, grad, Tiles(*backward), *inputs, launches.vendor()
         )
     else:
         launch, grad_k, grad_v = launches.gather_backward_keys(
