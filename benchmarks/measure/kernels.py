@@ -1,4 +1,4 @@
-"""What the Triton kernels need on each GPU, compiled ahead of time and compared with blessed values.
+"""What the Triton kernels need on each GPU, compiled ahead of time, compared with blessed values.
 
 Registers, spills, shared memory and code size of a compiled kernel are exact and the same on every
 machine, with a GPU or without. A launch is compiled as triton would specialize it when called with
@@ -221,6 +221,20 @@ def bless(usage: Mapping[str, Usages], reason: str) -> None:
     lines = asdict(Blessed(version("triton"), reason, dict(usage)))
     BLESSED.parent.mkdir(exist_ok=True)
     BLESSED.write_text(json.dumps(lines, indent=1) + "\n")
+
+
+def judge_usage(usage: Mapping[str, Usages], blessed: Blessed) -> list[dict[str, Any]]:
+    """A row for every launch, with its figures, its verdict, and whether that is a failure."""
+    same_triton = blessed.triton == version("triton")
+    rows = []
+    for target, kernels in usage.items():
+        for name, found in kernels.items():
+            before = blessed.usage.get(target, {}).get(name)
+            verdict = compare_usage(found, before, same_triton)
+            failed = verdict not in ("SAME", "OTHER TRITON")
+            named = {"target": target, "kernel": name}
+            rows.append({**named, **asdict(found), "verdict": verdict, "failed": failed})
+    return rows
 
 
 def compare_usage(found: Usage, blessed: Usage | None, same_triton: bool) -> str:

@@ -142,7 +142,7 @@ def gather_backward_queries(
     dims = tl.arange(0, PADDED_DIM)
     real = dims < HEAD_DIM
     first = part * rows_per_program
-    for step in range(0, tl.minimum(rows_per_program, rows - first)):
+    for step in range(tl.minimum(rows_per_program, rows - first)):
         row = first + step
         window = (row // nodes).to(tl.int64)
         query = row % nodes

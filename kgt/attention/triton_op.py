@@ -25,9 +25,9 @@ from kgt.graph import KeyGraph
 
 MAX_HEAD_DIM = 64
 MAX_NODES = 32_768  # N * K, and offsets in a union, stay below 2^31
-# Tiles go where their unions hold fewer than this many times k keys. An estimate, not a measurement:
-# on an A100 a gathered key costs 240 bytes of L2 traffic per head and query, a union's key
-# 4 * 32 FLOPs in thrice-run TF32 per head and query, at a third of the peak.
+# Tiles go where their unions hold fewer than this many times k keys. An estimate until it is
+# measured: for a head and a query, a gathered key costs an A100 240 bytes of L2 traffic (33 ps), a
+# union's key 8 bytes of it and 128 FLOPs in thrice-run TF32 at a third of the peak (8 ps).
 TILE_UNION = 4.0
 KERNELS = ("gather", "tile")
 # Triton's interpreter runs kernels on CPU tensors, slowly; it is for tests of correctness.

@@ -141,8 +141,9 @@ def tile_backward_queries(
     BLOCK: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Gradients of a tile of queries of one head, their deltas, and the table's. Grid (W * tiles, H).
+    """Gradients of a tile of queries of one head, their deltas, and the table's.
 
+    Grid (W * tiles, H).
     Pairs of one tile share offsets, so the table's gradient, alone of all, is summed in any order:
     by atomics, into one of float32 [tables, H, 2M-1, 2M-1], zeros.
     """

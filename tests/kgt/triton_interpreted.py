@@ -9,6 +9,7 @@ import sys
 os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import get_backend, triton_launch
@@ -82,11 +83,28 @@ def repeats(kernel, case):
 
 def through_the_backend(case):
     """Largest difference between the backend's output, by the kernel it chose, and the truth."""
-    graph, q, k, v, bias, _, scale = make_inputs(case, torch.float32)
+    graph, q, k, v, bias, *_ = make_inputs(case, torch.float32)
     out = key_graph_attention(q, k, v, graph, bias, "triton")
     double = [None if t is None else t.double() for t in (q, k, v, bias)]
     truth = key_graph_attention(*double[:3], graph, double[3], "reference")
     return (out.double() - truth).abs().max().item()
+
+
+def check_operator(kernel, case):
+    """Torch's own checks of schema, fake implementation and gradients, and the counted FLOPs."""
+    graph, q, k, v, bias, _, scale = make_inputs(case, torch.float32)
+    leaves = [t.detach().requires_grad_() for t in (q, k, v)]
+    with FlopCounterMode(display=False) as counter:
+        out = attend_with(kernel, *leaves, graph, bias, scale)
+        forward = counter.get_total_flops()
+        out.sum().backward()
+    assert forward == 4 * q.numel() * graph.k, forward
+    assert counter.get_total_flops() == forward * 7 // 2, counter.get_total_flops()
+    backward = [*graph.derived[f"triton-{kernel}-backward"]]
+    tiles = [*graph.derived["triton-tiles"]] if kernel == "tile" else []
+    table = bias.clone().requires_grad_()
+    arguments = (*leaves, graph.indices, tiles, backward, table, scale)
+    torch.library.opcheck(torch.ops.kgt.triton_forward.default, arguments)
 
 
 # Few enough that programs have several queries, and tiles share a table.
@@ -99,10 +117,11 @@ for kernel in KERNELS:
         errors[kernel, "float16", case] = worst_error(kernel, case, torch.float16) / 2e-3
 for case in CASES[2:4]:
     errors["backend", "float32", case] = through_the_backend(case) / 1e-6
+for kernel in KERNELS:
+    check_operator(kernel, (1, 1, 9, 6, 3, True, False, False))
 # Uninitialized memory is filled with NaN then, so that reading it shows.
 torch.use_deterministic_algorithms(True)
 for kernel in KERNELS:
-    errors[kernel, "in order", CASES[1]] = worst_error(kernel, CASES[1], torch.float32) / 1e-6
     errors[kernel, "padded", CASES[3]] = worst_error(kernel, CASES[3], torch.float32) / 1e-6
     errors[kernel, "repeated", CASES[3]] = 0 if repeats(kernel, CASES[3]) else torch.inf
 
