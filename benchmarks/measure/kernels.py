@@ -95,7 +95,7 @@ def _launches(dtype: torch.dtype, has_bias: bool, vendor: str) -> Iterator[Launc
     indices = _integers(WINDOWS, NODES, K)
     inverse = Inverse(_integers(WINDOWS, NODES + 1), _integers(WINDOWS, NODES * K))
     union = _integers(WINDOWS, NODES // launches.TILE, SLOTS)
-    tiles = Tiles(union, torch.empty_like(union), union[..., 0].contiguous())
+    tiles = Tiles(_integers(NODES), union, torch.empty_like(union), union[..., 0].contiguous())
 
     gather, out, logsumexp = launches.gather_forward(q, k, v, indices, bias, 0.1)
     saved = (bias, out, logsumexp, 0.1)

@@ -2,9 +2,10 @@
 
 Names and layouts as in `triton_gather`. A tile of TILE queries goes over the union of their keys;
 bit t of a union's word tells whether query t of the tile chose that key. With keys and queries
-exchanged the same serves the gradients of keys and values. Unions and words are [W, N / TILE, S]
-(tiles rounded up, S a multiple of BLOCK), of which counts [W, N / TILE] are filled; the rest of
-the words is 0. PRECISION is how products of float32 are computed.
+exchanged the same serves the gradients of keys and values. For T tiles the order of the tokens is
+[T * TILE], N and more standing for none; unions and words are [W, T, S] (S a multiple of BLOCK), of
+which counts [W, T] are filled; the rest of the words is 0. PRECISION is how products of float32 are
+computed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def tile_forward(
     q_ptr,
     k_ptr,
     v_ptr,
+    order_ptr,
     union_ptr,
     words_ptr,
     counts_ptr,
@@ -55,7 +57,7 @@ def tile_forward(
     tiles = tl.cdiv(nodes, TILE)
     window = (group // tiles).to(tl.int64)
     bits = tl.arange(0, TILE)
-    query = group % tiles * TILE + bits
+    query = tl.load(order_ptr + group % tiles * TILE + bits)
     dims = tl.arange(0, PADDED_DIM)
     real = dims < HEAD_DIM
     inside = (query < nodes)[:, None] & real[None, :]
@@ -104,6 +106,7 @@ def tile_backward_queries(
     k_ptr,
     v_ptr,
     grad_ptr,
+    order_ptr,
     union_ptr,
     words_ptr,
     counts_ptr,
@@ -152,7 +155,7 @@ def tile_backward_queries(
     tiles = tl.cdiv(nodes, TILE)
     window = (group // tiles).to(tl.int64)
     bits = tl.arange(0, TILE)
-    query = group % tiles * TILE + bits
+    query = tl.load(order_ptr + group % tiles * TILE + bits)
     dims = tl.arange(0, PADDED_DIM)
     real = dims < HEAD_DIM
     inside = (query < nodes)[:, None] & real[None, :]
@@ -203,6 +206,7 @@ def tile_backward_keys(
     k_ptr,
     v_ptr,
     grad_ptr,
+    order_ptr,
     union_ptr,
     words_ptr,
     counts_ptr,
@@ -247,7 +251,7 @@ def tile_backward_keys(
     tiles = tl.cdiv(nodes, TILE)
     window = (group // tiles).to(tl.int64)
     bits = tl.arange(0, TILE)
-    key = group % tiles * TILE + bits
+    key = tl.load(order_ptr + group % tiles * TILE + bits)
     dims = tl.arange(0, PADDED_DIM)
     real = dims < HEAD_DIM
     inside = (key < nodes)[:, None] & real[None, :]

@@ -8,15 +8,15 @@ import torch
 
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import AttentionProblem, get_backend
-from kgt.attention.triton_graph import SLOTS, TILE, invert, tile_keys, tile_queries
+from kgt.attention.triton_graph import SLOTS, TILE, invert, order_tokens, tile_keys, tile_queries
 from kgt.attention.triton_op import attend_with, choose_kernel
 from kgt.graph import KeyGraph
 
 ROOT = Path(__file__).parents[2]
 REGIONS = torch.arange(70)[None] // 6
 GRAPHS = [
-    build_key_graph(torch.randn(2, 70, 5), k, regions=regions, backend="torch")
-    for k, regions in ((1, None), (9, None), (70, None), (8, REGIONS))
+    build_key_graph(torch.randn(2, nodes, 5), k, regions=regions, backend="torch")
+    for nodes, k, regions in ((70, 1, None), (70, 8, REGIONS), (81, 9, None), (81, 81, None))
 ]
 
 
@@ -73,13 +73,14 @@ def test_inverse_lists_the_queries_of_every_key(graph):
 def _pairs(tiles):
     """Every (window, token of a tile, token of its union) with a bit, spelled out."""
     pairs = []
-    for w, (unions, words, counts) in enumerate(zip(*(t.tolist() for t in tiles), strict=True)):
+    order, *rest = (t.tolist() for t in tiles)
+    for w, (unions, words, counts) in enumerate(zip(*rest, strict=True)):
         for tile, (union, word, count) in enumerate(zip(unions, words, counts, strict=True)):
             assert all(word[:count])
             assert not any(word[count:])
             assert union[:count] == sorted(set(union[:count]))
             pairs += [
-                (w, TILE * tile + t, other)
+                (w, order[TILE * tile + t], other)
                 for other, bits in zip(union[:count], word, strict=False)
                 for t in range(TILE)
                 if bits >> t & 1
@@ -108,18 +109,24 @@ def test_tiles_hold_the_edges_and_nothing_else(graph):
         assert sorted(_pairs(tiles)) == sorted(expected)
 
 
+def test_tiles_are_blocks_of_the_window():
+    order = order_tokens(1024)
+    assert sorted(order.tolist()) == list(range(1024))
+    for tile in order.view(-1, 32):
+        y, x = tile // 32, tile % 32
+        assert (int(y.max() - y.min()), int(x.max() - x.min())) == (3, 7)
+    assert sorted(order_tokens(49).tolist()) == list(range(49))
+    assert order_tokens(70).tolist() == list(range(70))
+
+
 def _graph(rows):
     return KeyGraph(torch.tensor([rows]).int(), len(rows[0]))
 
 
-def test_tiles_where_neighbors_share_their_keys_else_gathers():
-    alike = _graph([list(range(8))] * 256)
-    # Tiles of 32 queries hold 8 keys each, no two of them the same: unions of 256 = 32 k.
-    apart = _graph([list(range(8 * (q % 32), 8 * (q % 32) + 8)) for q in range(256)])
-    assert choose_kernel(alike) == "tile"
-    assert choose_kernel(apart) == "gather"
-    assert list(apart.derived) == ["triton"]
-    # Three keys to a union for each of k is near, five is far.
-    for share, kernel in ((3, "tile"), (5, "gather")):
-        rows = [list(range(8 * (q % share), 8 * (q % share) + 8)) for q in range(256)]
-        assert choose_kernel(_graph(rows)) == kernel
+@pytest.mark.parametrize(("different", "kernel"), [(1, "tile"), (3, "tile"), (5, "gather")])
+def test_tiles_where_neighbors_share_their_keys_else_gathers(different, kernel):
+    # 200 is no square number: tiles are runs of 32 queries, of `different` disjoint sets of keys.
+    rows = [list(range(8 * (q % different), 8 * (q % different) + 8)) for q in range(200)]
+    graph = _graph(rows)
+    assert choose_kernel(graph) == kernel
+    assert ("triton-tiles" in graph.derived) == (kernel == "tile")
