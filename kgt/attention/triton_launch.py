@@ -115,7 +115,7 @@ def _tile_settings(forward: bool, dtype: torch.dtype, vendor: str) -> tuple[int,
     if vendor == "hip":
         return (32 if forward else 16), 4, 1
     if dtype == torch.float32:
-        return (32, 4, 2) if forward else (16, 2, 2)
+        return 16, 4, 2
     return (64 if forward else 32), 4, 2
 
 

@@ -67,7 +67,8 @@ def tile_forward(
     q = tl.load(row_pointers(q_base, query, dims, q_n, q_d), mask=inside, other=0.0)
     union = group.to(tl.int64) * slots + tl.arange(0, BLOCK)
     if WINDOW:
-        table = bias_ptr + head * entries_of(WINDOW) + place(query, WINDOW) + center(WINDOW)
+        table = bias_ptr + head * entries_of(WINDOW)
+        origin = place(query, WINDOW) + center(WINDOW)
 
     largest = tl.full([TILE], -float("inf"), tl.float32)
     total = tl.zeros([TILE], tl.float32)
@@ -80,8 +81,8 @@ def tile_forward(
         v = tl.load(row_pointers(v_base, key, dims, v_n, v_d), mask=real[None, :], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
         if WINDOW:
-            entry = table[:, None] - place(key, WINDOW)[None, :]
-            scores += tl.load(entry, mask=edge, other=0.0)
+            entry = origin[:, None] - place(key, WINDOW)[None, :]
+            scores += tl.load(table + entry, mask=edge, other=0.0)
         scores = tl.where(edge, scores, -float("inf"))
         larger = tl.maximum(largest, tl.max(scores, axis=1))
         # A query may have met none of its keys yet: 0 then stands for minus infinity.
@@ -93,11 +94,11 @@ def tile_forward(
         out += tl.dot(weights.to(v.dtype), v, input_precision=PRECISION)
         largest = larger
 
-    rows = (window * nodes + query) * heads + head
-    merged = out_ptr + rows[:, None] * HEAD_DIM + dims[None, :]
-    tl.store(merged, (out / total[:, None]).to(out_ptr.dtype.element_ty), mask=inside)
-    ones = logsumexp_ptr + (window * heads + head) * nodes + query
-    tl.store(ones, largest + tl.log(total), mask=query < nodes)
+    merged = out_ptr + (window * nodes * heads + head) * HEAD_DIM
+    row_of = query[:, None] * (heads * HEAD_DIM) + dims[None, :]
+    tl.store(merged + row_of, (out / total[:, None]).to(out_ptr.dtype.element_ty), mask=inside)
+    ones = logsumexp_ptr + (window * heads + head) * nodes
+    tl.store(ones + query, largest + tl.log(total), mask=query < nodes)
 
 
 @triton.jit
@@ -163,21 +164,21 @@ def tile_backward_queries(
     k_base = k_ptr + window * k_w + head * k_h
     v_base = v_ptr + window * v_w + head * v_h
     g_base = grad_ptr + window * g_w + head * g_h
-    rows = (window * nodes + query) * heads + head
-    merged = rows[:, None] * HEAD_DIM + dims[None, :]
-    ones = (window * heads + head) * nodes + query
+    merged = (window * nodes * heads + head) * HEAD_DIM
+    row_of = query[:, None] * (heads * HEAD_DIM) + dims[None, :]
+    ones = (window * heads + head) * nodes
     q = tl.load(row_pointers(q_base, query, dims, q_n, q_d), mask=inside, other=0.0)
     grad = tl.load(row_pointers(g_base, query, dims, g_n, g_d), mask=inside, other=0.0)
-    out = tl.load(out_ptr + merged, mask=inside, other=0.0)
+    out = tl.load(out_ptr + merged + row_of, mask=inside, other=0.0)
     delta = tl.sum(grad.to(tl.float32) * out.to(tl.float32), axis=1)
-    tl.store(delta_ptr + ones, delta, mask=query < nodes)
-    logsumexp = tl.load(logsumexp_ptr + ones, mask=query < nodes, other=0.0)
+    tl.store(delta_ptr + ones + query, delta, mask=query < nodes)
+    logsumexp = tl.load(logsumexp_ptr + ones + query, mask=query < nodes, other=0.0)
     union = group.to(tl.int64) * slots + tl.arange(0, BLOCK)
     if WINDOW:
         origin = place(query, WINDOW) + center(WINDOW)
-        table = bias_ptr + head * entries_of(WINDOW) + origin
+        table = bias_ptr + head * entries_of(WINDOW)
         one_of = (group % tables) * heads + head
-        grad_table = grad_tables_ptr + one_of * entries_of(WINDOW) + origin
+        grad_table = grad_tables_ptr + one_of * entries_of(WINDOW)
 
     grad_q = tl.zeros([TILE, PADDED_DIM], tl.float32)
     for start in range(0, tl.load(counts_ptr + group), BLOCK):
@@ -188,16 +189,16 @@ def tile_backward_queries(
         v = tl.load(row_pointers(v_base, key, dims, v_n, v_d), mask=real[None, :], other=0.0)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
         if WINDOW:
-            entry = table[:, None] - place(key, WINDOW)[None, :]
-            scores += tl.load(entry, mask=edge, other=0.0)
+            entry = origin[:, None] - place(key, WINDOW)[None, :]
+            scores += tl.load(table + entry, mask=edge, other=0.0)
         weights = tl.where(edge, tl.exp(scores - logsumexp[:, None]), 0.0)
         grad_weights = tl.dot(grad, tl.trans(v), input_precision=PRECISION)
         grad_scores = weights * (grad_weights - delta[:, None])
         grad_q += tl.dot(grad_scores.to(k.dtype), k, input_precision=PRECISION)
         if WINDOW:
-            entry = grad_table[:, None] - place(key, WINDOW)[None, :]
-            tl.atomic_add(entry, grad_scores, mask=edge, sem="relaxed")
-    tl.store(grad_q_ptr + merged, (grad_q * scale).to(grad_q_ptr.dtype.element_ty), mask=inside)
+            tl.atomic_add(grad_table + entry, grad_scores, mask=edge, sem="relaxed")
+    grad_q = (grad_q * scale).to(grad_q_ptr.dtype.element_ty)
+    tl.store(grad_q_ptr + merged + row_of, grad_q, mask=inside)
 
 
 @triton.jit
@@ -264,7 +265,8 @@ def tile_backward_keys(
     v = tl.load(row_pointers(v_base, key, dims, v_n, v_d), mask=inside, other=0.0)
     union = group.to(tl.int64) * slots + tl.arange(0, BLOCK)
     if WINDOW:
-        table = bias_ptr + head * entries_of(WINDOW) - place(key, WINDOW) + center(WINDOW)
+        table = bias_ptr + head * entries_of(WINDOW)
+        origin = center(WINDOW) - place(key, WINDOW)
 
     grad_k = tl.zeros([TILE, PADDED_DIM], tl.float32)
     grad_v = tl.zeros([TILE, PADDED_DIM], tl.float32)
@@ -278,15 +280,17 @@ def tile_backward_keys(
         delta = tl.load(delta_ptr + ones + query)
         scores = tl.dot(k, tl.trans(q), input_precision=PRECISION) * scale
         if WINDOW:
-            entry = table[:, None] + place(query, WINDOW)[None, :]
-            scores += tl.load(entry, mask=edge, other=0.0)
+            entry = origin[:, None] + place(query, WINDOW)[None, :]
+            scores += tl.load(table + entry, mask=edge, other=0.0)
         weights = tl.where(edge, tl.exp(scores - logsumexp[None, :]), 0.0)
         grad_v += tl.dot(weights.to(grad.dtype), grad, input_precision=PRECISION)
         grad_weights = tl.dot(v, tl.trans(grad), input_precision=PRECISION)
         grad_scores = weights * (grad_weights - delta[None, :])
         grad_k += tl.dot(grad_scores.to(q.dtype), q, input_precision=PRECISION)
 
-    rows = (window * nodes + key) * heads + head
-    merged = rows[:, None] * HEAD_DIM + dims[None, :]
-    tl.store(grad_k_ptr + merged, (grad_k * scale).to(grad_k_ptr.dtype.element_ty), mask=inside)
-    tl.store(grad_v_ptr + merged, grad_v.to(grad_v_ptr.dtype.element_ty), mask=inside)
+    merged = (window * nodes * heads + head) * HEAD_DIM
+    row_of = key[:, None] * (heads * HEAD_DIM) + dims[None, :]
+    grad_k = (grad_k * scale).to(grad_k_ptr.dtype.element_ty)
+    tl.store(grad_k_ptr + merged + row_of, grad_k, mask=inside)
+    grad_v = grad_v.to(grad_v_ptr.dtype.element_ty)
+    tl.store(grad_v_ptr + merged + row_of, grad_v, mask=inside)
