@@ -67,37 +67,52 @@ def order_tokens(nodes: int) -> Tensor:
 
 def tile_keys(graph: KeyGraph) -> Tiles:
     """Tiles of queries, over the union of their keys."""
-    tokens = torch.arange(graph.nodes, device=graph.indices.device)[:, None]
-    return _tile(graph, tokens, graph.safe_indices())
+    return _unite(graph, _queries_of_keys(graph))
 
 
 def tile_queries(graph: KeyGraph) -> Tiles:
     """Tiles of keys, over the union of the queries that chose them."""
-    tokens = torch.arange(graph.nodes, device=graph.indices.device)[:, None]
-    return _tile(graph, graph.safe_indices(), tokens)
+    return _unite(graph, _keys_of_queries(graph))
 
 
-def _tile(graph: KeyGraph, token: Tensor, other: Tensor) -> Tiles:
-    """Tiles of `token` over unions of `other`, both int64 and broadcastable to [W, N, K]."""
-    windows, nodes, _ = graph.indices.shape
-    tiles = -(-nodes // TILE)
-    order = order_tokens(nodes).to(token.device)
-    rank = order.argsort()[token]
-    # Edges differ in their bit or their word, so adding is or-ing; padding adds nothing.
-    bit = torch.ones_like(graph.indices) << (rank % TILE).int()
+def _queries_of_keys(graph: KeyGraph) -> Tensor:
+    """int32 [W, T, N]: which queries of each tile chose each token."""
+    rank = order_tokens(graph.nodes).argsort().to(graph.indices.device)
+    position = graph.safe_indices().add_((rank // TILE * graph.nodes)[:, None])
+    bits = (torch.ones_like(rank, dtype=torch.int32) << (rank % TILE).int())[:, None]
+    return _add_bits(graph, position, bits.expand_as(graph.indices))
+
+
+def _keys_of_queries(graph: KeyGraph) -> Tensor:
+    """int32 [W, T, N]: which keys of each tile each token chose."""
+    rank = order_tokens(graph.nodes).argsort().to(graph.indices.device)
+    queries = torch.arange(graph.nodes, device=rank.device)[:, None]
+    position = rank[graph.safe_indices()]
+    bits = torch.ones_like(graph.indices) << (position % TILE).int()
+    position = position.div_(TILE, rounding_mode="floor").mul_(graph.nodes).add_(queries)
+    return _add_bits(graph, position, bits)
+
+
+def _add_bits(graph: KeyGraph, position: Tensor, bits: Tensor) -> Tensor:
+    """Words [W, T, N] with the bits of all edges at their positions in [T, N]."""
     valid = graph.valid()
-    bit = bit if valid is None else bit * valid
-    words = bit.new_zeros(windows, tiles * nodes)
-    position = rank // TILE * nodes + other
-    words.scatter_add_(1, position.expand_as(bit).flatten(1), bit.flatten(1))
-    words = words.view(windows, tiles, nodes)
+    bits = bits if valid is None else bits * valid
+    words = graph.indices.new_zeros(graph.windows, -(-graph.nodes // TILE) * graph.nodes)
+    # Edges differ in their bit or their word, so adding is or-ing.
+    words.scatter_add_(1, position.flatten(1), bits.flatten(1))
+    return words.view(graph.windows, -1, graph.nodes)
+
+
+def _unite(graph: KeyGraph, words: Tensor) -> Tiles:
+    """Keep the tokens of [W, T, N] that have a bit, in ascending order."""
     met = words != 0
     counts = met.sum(-1, dtype=torch.int32)
     slots = -(-int(counts.max()) // SLOTS) * SLOTS
     union = met.byte().argsort(dim=-1, descending=True, stable=True)[..., :slots]
     padding = (0, slots - union.shape[-1])
+    order = order_tokens(graph.nodes).int().to(words.device)
     return Tiles(
-        F.pad(order, (0, tiles * TILE - nodes), value=nodes).int(),
+        F.pad(order, (0, words.shape[1] * TILE - graph.nodes), value=graph.nodes),
         F.pad(union.int(), padding),
         F.pad(words.gather(-1, union), padding),
         counts,
