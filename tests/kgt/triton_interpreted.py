@@ -11,8 +11,10 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.measure.memory import LiveTensorBytes
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import get_backend, triton_launch
+from kgt.attention.problem import describe
 from kgt.attention.triton_op import KERNELS, attend_with
 
 CASES = [
@@ -84,7 +86,11 @@ def repeats(kernel, case):
 def through_the_backend(case):
     """Largest difference between the backend's output, by the kernel it chose, and the truth."""
     graph, q, k, v, bias, *_ = make_inputs(case, torch.float32)
-    out = key_graph_attention(q, k, v, graph, bias, "triton")
+    with torch.inference_mode(), LiveTensorBytes() as memory:
+        out = key_graph_attention(q, k, v, graph, bias, "triton")
+    cost = get_backend("triton").cost(describe(q, k, v, graph, bias, None))
+    # What has no axis of windows is not in the closed form: the order of the tokens, and the like.
+    assert memory.peak <= cost.peak_bytes + 32 * graph.nodes, (memory.peak, cost)
     double = [None if t is None else t.double() for t in (q, k, v, bias)]
     truth = key_graph_attention(*double[:3], graph, double[3], "reference")
     return (out.double() - truth).abs().max().item()
