@@ -73,11 +73,12 @@ def assert_contract(kernel, inputs, dtype):
     truth = results(masked(graph), *double, weights)
     plain = results(masked(graph), q, k, v, table, weights)
     ours = results(kernel_of(kernel, graph, q.shape[-1]), q, k, v, table, weights)
+    # Of the gradients' common size: that of a query with one key is 0 but for a cancellation.
+    ulp = torch.finfo(dtype).eps * max(t.abs().max() for t in truth[:4])
     for name, exact, other, found in zip(
         ("out", "q", "k", "v", "table"), truth, plain, ours, strict=False
     ):
-        allowed = 2 * (other.double() - exact).abs().max()
-        allowed += 8 * torch.finfo(dtype).eps * exact.abs().max() + 1e-6
+        allowed = 2 * (other.double() - exact).abs().max() + 8 * ulp
         assert (found.double() - exact).abs().max() <= allowed, name
 
 
