@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from kgt.attention.problem import AttentionProblem
+from kgt.attention.triton_graph import SLOTS, TILE
 
 _INT64 = 8
 _INT32 = 4
@@ -136,9 +137,9 @@ def triton_cost(problem: AttentionProblem) -> Cost:
     a bool while padding is replaced), then sorts the words. Pairs of a tile that are no edges are
     left out of the FLOPs.
     """
-    tiles = problem.windows * -(-problem.nodes // 32)
+    tiles = problem.windows * -(-problem.nodes // TILE)
     words = tiles * problem.nodes
-    unions = tiles * -(-problem.nodes // 64) * 64
+    unions = tiles * -(-problem.nodes // SLOTS) * SLOTS
     per_edge = 2 * _INT64 + _BOOL if problem.has_padding else _INT64 + _INT32
     edges = _rows(problem) * problem.k * per_edge + words * _INT32
     # Words, whether they are occupied, the order; then union and words picked, and both padded.

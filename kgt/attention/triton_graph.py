@@ -40,6 +40,8 @@ class Tiles(NamedTuple):
     counts: Tensor
 
 
+# Made under inference_mode, too, these serve a backward pass later.
+@torch.inference_mode(False)
 def invert(graph: KeyGraph) -> Inverse:
     """The queries of every key, by a stable sort."""
     windows, nodes, k = graph.indices.shape
@@ -65,11 +67,13 @@ def order_tokens(nodes: int) -> Tensor:
     return ((y // 4 * side + x // 8) * nodes + tokens).argsort()
 
 
+@torch.inference_mode(False)
 def tile_keys(graph: KeyGraph) -> Tiles:
     """Tiles of queries, over the union of their keys."""
     return _unite(graph, _queries_of_keys(graph))
 
 
+@torch.inference_mode(False)
 def tile_queries(graph: KeyGraph) -> Tiles:
     """Tiles of keys, over the union of the queries that chose them."""
     return _unite(graph, _keys_of_queries(graph))

@@ -48,10 +48,10 @@ class Launch:
         return getattr(importlib.import_module(f"kgt.attention.{self.module}"), self.kernel)
 
     def run(self) -> None:
-        """Launch it."""
-        self.function()[self.grid](
-            *self.arguments, **self.constants, num_warps=self.warps, num_stages=self.stages
-        )
+        """Launch it on the device of its first tensor."""
+        settings = {"num_warps": self.warps, "num_stages": self.stages}
+        with torch.cuda.device_of(self.arguments[0]):
+            self.function()[self.grid](*self.arguments, **self.constants, **settings)
 
 
 def vendor() -> str:

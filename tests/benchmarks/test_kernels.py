@@ -17,6 +17,7 @@ from benchmarks.measure.kernels import (
     judge_usage,
     list_launches,
     load_blessed,
+    measure_usage,
     parse_amdgcn,
     parse_cuobjdump,
 )
@@ -133,21 +134,12 @@ def test_every_shipped_launch_is_blessed_on_every_target_without_spills():
         assert not any(figures.spills for figures in usage.values())
 
 
-@pytest.mark.parametrize(
-    ("target", "name"),
-    [
-        ("sm_80", "tile-backward-queries-float32-bias"),
-        ("sm_90", "tile-forward-bfloat16"),
-        ("sm_100", "gather-backward-keys-float32-bias"),
-        ("gfx942", "gather-forward-float32"),
-        ("gfx942", "tile-backward-keys-bfloat16-bias"),
-    ],
-)
-def test_a_sample_compiles_to_the_blessed_values(target, name):
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_gate_holds(target):
     pytest.importorskip("triton")
-    found = compile_launch(list_launches(TARGETS[target][0])[name], target)
-    row = judge_usage({target: {name: found}}, load_blessed())[0]
-    assert not row["failed"], row
+    rows = judge_usage(measure_usage([target]), load_blessed())
+    assert len(rows) == 6 * 2 * 2
+    assert [row for row in rows if row["failed"]] == []
 
 
 def test_a_launch_that_spills_is_seen():

@@ -109,6 +109,14 @@ def test_tiles_hold_the_edges_and_nothing_else(graph):
         assert sorted(_pairs(tiles)) == sorted(expected)
 
 
+@pytest.mark.parametrize("derive", [invert, tile_keys, tile_queries])
+def test_what_is_derived_in_inference_mode_serves_training(derive):
+    with torch.inference_mode():
+        derived = derive(GRAPHS[1])
+    assert not any(t.is_inference() for t in derived)
+    assert all(a.equal(b) for a, b in zip(derived, derive(GRAPHS[1]), strict=True))
+
+
 def test_tiles_are_blocks_of_the_window():
     order = order_tokens(1024)
     assert sorted(order.tolist()) == list(range(1024))
