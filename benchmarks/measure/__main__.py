@@ -7,6 +7,7 @@ interval, floor is how far from 1 the baseline's own A/A twin reaches.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -335,6 +336,10 @@ def _measure_memory(job: NetworkJob) -> Row:
 
 
 def _check_kernels(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("triton") is None:
+        raise ValueError("kernels needs the package triton, which is not installed")
+    if options.bless is not None and not options.bless.strip():
+        raise ValueError("--bless needs a reason, which is kept beside the values")
     with _console.status("compiling"):
         usage = measure_usage(TARGETS)
     if options.bless:

@@ -119,6 +119,12 @@ def test_spilling_kernels_cannot_be_blessed(blessed_file, monkeypatch):
     assert cli.main(["kernels", "--bless", "please", "--json"]) == 1
 
 
+def test_blessing_needs_a_reason(blessed_file, capsys):
+    assert cli.main(["kernels", "--bless", " "]) == 2
+    assert "needs a reason" in capsys.readouterr().err
+    assert not blessed_file.exists()
+
+
 def test_without_blessed_values_it_is_wrong_use(blessed_file, monkeypatch, capsys):
     monkeypatch.setattr(cli, "measure_usage", lambda targets: {})
     assert cli.main(["kernels"]) == 2
