@@ -7,10 +7,12 @@ interval, floor is how far from 1 the baseline's own A/A twin reaches.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -21,6 +23,13 @@ from torch import Tensor
 from benchmarks.measure.attention import WrongOutputError, check_call, layers_of
 from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
 from benchmarks.measure.environment import capture_environment
+from benchmarks.measure.kernels import (
+    TARGETS,
+    bless,
+    judge_usage,
+    load_blessed,
+    measure_usage,
+)
 from benchmarks.measure.memory import PeakMemory, pin_allocator
 from benchmarks.measure.networks import NetworkJob, make_network_call
 from benchmarks.measure.problems import (
@@ -31,6 +40,7 @@ from benchmarks.measure.problems import (
     photo_tokens,
     random_graph,
 )
+from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import LatencyResult, measure_latency
@@ -38,7 +48,7 @@ from benchmarks.plan.cells import Cell
 from kgt import KeyGraph, build_key_graph
 from kgt.graph import SIMILARITIES
 
-FINE, WRONG_USE, FAILURE = 0, 2, 3
+FINE, FELL_SHORT, WRONG_USE, FAILURE = 0, 1, 2, 3
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Row = dict[str, Any]
@@ -144,6 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--memory", action="store_true", help="peak memory, too, each in a fresh process"
     )
+
+    kernels = commands.add_parser(
+        "kernels",
+        help="compile the Triton kernels for GPUs, without one, and compare with blessed values",
+    )
+    kernels.add_argument("--bless", metavar="REASON", help="make today's values the blessed ones")
+    kernels.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
@@ -151,9 +168,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = _parser().parse_args(arguments)
     pin_allocator(reuse=True)
-    if options.threads:
+    if getattr(options, "threads", None):
         torch.set_num_threads(options.threads)
     try:
+        if options.command == "kernels":
+            return _check_kernels(options)
         rows = list(_COMMANDS[options.command](options))
     except ValueError as error:
         _console.print(f"measure: {error}", markup=False)
@@ -314,6 +333,30 @@ def _measure_memory(job: NetworkJob) -> Row:
         "peak_mib": None if peak.rss_bytes is None else peak.rss_bytes / 2**20,
         "tensors_mib": peak.live_tensor_bytes / 2**20,
     }
+
+
+def _check_kernels(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("triton") is None:
+        raise ValueError("kernels needs the package triton, which is not installed")
+    if options.bless is not None and not options.bless.strip():
+        raise ValueError("--bless needs a reason, which is kept beside the values")
+    with _console.status("compiling"):
+        usage = measure_usage(TARGETS)
+    if options.bless:
+        bless(usage, options.bless)
+    blessed = load_blessed()
+    rows = judge_usage(usage, blessed)
+    note = f"blessed with triton {blessed.triton}: {blessed.reason}"
+    if blessed.triton != version("triton"):
+        note += f"; this is triton {version('triton')}, so only spills are judged"
+    estimates = list(estimate_kernels())
+    if options.json:
+        print(json.dumps({"note": note, "kernels": rows, "estimates": estimates}, indent=1))
+    else:
+        _print_table(rows)
+        _print_table(estimates)
+        _console.print(note, markup=False)
+    return FELL_SHORT if any(row["failed"] for row in rows) else FINE
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import torch
 
 from kgt.attention.problem import AttentionProblem
+from kgt.attention.triton_graph import SLOTS, TILE
 
 _INT64 = 8
+_INT32 = 4
 _BOOL = 1
 
 
@@ -128,8 +130,23 @@ def flex_cost(problem: AttentionProblem) -> Cost:
 
 
 def triton_cost(problem: AttentionProblem) -> Cost:
-    """Only the pairs of the graph are computed, and nothing but the output is kept."""
-    return Cost(sparse_flops(problem), _output_bytes(problem))
+    """Output and log-sum-exp, or what it takes to tile the graph, once for all layers of a stage.
+
+    Tiles of 32 queries have a word and a key for each token of their union, here as large as a
+    window, rounded up to 64. Making them takes an int64 and an int32 for every edge (two int64 and
+    a bool while padding is replaced), then sorts the words. Pairs of a tile that are no edges are
+    left out of the FLOPs.
+    """
+    tiles = problem.windows * -(-problem.nodes // TILE)
+    words = tiles * problem.nodes
+    unions = tiles * -(-problem.nodes // SLOTS) * SLOTS
+    per_edge = 2 * _INT64 + _BOOL if problem.has_padding else _INT64 + _INT32
+    edges = _rows(problem) * problem.k * per_edge + words * _INT32
+    # Words, whether they are occupied, the order; then union and words picked, and both padded.
+    sorting = words * (_INT32 + _BOOL + _INT64 + 2 * _INT32) + unions * 2 * _INT32
+    logsumexp = _rows(problem) * problem.heads * torch.float32.itemsize
+    kept = unions * 2 * _INT32 + _output_bytes(problem) + logsumexp
+    return Cost(sparse_flops(problem), max(edges, sorting, kept))
 
 
 def native_cost(problem: AttentionProblem) -> Cost:

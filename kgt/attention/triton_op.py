@@ -1,28 +1,37 @@
-"""`triton`: a kernel that gathers keys and values on the fly (the paper's third implementation).
+"""`triton`: kernels for GPUs, forward and backward (in `triton_gather` and `triton_tile`).
 
-It keeps nothing but the output, and has no backward pass yet.
+The gather kernel reads the rows of each query's keys; the tile kernel does 32 neighboring queries
+by matrix products over the union of their keys, with a bit per pair. Gradients of keys and values
+are summed per key, over the inverse graph, never by atomics: they repeat bit by bit. So does the
+bias gradient of the gather kernel; that of the tile kernel is summed by atomics, and under
+`torch.use_deterministic_algorithms` the gather kernel takes that pass over.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
+from kgt.attention import triton_launch as launches
 from kgt.attention.cost import triton_cost
+from kgt.attention.problem import AttentionProblem
 from kgt.attention.registry import Backend
+from kgt.attention.triton_graph import Inverse, Tiles, invert, tile_keys, tile_queries
 from kgt.graph import KeyGraph
-from kgt.position import window_of
 
-BLOCK_K = 32
+MAX_HEAD_DIM = 64
+MAX_NODES = 32_768  # N * K, and offsets in a union, stay below 2^31
+# Tiles go where their unions hold fewer than this many times k keys. An estimate until it is
+# measured: for a head and a query, a gathered key costs an A100 240 bytes of L2 traffic (33 ps), a
+# union's key 8 bytes of it and 128 FLOPs in thrice-run TF32 at a third of the peak (8 ps).
+TILE_UNION = 4.0
+KERNELS = ("gather", "tile")
 # Triton's interpreter runs kernels on CPU tensors, slowly; it is for tests of correctness.
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-
-
-def padded_head_dim(head_dim: int) -> int:
-    """The power of two, at least 16, that a head's vector is padded to in the kernel."""
-    return max(16, 1 << (head_dim - 1).bit_length())
 
 
 def attend(
@@ -34,31 +43,190 @@ def attend(
     scale: float,
     byte_budget: int | None,
 ) -> Tensor:
-    """Attention of each query over its gathered keys; no [N, K] array is kept."""
-    from kgt.attention.triton_kernels import gather_attention_forward
+    """Attention by the kernel that fits the graph; the result's memory is [W, N, H, D]."""
+    return attend_with(choose_kernel(graph), q, k, v, graph, bias, scale)
 
-    windows, heads, nodes, head_dim = q.shape
-    out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-    gather_attention_forward[nodes, heads, windows](
-        q,
-        k,
-        v,
-        graph.indices.contiguous(),
-        q if bias is None else bias.contiguous(),
-        out,
-        *q.stride(),
-        *k.stride(),
-        *v.stride(),
-        heads,
-        nodes,
-        graph.k,
-        scale,
-        HEAD_DIM=head_dim,
-        PADDED_DIM=padded_head_dim(head_dim),
-        WINDOW=0 if bias is None else window_of(nodes),
-        BLOCK_K=BLOCK_K,
+
+def choose_kernel(graph: KeyGraph) -> str:
+    """The name of the kernel: tiles where neighboring queries share enough of their keys."""
+    if "triton" not in graph.derived:
+        counts = _tiles(graph).counts
+        shared = float(counts.float().mean()) < TILE_UNION * graph.k
+        graph.derived["triton"] = "tile" if shared else "gather"
+        if not shared:
+            del graph.derived["triton-tiles"]
+    return graph.derived["triton"]
+
+
+def attend_with(
+    kernel: str,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    graph: KeyGraph,
+    bias: Tensor | None,
+    scale: float,
+) -> Tensor:
+    """Attention by a kernel named in KERNELS; the rest as `attend`."""
+    if kernel not in KERNELS:
+        raise ValueError(f"unknown kernel {kernel!r}; valid: {', '.join(KERNELS)}")
+    inputs = (q, k, v) if bias is None else (q, k, v, bias)
+    differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
+    tiles: Tiles | tuple[()] = _tiles(graph) if kernel == "tile" else ()
+    backward = _backward_graph(kernel, graph) if differentiable else ()
+    table = None if bias is None else bias.float().contiguous()
+    indices = graph.indices.contiguous()
+    return triton_forward(q, k, v, indices, [*tiles], [*backward], table, scale)[0]
+
+
+def _tiles(graph: KeyGraph) -> Tiles:
+    if "triton-tiles" not in graph.derived:
+        graph.derived["triton-tiles"] = tile_keys(graph)
+    return graph.derived["triton-tiles"]
+
+
+def _backward_graph(kernel: str, graph: KeyGraph) -> Inverse | Tiles:
+    """What the gradients of keys and values go by, made once per graph."""
+    name = f"triton-{kernel}-backward"
+    if name not in graph.derived:
+        graph.derived[name] = invert(graph) if kernel == "gather" else tile_queries(graph)
+    return graph.derived[name]
+
+
+@torch.library.custom_op("kgt::triton_forward", mutates_args=())
+def triton_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    indices: Tensor,
+    tiles: list[Tensor],
+    backward: list[Tensor],
+    bias: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    """Out and log-sum-exp, by tiles if there are any; `backward` is kept for the gradients."""
+    if tiles:
+        launch, *results = launches.tile_forward(
+            q, k, v, Tiles(*tiles), bias, scale, launches.vendor()
+        )
+    else:
+        launch, *results = launches.gather_forward(q, k, v, indices, bias, scale)
+    launch.run()
+    return results[0], results[1]
+
+
+@torch.library.custom_op("kgt::triton_backward", mutates_args=())
+def triton_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    indices: Tensor,
+    tiles: list[Tensor],
+    backward: list[Tensor],
+    bias: Tensor | None,
+    out: Tensor,
+    logsumexp: Tensor,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of queries, keys, values and table, the last one empty without a table."""
+    saved = (bias, out, logsumexp, scale)
+    in_order = bias is not None and torch.are_deterministic_algorithms_enabled()
+    if tiles and not in_order:
+        launch, delta, grad_q, tables = launches.tile_backward_queries(
+            q, k, v, grad, Tiles(*tiles), *saved, launches.vendor()
+        )
+    else:
+        launch, delta, grad_q, tables = launches.gather_backward_queries(
+            q, k, v, grad, indices, *saved
+        )
+    launch.run()
+    inputs = (bias, logsumexp, delta, scale)
+    if tiles:
+        launch, grad_k, grad_v = launches.tile_backward_keys(
+            q, k, v, grad, Tiles(*backward), *inputs, launches.vendor()
+        )
+    else:
+        launch, grad_k, grad_v = launches.gather_backward_keys(
+            q, k, v, grad, Inverse(*backward), *inputs
+        )
+    launch.run()
+    table = logsumexp.new_empty(0) if tables is None else tables.sum(0)
+    return grad_q, grad_k, grad_v, table
+
+
+@triton_forward.register_fake
+def _fake_forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    indices: Tensor,
+    tiles: list[Tensor],
+    backward: list[Tensor],
+    bias: Tensor | None,
+    scale: float,
+) -> tuple[Tensor, Tensor]:
+    return launches.empty_merged(q), launches.empty_per_query(q)
+
+
+@triton_backward.register_fake
+def _fake_backward(
+    grad: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    indices: Tensor,
+    tiles: list[Tensor],
+    backward: list[Tensor],
+    bias: Tensor | None,
+    out: Tensor,
+    logsumexp: Tensor,
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    table = logsumexp.new_empty(0) if bias is None else torch.empty_like(bias)
+    merged = [launches.empty_merged(q) for _ in range(3)]
+    return merged[0], merged[1], merged[2], table
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    q, k, v, indices, tiles, backward, bias, scale = inputs
+    ctx.save_for_backward(q, k, v, indices, bias, *output, *tiles, *backward)
+    ctx.tiles, ctx.backward_graph, ctx.scale = len(tiles), len(backward), scale
+
+
+def _differentiate(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
+    q, k, v, indices, bias, out, logsumexp, *graph = ctx.saved_tensors
+    tiles, backward = graph[: ctx.tiles], graph[ctx.tiles :]
+    grad_q, grad_k, grad_v, table = triton_backward(
+        grad, q, k, v, indices, tiles, backward, bias, out, logsumexp, ctx.scale
     )
-    return out
+    none_of = [None] * len(tiles), [None] * len(backward)
+    return grad_q, grad_k, grad_v, None, *none_of, None if bias is None else table, None
+
+
+triton_forward.register_autograd(_differentiate, setup_context=_save)
+
+
+@register_flop_formula(torch.ops.kgt.triton_forward)
+def _forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
+    """Of the pairs of the graph: what a tile computes besides them is not counted."""
+    windows, heads, nodes, dim = q
+    return 4 * windows * heads * nodes * indices[2] * dim
+
+
+@register_flop_formula(torch.ops.kgt.triton_backward)
+def _backward_flops(grad: Any, q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
+    """The scores once more, and the gradients of weights, queries, keys and values."""
+    return _forward_flops(q, k, v, indices) // 2 * 5
+
+
+def _limits(problem: AttentionProblem) -> list[str]:
+    reasons = []
+    if problem.head_dim > MAX_HEAD_DIM:
+        reasons.append(f"takes a head dimension of at most {MAX_HEAD_DIM}, not {problem.head_dim}")
+    if problem.nodes > MAX_NODES:
+        reasons.append(f"takes at most {MAX_NODES:,} tokens in a window, not {problem.nodes:,}")
+    return reasons
 
 
 BACKEND = Backend(
@@ -67,6 +235,6 @@ BACKEND = Backend(
     triton_cost,
     devices=("cpu", "cuda") if _INTERPRETED else ("cuda",),
     dtypes=(torch.float32, torch.bfloat16, torch.float16),
-    backward=False,
     package="triton",
+    limits=_limits,
 )

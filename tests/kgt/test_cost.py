@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.measure.memory import LiveTensorBytes
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import get_backend
 from kgt.attention.problem import describe
+from kgt.attention.triton_op import choose_kernel
 
 
 @pytest.mark.parametrize("backend", ["torch-mask", "torch-gather"])
@@ -25,3 +29,15 @@ def test_sdpa_flops_equal_the_counted_ones_on_the_meta_device():
         torch.nn.functional.scaled_dot_product_attention(*(q.to("meta"),) * 3)
     cost = get_backend("sdpa").cost(describe(q, q, q, graph, None, None))
     assert cost.flops == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("k", [8, 64, 256])
+def test_triton_allocates_for_tiling_a_graph_what_the_closed_form_says(k):
+    graph = build_key_graph(torch.randn(4, 256, 8), k)
+    q = torch.randn(4, 1, 256, 1)
+    cost = get_backend("triton").cost(replace(describe(q, q, q, graph, None, None), device="cuda"))
+    with LiveTensorBytes() as memory:
+        choose_kernel(graph)
+    shared_by_windows = 32 * graph.nodes
+    assert memory.peak <= cost.peak_bytes + shared_by_windows
+    assert memory.peak >= 0.6 * cost.peak_bytes

@@ -7,21 +7,35 @@ import pytest
 import torch
 
 from kgt import build_key_graph, key_graph_attention
+from kgt.attention import AttentionProblem, get_backend
+from kgt.attention.triton_graph import SLOTS, TILE, invert, order_tokens, tile_keys, tile_queries
+from kgt.attention.triton_op import attend_with, choose_kernel
+from kgt.graph import KeyGraph
 
-pytest.importorskip("triton")
 ROOT = Path(__file__).parents[2]
+REGIONS = torch.arange(70)[None] // 6
+GRAPHS = [
+    build_key_graph(torch.randn(2, nodes, 5), k, regions=regions, backend="torch")
+    for nodes, k, regions in ((70, 1, None), (70, 8, REGIONS), (81, 9, None), (81, 81, None))
+]
 
 
-def test_kernel_equals_the_reference_in_the_interpreter():
+def test_kernels_equal_the_reference_in_the_interpreter():
+    pytest.importorskip("triton")
     script = Path(__file__).with_name("triton_interpreted.py")
     run = subprocess.run(
-        [sys.executable, str(script)],
+        [sys.executable, "-W", "ignore", str(script)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_importing_the_package_does_not_import_the_kernels():
+    code = "import sys, kgt; sys.exit('kgt.attention.triton_parts' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT)})
 
 
 def test_without_a_gpu_it_says_what_it_needs():
@@ -31,39 +45,96 @@ def test_without_a_gpu_it_says_what_it_needs():
         key_graph_attention(q, q, q, graph, backend="triton")
 
 
-@pytest.mark.parametrize("target", [("cuda", 80, 32), ("cuda", 90, 32), ("hip", "gfx942", 64)])
-@pytest.mark.parametrize("window", [0, 32])
-def test_kernel_compiles_ahead_of_time(target, window):
-    import triton
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    from kgt.attention.triton_kernels import gather_attention_forward as kernel
-    from kgt.attention.triton_op import BLOCK_K, padded_head_dim
-
-    constants = {
-        "HEAD_DIM": 30,
-        "PADDED_DIM": padded_head_dim(30),
-        "WINDOW": window,
-        "BLOCK_K": BLOCK_K,
-    }
-    types = dict.fromkeys(("q_ptr", "k_ptr", "v_ptr", "bias_ptr", "out_ptr"), "*fp32")
-    types |= {"graph_ptr": "*i32", "scale": "fp32"}
-    signature = {
-        name: "constexpr" if name in constants else types.get(name, "i32")
-        for name in kernel.arg_names
-    }
-    source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    compiled = triton.compile(source, target=GPUTarget(*target))
-    binary = compiled.asm["cubin" if target[0] == "cuda" else "hsaco"]
-    assert len(binary) > 1000
+def test_what_is_too_large_is_a_reason():
+    reasons = get_backend("triton").unsupported_reasons
+    pytest.importorskip("triton")
+    assert reasons(AttentionProblem(1, 1, 4, 64, 2, device="cuda", requires_grad=True)) == []
+    assert "at most 64, not 65" in reasons(AttentionProblem(1, 1, 4, 65, 2, device="cuda"))[0]
+    assert "at most 32,768" in reasons(AttentionProblem(1, 1, 32_769, 9, 2, device="cuda"))[0]
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_kernel_equals_the_reference_on_a_gpu():
-    graph = build_key_graph(torch.randn(2, 1024, 180, device="cuda"), 128)
-    q, k, v = torch.randn(3, 2, 6, 1024, 30, device="cuda").unbind()
-    out = key_graph_attention(q, k, v, graph, backend="triton")
-    truth = key_graph_attention(q.double(), k.double(), v.double(), graph, backend="reference")
-    assert (out.double() - truth).abs().max() < 1e-5
+def test_an_unknown_kernel_is_refused():
+    q = torch.randn(1, 1, 4, 2)
+    with pytest.raises(ValueError, match="unknown kernel 'scan'; valid: gather, tile"):
+        attend_with("scan", q, q, q, build_key_graph(q[0], 2), None, 1.0)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_inverse_lists_the_queries_of_every_key(graph):
+    inverse = invert(graph)
+    assert {t.dtype for t in inverse} == {torch.int32}
+    for w, rows in enumerate(graph.indices.tolist()):
+        offsets = inverse.offsets[w].tolist()
+        for key in range(graph.nodes):
+            expected = [query for query, row in enumerate(rows) if key in row]
+            assert inverse.queries[w, offsets[key] : offsets[key + 1]].tolist() == expected
+
+
+def _pairs(tiles):
+    """Every (window, token of a tile, token of its union) with a bit, spelled out."""
+    pairs = []
+    order, *rest = (t.tolist() for t in tiles)
+    for w, (unions, words, counts) in enumerate(zip(*rest, strict=True)):
+        for tile, (union, word, count) in enumerate(zip(unions, words, counts, strict=True)):
+            assert all(word[:count])
+            assert not any(word[count:])
+            assert union[:count] == sorted(set(union[:count]))
+            pairs += [
+                (w, order[TILE * tile + t], other)
+                for other, bits in zip(union[:count], word, strict=False)
+                for t in range(TILE)
+                if bits >> t & 1
+            ]
+    return pairs
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_tiles_hold_the_edges_and_nothing_else(graph):
+    edges = [
+        (w, query, key)
+        for w, rows in enumerate(graph.indices.tolist())
+        for query, row in enumerate(rows)
+        for key in row
+        if key >= 0
+    ]
+    for tiles, expected in (
+        (tile_keys(graph), edges),
+        (tile_queries(graph), [(w, key, query) for w, query, key in edges]),
+    ):
+        assert tiles.union.shape == tiles.words.shape
+        assert tiles.union.shape[:2] == tiles.counts.shape == (2, 3)
+        assert tiles.union.shape[2] % SLOTS == 0
+        assert tiles.union.min() >= 0
+        assert tiles.union.max() < graph.nodes
+        assert sorted(_pairs(tiles)) == sorted(expected)
+
+
+@pytest.mark.parametrize("derive", [invert, tile_keys, tile_queries])
+def test_what_is_derived_in_inference_mode_serves_training(derive):
+    with torch.inference_mode():
+        derived = derive(GRAPHS[1])
+    assert not any(t.is_inference() for t in derived)
+    assert all(a.equal(b) for a, b in zip(derived, derive(GRAPHS[1]), strict=True))
+
+
+def test_tiles_are_blocks_of_the_window():
+    order = order_tokens(1024)
+    assert sorted(order.tolist()) == list(range(1024))
+    for tile in order.view(-1, 32):
+        y, x = tile // 32, tile % 32
+        assert (int(y.max() - y.min()), int(x.max() - x.min())) == (3, 7)
+    assert sorted(order_tokens(49).tolist()) == list(range(49))
+    assert order_tokens(70).tolist() == list(range(70))
+
+
+def _graph(rows):
+    return KeyGraph(torch.tensor([rows]).int(), len(rows[0]))
+
+
+@pytest.mark.parametrize(("different", "kernel"), [(1, "tile"), (3, "tile"), (5, "gather")])
+def test_tiles_where_neighbors_share_their_keys_else_gathers(different, kernel):
+    # 200 is no square number: tiles are runs of 32 queries, of `different` disjoint sets of keys.
+    rows = [list(range(8 * (q % different), 8 * (q % different) + 8)) for q in range(200)]
+    graph = _graph(rows)
+    assert choose_kernel(graph) == kernel
+    assert ("triton-tiles" in graph.derived) == (kernel == "tile")
