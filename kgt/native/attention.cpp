@@ -147,6 +147,12 @@ void forward_typed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
       for (int64_t t = piece * per_window / pieces; t < (piece + 1) * per_window / pieces; ++t) {
         const Group group = plan.group(w * per_window + t);
         const Union keys = plan.keys_of(w * per_window + t);
+        if (item + 1 < end) {
+          const int64_t next = (item + 1) / pieces;
+          const int64_t first = t * kGroup, last = std::min(first + kGroup, graph.nodes);
+          k_.prefetch(next / heads, next % heads, first, last);
+          v_.prefetch(next / heads, next % heads, first, last);
+        }
         for (int i = 0; i < group.count; ++i)
           q_.read(w, h, group.query[i], scale * kLog2E, s.queries + i * stride);
         const Forward io{s.queries, s.out, s.logsumexp};

@@ -5,6 +5,7 @@
 // any passes over the values: neighboring queries share keys, and half the rows fit in a cache
 // that would not hold both.
 #include <algorithm>
+#include <bit>
 
 #include "kernels.h"
 
@@ -54,57 +55,99 @@ struct Row {
   }
 };
 
+// The keys of a query, and where their rows begin, counted in floats: 32 bits that a load extends,
+// so that no address is computed. The offsets are padded to a full register with zeros.
+struct Keys {
+  const int32_t* numbers;
+  const uint32_t* offsets;
+  int64_t count;
+
+  // A register of numbers; there may be no more to read than `count`.
+  KGT_INLINE Ints numbers_from(int64_t j) const {
+    if (count - j >= kLanes) return load(numbers + j);
+    Ints last{};
+    for (int i = 0; i < count - j; ++i) last[i] = numbers[j + i];
+    return last;
+  }
+};
+
+// Of all queries of a group; the offsets stand in scratch memory.
+class GroupKeys {
+ public:
+  GroupKeys(const KeyRows& rows, int count, int64_t slots, int64_t stride, float* scratch)
+      : rows_(rows), slots_(slots), offsets_(reinterpret_cast<uint32_t*>(scratch)) {
+    for (int i = 0; i < count; ++i)
+      for (int64_t j = 0; j < rows.degree[i]; j += kLanes) {
+        const Ints offset = of(i).numbers_from(j) * static_cast<int32_t>(stride);
+        std::memcpy(offsets_ + i * slots + j, &offset, sizeof offset);
+      }
+  }
+
+  Keys of(int i) const { return {rows_.keys[i], offsets_ + i * slots_, rows_.degree[i]}; }
+
+ private:
+  const KeyRows& rows_;
+  int64_t slots_;
+  uint32_t* offsets_;
+};
+
+// Lane i: query . row at offsets[i]
 template <int R>
-KGT_INLINE const float* row_of(const float* rows, int32_t key) {
-  return rows + static_cast<int64_t>(key) * (R * kLanes);
+KGT_INLINE Floats products(const Row<R>& query, const float* rows, const uint32_t* offsets) {
+  return fold_registers([&](int i) { return query.times(rows + offsets[i]); }, add);
 }
 
-// Lane i: query . rows[keys[i]], for 2^Step keys
-template <int R, int Step>
-KGT_INLINE Floats products(const Row<R>& query, const float* rows, const int32_t* keys) {
-  if constexpr (Step == 0)
-    return query.times(row_of<R>(rows, *keys));
-  else
-    return fold<Step>(products<R, Step - 1>(query, rows, keys),
-                      products<R, Step - 1>(query, rows, keys + (1 << (Step - 1))));
+// out[j] = query . row at offsets[j], up to a full register.
+template <int R>
+KGT_INLINE void dot_rows(const Row<R>& query, const float* rows, const uint32_t* offsets,
+                         int64_t count, float* out) {
+  for (int64_t j = 0; j < count; j += kLanes)
+    store(out + j, products(query, rows, offsets + j));
 }
 
-// out[j] = query . rows[keys[j]]; what stands beyond `count` up to a full register is `beyond`.
-template <int R>
-KGT_INLINE void dot_rows(const Row<R>& query, const float* rows, const int32_t* keys, int64_t count,
-                         float beyond, float* out) {
-  int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes)
-    store(out + j, products<R, kFolds>(query, rows, keys + j));
-  if (j == count) return;
-  int32_t last[kLanes];
-  for (int i = 0; i < kLanes; ++i) last[i] = keys[std::min<int64_t>(j + i, count - 1)];
-  const Floats sums = products<R, kFolds>(query, rows, last);
-  store(out + j, select((1u << (count - j)) - 1, sums, splat(beyond)));
+// The scores of one query, minus infinity beyond the last up to a full register; returns the
+// largest lane by lane.
+template <int R, bool HasBias>
+KGT_INLINE Floats score_rows(const Row<R>& query, const Head& head, int32_t number,
+                             const Keys& keys, float* out) {
+  const int32_t from = head.bias.from(number);
+  Floats top = splat(-kInfinity);
+  for (int64_t j = 0; j < keys.count; j += kLanes) {
+    Floats scores = products(query, head.keys, keys.offsets + j);
+    if constexpr (HasBias)
+      scores += look_up(head.bias.table, from - head.bias.place(keys.numbers_from(j)));
+    if (keys.count - j < kLanes)
+      scores = select((1u << (keys.count - j)) - 1, scores, splat(-kInfinity));
+    top = maximum(scores, top);
+    store(out + j, scores);
+  }
+  return top;
 }
 
-// The sum over j of weights[j] * rows[keys[j]], in several chains, for an addition takes cycles.
+// The sum over j of weights[j] * row at offsets[j], in several chains, for an addition takes cycles.
 template <int R>
-KGT_INLINE Row<R> mix_rows(const float* weights, const float* rows, const int32_t* keys,
+KGT_INLINE Row<R> mix_rows(const float* weights, const float* rows, const uint32_t* offsets,
                            int64_t count) {
-  constexpr int kChains = R >= 8 ? 1 : R >= 3 ? 2 : R == 2 ? 4 : 8;
+  // Additions in flight: two a cycle, four cycles each; more than that where registers allow.
+  constexpr int kRegisters = kLanes == 16 ? 16 : 8;
+  constexpr int kChains = R >= kRegisters ? 1 : std::bit_floor<unsigned>(kRegisters / R);
   Row<R> sum[kChains] = {};
   int64_t j = 0;
   for (; j + kChains <= count; j += kChains)
 #pragma GCC unroll 8
-    for (int c = 0; c < kChains; ++c) sum[c].add(weights[j + c], row_of<R>(rows, keys[j + c]));
-  for (; j < count; ++j) sum[0].add(weights[j], row_of<R>(rows, keys[j]));
+    for (int c = 0; c < kChains; ++c) sum[c].add(weights[j + c], rows + offsets[j + c]);
+  for (; j < count; ++j) sum[0].add(weights[j], rows + offsets[j]);
 #pragma GCC unroll 8
   for (int c = 1; c < kChains; ++c) sum[0].add(sum[c]);
   return sum[0];
 }
 
-// rows[keys[j]] += weights[j] * row
+// row at offsets[j] += weights[j] * row
 template <int R>
-KGT_INLINE void scatter_row(const Row<R>& row, const float* weights, const int32_t* keys,
+KGT_INLINE void scatter_row(const Row<R>& row, const float* weights, const uint32_t* offsets,
                             int64_t count, float* rows) {
   for (int64_t j = 0; j < count; ++j) {
-    float* to = rows + static_cast<int64_t>(keys[j]) * (R * kLanes);
+    float* to = rows + offsets[j];
     Row<R> sum = Row<R>::read(to);
     const Floats weight = splat(weights[j]);
 #pragma GCC unroll 16
@@ -113,125 +156,120 @@ KGT_INLINE void scatter_row(const Row<R>& row, const float* weights, const int32
   }
 }
 
-// Adds the bias to the scores of one query. Scores are padded to a full register, keys are not.
-void add_bias(const Bias& bias, int32_t query, const int32_t* keys, int64_t count, float* scores) {
-  const int32_t from = bias.from(query);
-  int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) {
-    const Ints place = from - bias.place(load(keys + j));
-    store(scores + j, load(scores + j) + look_up(bias.table, place));
+// Lane by lane, the largest score of each query and the sum of its weights: [kGroup][kLanes].
+struct LaneTotals {
+  alignas(64) float of[kGroup * kLanes];
+
+  // What `combine` makes of the lanes of each query, to [kGroup].
+  template <typename Combine>
+  KGT_INLINE void fold_to(float* to, const Combine& combine) const {
+    for (int i = 0; i < kGroup; i += kLanes)
+      store(to + i, fold_registers([&](int r) { return load(of + (i + r) * kLanes); }, combine));
   }
-  for (; j < count; ++j) scores[j] += bias.table[from - bias.place(keys[j])];
-}
+};
 
-// scores = 2^(scores - largest); returns their sum.
-KGT_INLINE float exponentiate(float* scores, int64_t count, float largest) {
-  Floats sum{};
-  for (int64_t j = 0; j < count; j += kLanes) {
-    const Floats weight = exp2_nonpositive(load(scores + j) - largest);
-    sum += weight;
-    store(scores + j, weight);
+// scores = 2^(scores - shift) of all queries, [kGroup][slots]; their sums lane by lane.
+KGT_INLINE void exponentiate(float* scores, int64_t slots, const KeyRows& rows, int count,
+                             const float* shift, LaneTotals& sums) {
+  for (int i = 0; i < count; ++i) {
+    Floats sum{};
+    for (int64_t j = i * slots; j < i * slots + rows.degree[i]; j += kLanes) {
+      const Floats weight = exp2_nonpositive(load(scores + j) - shift[i]);
+      sum += weight;
+      store(scores + j, weight);
+    }
+    store(sums.of + i * kLanes, sum);
   }
-  return sum_lanes(sum);
 }
 
-KGT_INLINE float largest_of(const float* scores, int64_t count) {
-  Floats top = splat(-kInfinity);
-  for (int64_t j = 0; j < count; j += kLanes) top = maximum(top, load(scores + j));
-  return max_lanes(top);
-}
-
-template <int R>
+template <int R, bool HasBias>
 void forward(const Head& head, const Group& group, const KeyRows& rows, const Forward& io,
              float* scratch) {
   const int64_t slots = padded(*std::max_element(rows.degree, rows.degree + group.count));
-  alignas(64) float sums[kGroup], tops[kGroup];
+  const GroupKeys keys(rows, group.count, slots, head.stride, scratch + kGroup * slots);
+  LaneTotals totals{};
   for (int i = 0; i < group.count; ++i) {
-    float* scores = scratch + i * slots;
-    const int64_t count = rows.degree[i];
     const auto query = Row<R>::read(io.queries + i * head.stride);
-    dot_rows(query, head.keys, rows.keys[i], count, -kInfinity, scores);
-    if (head.bias.table) add_bias(head.bias, group.query[i], rows.keys[i], count, scores);
-    tops[i] = largest_of(scores, count);
-    sums[i] = exponentiate(scores, count, tops[i]);
+    const Floats top = score_rows<R, HasBias>(query, head, group.query[i], keys.of(i),
+                                              scratch + i * slots);
+    store(totals.of + i * kLanes, top);
   }
+  alignas(64) float tops[kGroup], sums[kGroup];
+  totals.fold_to(tops, maximum);
+  exponentiate(scratch, slots, rows, group.count, tops, totals);
+  totals.fold_to(sums, add);
   for (int i = 0; i < kGroup; i += kLanes)
     store(io.logsumexp + i, load(tops + i) + log2_positive(load(sums + i)));
   for (int i = 0; i < group.count; ++i) {
-    auto out = mix_rows<R>(scratch + i * slots, head.values, rows.keys[i], rows.degree[i]);
+    const Keys of = keys.of(i);
+    auto out = mix_rows<R>(scratch + i * slots, head.values, of.offsets, of.count);
     out.scale(1.0f / sums[i]);
     out.write(io.out + i * head.stride);
   }
 }
 
-template <int R>
+template <int R, bool HasBias>
 void backward(const Head& head, const Group& group, const KeyRows& rows, const Backward& io,
               float* scratch) {
   const int64_t slots = padded(*std::max_element(rows.degree, rows.degree + group.count));
-  float* products = scratch + kGroup * slots;
+  const GroupKeys keys(rows, group.count, slots, head.stride, scratch + kGroup * slots);
+  float* products = scratch + 2 * kGroup * slots;
   for (int i = 0; i < group.count; ++i) {
-    float* scores = scratch + i * slots;
-    const int64_t count = rows.degree[i];
     const auto query = Row<R>::read(io.queries + i * head.stride);
-    dot_rows(query, head.keys, rows.keys[i], count, -kInfinity, scores);
-    if (head.bias.table) add_bias(head.bias, group.query[i], rows.keys[i], count, scores);
-    exponentiate(scores, count, io.logsumexp[i]);
+    score_rows<R, HasBias>(query, head, group.query[i], keys.of(i), scratch + i * slots);
   }
+  LaneTotals unused;
+  exponentiate(scratch, slots, rows, group.count, io.logsumexp, unused);
   for (int i = 0; i < group.count; ++i) {
     float* weights = scratch + i * slots;
-    const int32_t* keys = rows.keys[i];
-    const int64_t count = rows.degree[i];
+    const Keys of = keys.of(i);
     const auto grad_out = Row<R>::read(io.grad_out + i * head.stride);
-    scatter_row(grad_out, weights, keys, count, io.grad_values);
-    dot_rows(grad_out, head.values, keys, count, 0.0f, products);
-    for (int64_t j = 0; j < count; j += kLanes)
+    scatter_row(grad_out, weights, of.offsets, of.count, io.grad_values);
+    dot_rows(grad_out, head.values, of.offsets, of.count, products);
+    for (int64_t j = 0; j < of.count; j += kLanes)
       store(weights + j, load(weights + j) * (load(products + j) - io.delta[i]));
   }
   for (int i = 0; i < group.count; ++i) {
     const float* grads = scratch + i * slots;
-    const int32_t* keys = rows.keys[i];
-    const int64_t count = rows.degree[i];
-    scatter_row(Row<R>::read(io.queries + i * head.stride), grads, keys, count, io.grad_keys);
-    mix_rows<R>(grads, head.keys, keys, count).write(io.grad_queries + i * head.stride);
+    const Keys of = keys.of(i);
+    const auto query = Row<R>::read(io.queries + i * head.stride);
+    scatter_row(query, grads, of.offsets, of.count, io.grad_keys);
+    mix_rows<R>(grads, head.keys, of.offsets, of.count).write(io.grad_queries + i * head.stride);
     if (io.grad_bias) {
       const int32_t from = head.bias.from(group.query[i]);
-      for (int64_t j = 0; j < count; ++j)
-        io.grad_bias[from - head.bias.place(keys[j])] += grads[j];
+      for (int64_t j = 0; j < of.count; ++j)
+        io.grad_bias[from - head.bias.place(of.numbers[j])] += grads[j];
     }
   }
 }
 
-// Calls Run<R> for rows of R registers.
-template <template <int> class Run, int R = 1, typename... Arguments>
-void for_row_length(int64_t stride, Arguments&&... arguments) {
+// Calls run.template operator()<R>() for rows of R registers.
+template <int R = 1, typename Run>
+void with_row_length(int64_t stride, const Run& run) {
   if (stride == R * kLanes)
-    Run<R>::call(arguments...);
+    run.template operator()<R>();
   else if constexpr (R * kLanes < 64)
-    for_row_length<Run, R + 1>(stride, arguments...);
+    with_row_length<R + 1>(stride, run);
 }
-
-template <int R>
-struct RunForward {
-  static constexpr auto call = forward<R>;
-};
-
-template <int R>
-struct RunBackward {
-  static constexpr auto call = backward<R>;
-};
 
 }  // namespace
 
-int64_t gather_scratch(int64_t degree) { return (kGroup + 1) * padded(degree); }
+int64_t gather_scratch(int64_t degree) { return (2 * kGroup + 1) * padded(degree); }
 
 void gather_forward(const Head& head, const Group& group, const KeyRows& rows, const Forward& io,
                     float* scratch) {
-  for_row_length<RunForward>(head.stride, head, group, rows, io, scratch);
+  with_row_length(head.stride, [&]<int R>() {
+    const auto run = head.bias.table ? forward<R, true> : forward<R, false>;
+    run(head, group, rows, io, scratch);
+  });
 }
 
 void gather_backward(const Head& head, const Group& group, const KeyRows& rows, const Backward& io,
                      float* scratch) {
-  for_row_length<RunBackward>(head.stride, head, group, rows, io, scratch);
+  with_row_length(head.stride, [&]<int R>() {
+    const auto run = head.bias.table ? backward<R, true> : backward<R, false>;
+    run(head, group, rows, io, scratch);
+  });
 }
 
 }  // namespace kgt

@@ -52,72 +52,64 @@ KGT_INLINE Floats splat(float value) { return value - Floats{}; }
 
 KGT_INLINE Floats maximum(Floats a, Floats b) { return a > b ? a : b; }
 
-// What `combine` makes of all lanes, halving their number at each step.
-template <typename Combine>
-KGT_INLINE float reduce_lanes(Floats a, const Combine& combine) {
-#if KGT_LANES == 16
-  a = combine(a, __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6,
-                                         7));
-  a = combine(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10,
-                                         11));
-  a = combine(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12,
-                                         13));
-  a = combine(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15,
-                                         14));
-#elif KGT_LANES == 8
-  a = combine(a, __builtin_shufflevector(a, a, 4, 5, 6, 7, 0, 1, 2, 3));
-  a = combine(a, __builtin_shufflevector(a, a, 2, 3, 0, 1, 6, 7, 4, 5));
-  a = combine(a, __builtin_shufflevector(a, a, 1, 0, 3, 2, 5, 4, 7, 6));
-#else
-  a = combine(a, __builtin_shufflevector(a, a, 2, 3, 0, 1));
-  a = combine(a, __builtin_shufflevector(a, a, 1, 0, 3, 2));
-#endif
-  return a[0];
-}
-
-KGT_INLINE float sum_lanes(Floats a) {
-  return reduce_lanes(a, [](Floats b, Floats c) { return b + c; });
-}
-
-KGT_INLINE float max_lanes(Floats a) {
-  return reduce_lanes(a, [](Floats b, Floats c) { return maximum(b, c); });
-}
-
-// One step of adding up the lanes of many registers at once: two registers become one that holds
-// half as many partial sums of each. After kFolds steps lane i is the sum of register i.
+// One step of combining the lanes of many registers at once: two registers become one that holds
+// half as many partial results of each. After kFolds steps lane i is the result of register i.
 constexpr int kFolds = kLanes == 16 ? 4 : kLanes == 8 ? 3 : 2;
 
-template <int Step>
-KGT_INLINE Floats fold(Floats a, Floats b) {
+template <int Step, typename Combine>
+KGT_INLINE Floats fold(Floats a, Floats b, const Combine& combine) {
 #if KGT_LANES == 16
   if constexpr (Step == 1)
-    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29) +
-           __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15,
-                                   31);
+    return combine(__builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28,
+                                           13, 29),
+                   __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14,
+                                           30, 15, 31));
   else if constexpr (Step == 2)
-    return __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-           __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
-                                   31);
+    return combine(__builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13,
+                                           28, 29),
+                   __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14,
+                                           15, 30, 31));
   else
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
-           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30,
-                                   31);
+    return combine(__builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25,
+                                           26, 27),
+                   __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28,
+                                           29, 30, 31));
 #elif KGT_LANES == 8
   if constexpr (Step == 1)
-    return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13) +
-           __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    return combine(__builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13),
+                   __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15));
   else if constexpr (Step == 2)
-    return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13) +
-           __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    return combine(__builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13),
+                   __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15));
   else
-    return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
-           __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+    return combine(__builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11),
+                   __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15));
 #else
   if constexpr (Step == 1)
-    return __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    return combine(__builtin_shufflevector(a, b, 0, 4, 1, 5),
+                   __builtin_shufflevector(a, b, 2, 6, 3, 7));
   else
-    return __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    return combine(__builtin_shufflevector(a, b, 0, 1, 4, 5),
+                   __builtin_shufflevector(a, b, 2, 3, 6, 7));
 #endif
+}
+
+// Lane i: what `combine` makes of all lanes of register(first + i), for 2^Step registers.
+template <int Step = kFolds, typename Register, typename Combine>
+KGT_INLINE Floats fold_registers(const Register& reg, const Combine& combine, int first = 0) {
+  if constexpr (Step == 0)
+    return reg(first);
+  else
+    return fold<Step>(fold_registers<Step - 1>(reg, combine, first),
+                      fold_registers<Step - 1>(reg, combine, first + (1 << (Step - 1))), combine);
+}
+
+KGT_INLINE Floats add(Floats a, Floats b) { return a + b; }
+
+KGT_INLINE float max_lanes(Floats a) {
+  float largest = a[0];
+  for (int i = 1; i < kLanes; ++i) largest = a[i] > largest ? a[i] : largest;
+  return largest;
 }
 
 // 2^x for x <= 0, zero below the smallest normal float; relative error below 2 ulp.
