@@ -3,11 +3,32 @@
 
 #include <ATen/ATen.h>
 
-#include <type_traits>
 
 #include "simd.h"
 
 namespace kgt {
+
+typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+
+KGT_INLINE Floats load_floats(const float* from) { return load(from); }
+
+KGT_INLINE void store_floats(float* to, Floats value) { store(to, value); }
+
+// A bfloat16 is the upper half of a float.
+KGT_INLINE Floats load_floats(const at::BFloat16* from) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof halves);
+  return (Floats)(__builtin_convertvector(halves, Ints) << 16);
+}
+
+// Rounded to nearest, ties to even; NaN stays NaN.
+KGT_INLINE void store_floats(at::BFloat16* to, Floats value) {
+  const Ints bits = (Ints)value;
+  const Ints rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  const Halves halves = __builtin_convertvector(value == value ? rounded : rounded * 0 + 0x7fc0,
+                                                Halves);
+  std::memcpy(to, &halves, sizeof halves);
+}
 
 // A tensor [W, H, N, D] by its strides.
 template <typename T>
@@ -26,34 +47,26 @@ struct View {
     const T* from = row(w, h, n);
     if (stride_d != 1) {
       for (int64_t d = 0; d < dims; ++d) to[d] = static_cast<float>(from[d * stride_d]) * factor;
-      return;
+    } else if (dims >= kLanes) {
+      for (int64_t d = 0; d < dims - kLanes; d += kLanes)
+        store(to + d, load_floats(from + d) * factor);
+      store(to + dims - kLanes, load_floats(from + dims - kLanes) * factor);
+    } else {
+      for (int64_t d = 0; d < dims; ++d) to[d] = static_cast<float>(from[d]) * factor;
     }
-    if constexpr (std::is_same_v<T, float>) {
-      if (dims >= kLanes) {
-        for (int64_t d = 0; d < dims - kLanes; d += kLanes)
-          store(to + d, load(from + d) * factor);
-        store(to + dims - kLanes, load(from + dims - kLanes) * factor);
-        return;
-      }
-    }
-    for (int64_t d = 0; d < dims; ++d) to[d] = static_cast<float>(from[d]) * factor;
   }
 
   KGT_INLINE void write(const float* from, int64_t w, int64_t h, int64_t n, float factor) const {
     T* to = row(w, h, n);
     if (stride_d != 1) {
       for (int64_t d = 0; d < dims; ++d) to[d * stride_d] = static_cast<T>(from[d] * factor);
-      return;
+    } else if (dims >= kLanes) {
+      for (int64_t d = 0; d < dims - kLanes; d += kLanes)
+        store_floats(to + d, load(from + d) * factor);
+      store_floats(to + dims - kLanes, load(from + dims - kLanes) * factor);
+    } else {
+      for (int64_t d = 0; d < dims; ++d) to[d] = static_cast<T>(from[d] * factor);
     }
-    if constexpr (std::is_same_v<T, float>) {
-      if (dims >= kLanes) {
-        for (int64_t d = 0; d < dims - kLanes; d += kLanes)
-          store(to + d, load(from + d) * factor);
-        store(to + dims - kLanes, load(from + dims - kLanes) * factor);
-        return;
-      }
-    }
-    for (int64_t d = 0; d < dims; ++d) to[d] = static_cast<T>(from[d] * factor);
   }
 
   // Asks for rows first .. last of one head to be in the second-level cache.
