@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.registry import register
+from kgt.linear import linear
 from kgt.windows import (
     check_image,
     cyclic_regions,
@@ -188,7 +189,8 @@ class SwinTransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform a map [B, H, W, C]."""
         x = x + self._attend(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        hidden = linear(self.mlp.fc1, self.norm2(x), activation="gelu")
+        return linear(self.mlp.fc2, hidden, residual=x)
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kgt.attention import key_graph_attention
 from kgt.config import KGTConfig
 from kgt.graph import KeyGraph, build_key_graph
+from kgt.linear import linear
 from kgt.position import ContinuousPositionBias
 from kgt.windows import cyclic_regions, merge_windows, partition_windows
 
@@ -50,15 +51,31 @@ class KeyGraphAttention(nn.Module):
             else None
         )
 
-    def forward(self, x: Tensor, graph: KeyGraph) -> Tensor:
-        """Attend within windows x [W, N, C] along the graph."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+    def forward(self, x: Tensor, graph: KeyGraph, residual: Tensor | None = None) -> Tensor:
+        """Attend within windows x [W, N, C] along the graph; the residual is added if given."""
+        q, k, v = self._project(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if self.cosine:
-            q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
-        scale = self.log_scale.exp().clamp(max=_MAX_COSINE_SCALE)
+            q = F.normalize(q, dim=-1) * self._scale().to(q.dtype).view(-1, 1, 1)
+            k = F.normalize(k, dim=-1)
         bias = None if self.position_bias is None else self.position_bias()
-        out = self.attend(q * scale.to(q.dtype).view(-1, 1, 1), k, v, graph, bias)
-        return self.proj(out.transpose(1, 2).flatten(2))
+        out = self.attend(q, k, v, graph, bias).transpose(1, 2).flatten(2)
+        return linear(self.proj, out, residual=residual)
+
+    def _project(self, x: Tensor) -> Tensor:
+        """Queries, keys and values [W, N, 3C]; of dot products the queries come scaled.
+
+        The weights are scaled in their stead: there are far fewer of them.
+        """
+        if self.cosine:
+            return self.qkv(x)
+        dim = x.shape[-1]
+        factors = self._scale().repeat_interleave(dim // self.heads)
+        factors = torch.cat([factors, factors.new_ones(2 * dim)])
+        return F.linear(x, self.qkv.weight * factors[:, None], self.qkv.bias * factors)
+
+    def _scale(self) -> Tensor:
+        """The factor of the scores of each head [H]."""
+        return self.log_scale.exp().clamp(max=_MAX_COSINE_SCALE)
 
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, graph: KeyGraph, bias: Tensor | None
@@ -85,9 +102,13 @@ class KGTLayer(nn.Module):
         """Transform windows [W, N, C]."""
         if self.post_norm:
             x = x + self.norm1(self.attention(x, graph))
-            return x + self.norm2(self.mlp(x))
-        x = x + self.attention(self.norm1(x), graph)
-        return x + self.mlp(self.norm2(x))
+            return x + self.norm2(self._feed_forward(x))
+        x = self.attention(self.norm1(x), graph, residual=x)
+        return self._feed_forward(self.norm2(x), residual=x)
+
+    def _feed_forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        widen, _, narrow = self.mlp
+        return linear(narrow, linear(widen, x, activation="gelu"), residual=residual)
 
 
 class KGTStage(nn.Module):

@@ -12,6 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from kgt.linear import linear
+
 
 def _log_spaced_offsets(window: int) -> Tensor:
     """Offsets [2M-1, 2M-1, 2] as o = 8 (dy, dx) / (M - 1), then sign(o) log2(1 + |o|) / log2(8)."""
@@ -43,7 +45,9 @@ class ContinuousPositionBias(nn.Module):
 
     def forward(self) -> Tensor:
         """The table; bounded to (0, 16) by a sigmoid as in Swin Transformer V2."""
-        return 16 * torch.sigmoid(self.mlp(self.offsets)).permute(2, 0, 1)
+        widen, _, narrow = self.mlp
+        scores = narrow(linear(widen, self.offsets, activation="relu"))
+        return 16 * torch.sigmoid(scores).permute(2, 0, 1)
 
 
 def window_of(nodes: int) -> int:
