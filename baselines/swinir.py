@@ -189,8 +189,8 @@ class SwinTransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform a map [B, H, W, C]."""
         x = x + self._attend(self.norm1(x))
-        hidden = linear(self.mlp.fc1, self.norm2(x), activation="gelu")
-        return linear(self.mlp.fc2, hidden, residual=x)
+        widen, _, narrow = self.mlp
+        return linear(narrow, linear(widen, self.norm2(x), activation="gelu"), residual=x)
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]

@@ -26,7 +26,7 @@ def linear(
     activation: Literal["none", "relu", "gelu"] = "none",
     residual: Tensor | None = None,
 ) -> Tensor:
-    """A linear layer of x [..., inputs], then an activation, then `residual` [..., outputs] added."""
+    """A linear layer of x [..., inputs], its activation, and the residual [..., outputs] added."""
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
     fuses = _fuses(x, weight)
     if fuses and residual is None:

@@ -21,7 +21,9 @@ def test_equals_the_operations_one_by_one(grad, dtype):
     product = F.linear(x.double(), layer.weight.double(), layer.bias.double())
     with torch.set_grad_enabled(grad):
         torch.testing.assert_close(linear(layer, x), product.to(dtype))
-        torch.testing.assert_close(linear(layer, x, activation="gelu"), F.gelu(product).to(dtype))
+        for name, activation in (("gelu", F.gelu), ("relu", F.relu)):
+            ours = linear(layer, x, activation=name)
+            torch.testing.assert_close(ours, activation(product).to(dtype))
         added = (product + residual).to(dtype)
         torch.testing.assert_close(linear(layer, x, residual=residual), added)
 
