@@ -129,13 +129,13 @@ class WindowAttention(nn.Module):
         """
         windows, size, _ = tokens.shape
         qkv_weight, qkv_bias, proj_weight = self._pad_heads(head_multiple(tokens.device))
-        qkv = F.linear(tokens, qkv_weight, qkv_bias)
+        qkv = linear(tokens, qkv_weight, qkv_bias)
         q, k, v = qkv.view(windows, size, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.position_bias().to(qkv.dtype)
         if self.shift:
             bias = self._mask_windows(bias, windows // (rows * columns), rows, columns)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.head_dim**-0.5)
-        return F.linear(out.transpose(1, 2).flatten(2), proj_weight, self.proj.bias)
+        return linear(out.transpose(1, 2).flatten(2), proj_weight, self.proj.bias)
 
     def position_bias(self) -> Tensor:
         """Look up the bias [1, heads, N, N] of all pairs of tokens in a window."""
@@ -190,7 +190,8 @@ class SwinTransformerBlock(nn.Module):
         """Transform a map [B, H, W, C]."""
         x = x + self._attend(self.norm1(x))
         widen, _, narrow = self.mlp
-        return linear(narrow, linear(widen, self.norm2(x), activation="gelu"), residual=x)
+        hidden = linear(self.norm2(x), *widen.parameters(), activation="gelu")
+        return linear(hidden, *narrow.parameters(), residual=x)
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width = x.shape[1:3]

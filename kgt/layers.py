@@ -59,7 +59,7 @@ class KeyGraphAttention(nn.Module):
             k = F.normalize(k, dim=-1)
         bias = None if self.position_bias is None else self.position_bias()
         out = self.attend(q, k, v, graph, bias).transpose(1, 2).flatten(2)
-        return linear(self.proj, out, residual=residual)
+        return linear(out, self.proj.weight, self.proj.bias, residual=residual)
 
     def _project(self, x: Tensor) -> Tensor:
         """Queries, keys and values [W, N, 3C]; of dot products the queries come scaled.
@@ -71,7 +71,7 @@ class KeyGraphAttention(nn.Module):
         dim = x.shape[-1]
         factors = self._scale().repeat_interleave(dim // self.heads)
         factors = torch.cat([factors, factors.new_ones(2 * dim)])
-        return F.linear(x, self.qkv.weight * factors[:, None], self.qkv.bias * factors)
+        return linear(x, self.qkv.weight * factors[:, None], self.qkv.bias * factors)
 
     def _scale(self) -> Tensor:
         """The factor of the scores of each head [H]."""
@@ -108,7 +108,8 @@ class KGTLayer(nn.Module):
 
     def _feed_forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         widen, _, narrow = self.mlp
-        return linear(narrow, linear(widen, x, activation="gelu"), residual=residual)
+        hidden = linear(x, *widen.parameters(), activation="gelu")
+        return linear(hidden, *narrow.parameters(), residual=residual)
 
 
 class KGTStage(nn.Module):

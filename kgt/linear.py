@@ -1,4 +1,4 @@
-"""Linear layers that take what follows them along: an activation, or the sum with a residual.
+"""Linear maps that take what follows them along: an activation, or the sum with a residual.
 
 In inference on a CPU, oneDNN computes both in the pass that writes the product; elsewhere they are
 operations of their own. The values are the same.
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 # What torch.compile lowers linear layers to; without oneDNN it does not exist.
@@ -20,14 +20,14 @@ _ACTIVATIONS = {"none": lambda y: y, "relu": F.relu, "gelu": F.gelu}
 
 
 def linear(
-    layer: nn.Module,
     x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
     *,
     activation: Literal["none", "relu", "gelu"] = "none",
     residual: Tensor | None = None,
 ) -> Tensor:
-    """A linear layer of x [..., inputs], its activation, and the residual [..., outputs] added."""
-    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    """The product of x [..., inputs], its activation, and the residual [..., outputs] added."""
     fuses = _fuses(x, weight)
     if fuses and residual is None:
         return _POINTWISE(x, weight, bias, activation, [], "none")  # type: ignore[misc]

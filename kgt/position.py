@@ -46,7 +46,7 @@ class ContinuousPositionBias(nn.Module):
     def forward(self) -> Tensor:
         """The table; bounded to (0, 16) by a sigmoid as in Swin Transformer V2."""
         widen, _, narrow = self.mlp
-        scores = narrow(linear(widen, self.offsets, activation="relu"))
+        scores = narrow(linear(self.offsets, *widen.parameters(), activation="relu"))
         return 16 * torch.sigmoid(scores).permute(2, 0, 1)
 
 
