@@ -88,10 +88,10 @@ def test_operators_refuse_what_does_not_fit():
         forward(q, k, v, graph.indices.long(), plan, None, 1.0)
     with pytest.raises(ValueError, match="non-empty int32"):
         forward(q, k, v, graph.indices[..., :0].contiguous(), plan, None, 1.0)
-    with pytest.raises(ValueError, match="int32 of at least 4 numbers"):
-        forward(q, k, v, graph.indices, plan[:3], None, 1.0)
+    with pytest.raises(ValueError, match="int32 of at least 6 numbers"):
+        forward(q, k, v, graph.indices, plan[:5], None, 1.0)
     with pytest.raises(ValueError, match="made for another graph"):
-        forward(q, k, v, graph.indices, plan[:4] + 1, None, 1.0)
+        forward(q, k, v, graph.indices, plan[:6] + 1, None, 1.0)
     with pytest.raises(ValueError, match=r"\[H, 2M-1, 2M-1\]"):
         forward(q, k, v, graph.indices, plan, torch.zeros(2, 5, 5), 1.0)
     with pytest.raises(ValueError, match="all be float32 or all bfloat16"):
