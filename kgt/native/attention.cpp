@@ -181,7 +181,7 @@ struct HalfScratch {
 
   HalfScratch(const Graph& graph, int64_t stride)
       : keys(graph.nodes * stride / 2), values(graph.nodes * stride / 2),
-        queries(kGroup * stride / 2), work(amx_scratch(graph.nodes, stride)), out(kGroup * stride),
+        queries(kGroup * stride / 2), work(amx_scratch(graph.nodes)), out(kGroup * stride),
         logsumexp(kGroup) {}
 
   static uint16_t* halves(const Buffer& buffer) {

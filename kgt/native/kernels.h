@@ -151,7 +151,7 @@ struct HalfForward {
   float* logsumexp;  // [kGroup]
 };
 
-int64_t amx_scratch(int64_t nodes, int64_t stride);
+int64_t amx_scratch(int64_t nodes);  // floats
 void amx_forward(const HalfHead&, const Group&, const Union&, const HalfForward&, float* scratch);
 
 }  // namespace kgt

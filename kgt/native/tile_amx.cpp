@@ -24,7 +24,8 @@ constexpr int kRowHalves = 32;  // halves in a row of a tile
 static_assert(kUnionPadding % kStep == 0);
 
 // An instruction names its tile register by a literal number. While scores are made, 6 and 7 hold the
-// queries, 32 dimensions each; after that 4 to 7 hold the sums of values, 16 dimensions each.
+// queries, 32 dimensions each; after that 2 holds ones, 3 the sums of weights, in every column, and
+// 4 to 7 the sums of values, 16 dimensions each.
 
 // GCC's intrinsics for loads do not tell the compiler that they read memory.
 KGT_INLINE void memory_is_read() { asm volatile("" ::: "memory"); }
@@ -94,9 +95,21 @@ KGT_INLINE Floats pair_weights(__m512 first, __m512 second) {
   return (Floats)_mm512_mask_blend_epi16(0xaaaaaaaa, low, high);
 }
 
-// Weights 2^(factor * score - shift) of kStep keys as rows of queries; adds them to the sum.
-KGT_INLINE __m512 weigh(const Edges* edges, const float* scores, __m512 factor, __m512 shift,
-                        __m512 sum, float* rows) {
+// 2^x for x <= 0 in the lanes whose bits are set, else 0; relative error below 2^-13, of which nothing
+// is left when the weight is rounded to eight bits.
+KGT_INLINE __m512 exp2_coarse(__mmask16 bits, __m512 x) {
+  constexpr int kMinusFloor = 1;
+  const __m512 r = _mm512_reduce_ps(x, kMinusFloor);
+  // Least maximal relative error on [0, 1].
+  __m512 y = _mm512_fmadd_ps(_mm512_set1_ps(7.802495216e-02f), r, _mm512_set1_ps(2.260664536e-01f));
+  y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(6.958338615e-01f));
+  y = _mm512_fmadd_ps(y, r, _mm512_set1_ps(9.999251825e-01f));
+  return _mm512_maskz_scalef_ps(bits, y, x);  // times 2^floor(x)
+}
+
+// Weights 2^(factor * score - shift) of kStep keys as rows of queries.
+KGT_INLINE void weigh(const Edges* edges, const float* scores, __m512 factor, __m512 shift,
+                      float* rows) {
   Floats pairs[kSide];
 #pragma GCC unroll 16
   for (int m = 0; m < kSide; ++m) {
@@ -105,16 +118,13 @@ KGT_INLINE __m512 weigh(const Edges* edges, const float* scores, __m512 factor, 
     for (int i = 0; i < 2; ++i) {
       const int u = 2 * m + i;
       const __m512 score = _mm512_load_ps(scores + u * kGroup);
-      const __m512 power = (__m512)exp2_nonpositive((Floats)_mm512_fmsub_ps(score, factor, shift));
-      weight[i] = _mm512_maskz_mov_ps(edges[u].bits, power);
-      sum = _mm512_add_ps(sum, weight[i]);
+      weight[i] = exp2_coarse(edges[u].bits, _mm512_fmsub_ps(score, factor, shift));
     }
     pairs[m] = pair_weights(weight[0], weight[1]);
   }
   transpose(pairs);
 #pragma GCC unroll 16
   for (int i = 0; i < kSide; ++i) store(rows + i * kSide, pairs[i]);
-  return sum;
 }
 
 // The values of kStep keys, two keys' dimensions alternating, as two tiles for each 32 dimensions.
@@ -136,27 +146,35 @@ KGT_INLINE void alternate_values(const HalfHead& head, const Edges* edges, uint1
     }
 }
 
-// Adds the products of kStep keys' weights and values to the tiles of sums.
+// Adds the products of kStep keys' weights and values, and the weights, to the tiles of sums.
 template <int Steps>
 KGT_INLINE void multiply_values(const float* weights, const uint16_t* values) {
   constexpr int kNext = kSide * kRowHalves;
   memory_is_read();
   _tile_loadd(0, weights, kTilePitch);
+  _tile_dpbf16ps(3, 0, 2);
   _tile_loadd(1, values, kTilePitch);
-  _tile_loadd(2, values + kNext, kTilePitch);
   _tile_dpbf16ps(4, 0, 1);
-  _tile_dpbf16ps(5, 0, 2);
+  _tile_loadd(1, values + kNext, kTilePitch);
+  _tile_dpbf16ps(5, 0, 1);
   if constexpr (Steps == 2) {
     _tile_loadd(1, values + 2 * kNext, kTilePitch);
-    _tile_loadd(2, values + 3 * kNext, kTilePitch);
     _tile_dpbf16ps(6, 0, 1);
-    _tile_dpbf16ps(7, 0, 2);
+    _tile_loadd(1, values + 3 * kNext, kTilePitch);
+    _tile_dpbf16ps(7, 0, 1);
   }
 }
 
-// The tiles of sums over the sums of weights, as rows of dimensions in order.
+// The sum of each query's weights.
+KGT_INLINE Floats weight_sums(float* tile) {
+  _tile_stored(3, tile, kTilePitch);
+  const Ints lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return look_up(tile, lane * kSide);
+}
+
+// The tiles of sums of values times a factor of each query, as rows of dimensions in order.
 template <int Steps>
-KGT_INLINE void write_out(const float* sums, float* tiles, float* out) {
+KGT_INLINE void write_out(const Floats& factors, float* tiles, float* out) {
   _tile_stored(4, tiles, kTilePitch);
   _tile_stored(5, tiles + kTile, kTilePitch);
   if constexpr (Steps == 2) {
@@ -165,13 +183,13 @@ KGT_INLINE void write_out(const float* sums, float* tiles, float* out) {
   }
   for (int i = 0; i < kGroup; ++i)
     for (int s = 0; s < Steps; ++s) {
-      const Floats a = load(tiles + 2 * s * kTile + i * kSide);
-      const Floats b = load(tiles + (2 * s + 1) * kTile + i * kSide);
+      const Floats a = load(tiles + 2 * s * kTile + i * kSide) * factors[i];
+      const Floats b = load(tiles + (2 * s + 1) * kTile + i * kSide) * factors[i];
       float* to = out + (i * Steps + s) * 2 * kSide;
       store(to, __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22,
-                                        23) / sums[i]);
+                                        23));
       store(to + kSide, __builtin_shufflevector(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15,
-                                                28, 29, 30, 31) / sums[i]);
+                                                28, 29, 30, 31));
     }
 }
 
@@ -186,55 +204,78 @@ KGT_INLINE void load_queries(const uint16_t* queries, float* tiles) {
   if constexpr (Steps == 2) _tile_loadd(7, tiles + kTile, kTilePitch);
 }
 
-KGT_INLINE void clear_sums() {
+KGT_INLINE void clear_sums(float* tile) {
+  constexpr int32_t kTwoOnes = 0x3f803f80;
+  for (int i = 0; i < kTile; i += kSide) store(tile + i, (Floats)(Ints{} + kTwoOnes));
+  memory_is_read();
+  _tile_loadd(2, tile, kTilePitch);
+  _tile_zero(3);
   _tile_zero(4);
   _tile_zero(5);
   _tile_zero(6);
   _tile_zero(7);
 }
 
-template <int Steps, BiasKind Kind>
-void forward(const HalfHead& head, const Group& group, const Union& tile, const HalfForward& io,
-             float* scratch) {
-  float* tiles = scratch;  // of queries, values or sums
-  float* rows = tiles + 4 * kTile;  // of keys or weights
-  float* scores = rows + kStep * kSide * Steps;
-  uint16_t* halves = reinterpret_cast<uint16_t*>(tiles);
-  const int64_t padded = (tile.count + kStep - 1) / kStep * kStep;
-  const BiasLanes bias(head.bias, group.query);
-  __m512 factor = _mm512_set1_ps(head.factor);
+// Scratch memory. Rows and values are of two steps: a load of a tile waits for stores that have not
+// reached the cache, so a step multiplies what the one before has stored.
+template <int Steps>
+struct Tiles {
+  alignas(64) uint16_t rows[2][kStep * Steps * kRowHalves];
+  alignas(64) float weights[2][kTile];
+  alignas(64) uint16_t values[2][kStep * Steps * kRowHalves];
+  alignas(64) float floats[4 * kTile];
+};
 
-  load_queries<Steps>(io.queries, tiles);
-  Lanes largest = splat_lanes(-kInfinity);
-  __m512 top = (__m512)largest.part[0];
-  // Scores are looked at a step later: by then the tile has reached memory.
+// Returns the largest score of each query. Scores come without the factor where there is no bias.
+template <int Steps, BiasKind Kind>
+KGT_INLINE __m512 score_keys(const HalfHead& head, const Group& group, const Union& tile,
+                             int64_t padded, Tiles<Steps>& tiles, float* scores) {
+  const BiasLanes bias(head.bias, group.query);
+  const __m512 factor = _mm512_set1_ps(head.factor);
+  __m512 top = _mm512_set1_ps(-kInfinity);
+  copy_keys<Steps>(head, tile.edges, tiles.rows[0]);
   for (int64_t u = 0; u < padded; u += kStep) {
-    copy_keys<Steps>(head, tile.edges + u, reinterpret_cast<uint16_t*>(rows));
-    multiply_keys<Steps>(reinterpret_cast<uint16_t*>(rows), scores + u * kGroup);
+    const int64_t next = std::min(u + kStep, padded - kStep), side = u / kStep % 2;
+    copy_keys<Steps>(head, tile.edges + next, tiles.rows[1 - side]);
+    multiply_keys<Steps>(tiles.rows[side], scores + u * kGroup);
     if (u)
       top = finish_scores<Kind>(tile.edges + u - kStep, bias, factor, top,
                                 scores + (u - kStep) * kGroup);
   }
   top = finish_scores<Kind>(tile.edges + padded - kStep, bias, factor, top,
                             scores + (padded - kStep) * kGroup);
-  if constexpr (Kind == BiasKind::kNone)
-    top = _mm512_mul_ps(top, factor);
-  else
-    factor = _mm512_set1_ps(1.0f);
-  largest.part[0] = (Floats)top;
-  const Floats shift = finite_shift(largest).part[0];
+  return Kind == BiasKind::kNone ? _mm512_mul_ps(top, factor) : top;
+}
 
-  clear_sums();
-  __m512 sum = _mm512_setzero_ps();
+// Leaves the sums of weights and of values in their tiles.
+template <int Steps>
+KGT_INLINE void mix_values(const HalfHead& head, const Union& tile, int64_t padded,
+                           const float* scores, __m512 factor, __m512 shift, Tiles<Steps>& tiles) {
+  clear_sums(tiles.floats);
   for (int64_t u = 0; u < padded; u += kStep) {
-    sum = weigh(tile.edges + u, scores + u * kGroup, factor, (__m512)shift, sum, rows);
-    alternate_values<Steps>(head, tile.edges + u, halves);
-    multiply_values<Steps>(rows, halves);
+    const int64_t side = u / kStep % 2;
+    weigh(tile.edges + u, scores + u * kGroup, factor, shift, tiles.weights[side]);
+    alternate_values<Steps>(head, tile.edges + u, tiles.values[side]);
+    if (u) multiply_values<Steps>(tiles.weights[1 - side], tiles.values[1 - side]);
   }
-  store(io.logsumexp, (Floats)top + log2_positive((Floats)sum));
-  alignas(64) float sums[kGroup];
-  store(sums, (Floats)sum);
-  write_out<Steps>(sums, tiles, io.out);
+  const int64_t last = (padded / kStep - 1) % 2;
+  multiply_values<Steps>(tiles.weights[last], tiles.values[last]);
+}
+
+template <int Steps, BiasKind Kind>
+void forward(const HalfHead& head, const Group& group, const Union& tile, const HalfForward& io,
+             float* scores) {
+  Tiles<Steps> tiles;
+  const int64_t padded = (tile.count + kStep - 1) / kStep * kStep;
+  load_queries<Steps>(io.queries, tiles.floats);
+  Lanes largest;
+  largest.part[0] = (Floats)score_keys<Steps, Kind>(head, group, tile, padded, tiles, scores);
+  const __m512 factor = _mm512_set1_ps(Kind == BiasKind::kNone ? head.factor : 1.0f);
+  const __m512 shift = (__m512)finite_shift(largest).part[0];
+  mix_values<Steps>(head, tile, padded, scores, factor, shift, tiles);
+  const Floats sums = weight_sums(tiles.floats);
+  store(io.logsumexp, largest.part[0] + log2_positive(sums));
+  write_out<Steps>(1.0f / sums, tiles.floats, io.out);
 }
 
 template <int Steps>
@@ -293,9 +334,7 @@ AmxTiles::AmxTiles() {
 
 AmxTiles::~AmxTiles() { _tile_release(); }
 
-int64_t amx_scratch(int64_t nodes, int64_t stride) {
-  return 4 * kTile + kStep * stride / 2 + (nodes + kStep) * kGroup;
-}
+int64_t amx_scratch(int64_t nodes) { return (nodes + kStep) * kGroup; }
 
 void amx_forward(const HalfHead& head, const Group& group, const Union& tile,
                  const HalfForward& io, float* scratch) {
@@ -314,7 +353,7 @@ int64_t amx_stride(int64_t dims) { return dims; }
 void amx_pack(const HalfRows&, int64_t, int64_t, uint16_t*) {}
 AmxTiles::AmxTiles() = default;
 AmxTiles::~AmxTiles() = default;
-int64_t amx_scratch(int64_t, int64_t) { return 0; }
+int64_t amx_scratch(int64_t) { return 0; }
 void amx_forward(const HalfHead&, const Group&, const Union&, const HalfForward&, float*) {}
 
 }  // namespace kgt
