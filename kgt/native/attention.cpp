@@ -189,8 +189,7 @@ struct HalfScratch {
   }
 };
 
-// forward_typed by the matrix unit. It does all groups by their unions: even where no two queries
-// share a key ... MEASURE
+// forward_typed by the matrix unit, all groups by their unions.
 void forward_amx(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Graph& graph,
                  const Plan& plan, const Biases& biases, float scale, const at::Tensor& out,
                  const at::Tensor& logsumexp) {
@@ -242,10 +241,11 @@ std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const 
   at::Tensor logsumexp =
       at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
   const Biases biases(bias, graph.nodes);
-  const auto run = q.scalar_type() == at::kFloat ? forward_typed<float>
-                   : amx_available()             ? forward_amx
-                                                 : forward_typed<at::BFloat16>;
-  run(q, k, v, graph, Plan(plan, graph), biases, static_cast<float>(scale), out, logsumexp);
+  const Plan read(plan, graph);
+  const auto run = q.scalar_type() == at::kFloat           ? forward_typed<float>
+                   : amx_available() && read.suits_amx() ? forward_amx
+                                                         : forward_typed<at::BFloat16>;
+  run(q, k, v, graph, read, biases, static_cast<float>(scale), out, logsumexp);
   return {out, logsumexp};
 }
 

@@ -14,6 +14,10 @@ namespace {
 // Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured with
 // either forced.
 constexpr double kGatherCost = 2.0;
+// The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens, where
+// the times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 10.3 (k = 64:
+// 2.6 and 2.0); 7.6 is a draw (photographs, k = 16: 0.8 and 0.8).
+constexpr double kAmxGatherCost = 8.0;
 
 KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
   KeyRows rows{};
@@ -47,9 +51,8 @@ int64_t unite(const KeyRows& rows, int count, std::vector<uint16_t>& bits,
   return found;
 }
 
-bool gathers_are_faster(const KeyRows& rows, int count, int64_t keys) {
-  const int64_t pairs = std::accumulate(rows.degree, rows.degree + count, int64_t{0});
-  return static_cast<double>(keys * kGroup) >= kGatherCost * static_cast<double>(pairs);
+bool gathers_are_faster(int64_t keys, int64_t pairs, double gather_cost) {
+  return static_cast<double>(keys * kGroup) >= gather_cost * static_cast<double>(pairs);
 }
 
 }  // namespace
@@ -69,7 +72,8 @@ at::Tensor plan_groups(const Graph& graph) {
       const int64_t keys = unite(rows, group.count, bits, edges);
       unions[t] = edges;
       numbers[kPlanHeader * t + 1] = static_cast<int32_t>(keys);
-      numbers[kPlanHeader * t + 2] = gathers_are_faster(rows, group.count, keys);
+      numbers[kPlanHeader * t + 2] =
+          std::accumulate(rows.degree, rows.degree + group.count, int32_t{0});
     }
   });
   int64_t total = 0;
@@ -119,8 +123,17 @@ Plan::Plan(const at::Tensor& plan, const Graph& graph) : graph_(graph), layout_(
     TORCH_CHECK_VALUE(begin >= 0 && count > 0 && count <= graph.nodes && begin + padded <= total,
                       "the plan was made for another graph: group ", t, " has ", count,
                       " keys at ", begin, " of ", total);
+    keys_ += count;
+    pairs_ += header_[kPlanHeader * t + 2];
   }
 }
+
+bool Plan::by_gathers(int64_t t) const {
+  return gathers_are_faster(header_[kPlanHeader * t + 1], header_[kPlanHeader * t + 2],
+                            kGatherCost);
+}
+
+bool Plan::suits_amx() const { return !gathers_are_faster(keys_, pairs_, kAmxGatherCost); }
 
 Group Plan::group(int64_t t) const { return layout_.group(t % graph_.groups_per_window()); }
 
