@@ -14,10 +14,10 @@ namespace {
 // Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured with
 // either forced.
 constexpr double kGatherCost = 2.0;
-// The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens, where
-// the times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 10.3 (k = 64:
-// 2.6 and 2.0); 7.6 is a draw (photographs, k = 16: 0.8 and 0.8).
-constexpr double kAmxGatherCost = 8.0;
+// The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens. The
+// times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 7.6 (photographs,
+// k = 16: 0.96 and 0.85); at 10.3 (random, k = 64) they are 2.6 and 2.0.
+constexpr double kAmxGatherCost = 7.3;
 
 KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
   KeyRows rows{};
