@@ -3,6 +3,9 @@
 Queries are done in groups of sixteen neighbors. Where they share enough keys, both products run
 over the union of their keys like dense ones, with a bit per pair; elsewhere the rows of each
 query's keys are read one by one. Which is faster follows from the size of the union.
+
+In bfloat16 the forward pass goes to the matrix unit of processors that have one (Intel AMX) unless
+the unions of a graph are so large that gathers in floats are faster.
 """
 
 from __future__ import annotations

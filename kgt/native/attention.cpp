@@ -156,10 +156,66 @@ void forward_typed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
         for (int i = 0; i < group.count; ++i)
           q_.read(w, h, group.query[i], scale * kLog2E, s.queries + i * stride);
         const Forward io{s.queries, s.out, s.logsumexp};
-        if (keys.count)
+        if (!plan.by_gathers(w * per_window + t))
           tile_forward(head, group, keys, io, s.work);
         else
           gather_forward(head, group, plan.rows_of(w * per_window + t, group), io, s.work);
+        for (int i = 0; i < group.count; ++i) {
+          out_.write(s.out + i * stride, w, h, group.query[i], 1.0f);
+          logsumexps[group.query[i]] = s.logsumexp[i];
+        }
+      }
+    }
+  });
+}
+
+const uint16_t* halves(const at::BFloat16* from) { return &from->x; }
+
+HalfRows rows_from(const View<at::BFloat16>& view, int64_t w, int64_t h, int64_t n) {
+  return {halves(view.row(w, h, n)), view.stride_n, view.stride_d, view.dims};
+}
+
+// Packed rows of the keys and values of one head, and scratch of the kernel.
+struct HalfScratch {
+  Buffer keys, values, queries, work, out, logsumexp;
+
+  HalfScratch(const Graph& graph, int64_t stride)
+      : keys(graph.nodes * stride / 2), values(graph.nodes * stride / 2),
+        queries(kGroup * stride / 2), work(amx_scratch(graph.nodes)), out(kGroup * stride),
+        logsumexp(kGroup) {}
+
+  static uint16_t* halves(const Buffer& buffer) {
+    return reinterpret_cast<uint16_t*>(static_cast<float*>(buffer));
+  }
+};
+
+// forward_typed by the matrix unit, all groups by their unions.
+void forward_amx(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Graph& graph,
+                 const Plan& plan, const Biases& biases, float scale, const at::Tensor& out,
+                 const at::Tensor& logsumexp) {
+  const View<at::BFloat16> q_(q), k_(k), v_(v), out_(out);
+  const int64_t heads = q_.heads, stride = amx_stride(q_.dims);
+  const int64_t per_window = graph.groups_per_window(), pieces = pieces_per_head(q, per_window);
+  at::parallel_for(0, q_.windows * heads * pieces, 1, [&](int64_t begin, int64_t end) {
+    const AmxTiles tiles;
+    HalfScratch s(graph, stride);
+    uint16_t *keys = s.halves(s.keys), *values = s.halves(s.values), *queries = s.halves(s.queries);
+    int64_t packed = -1;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t w = item / pieces / heads, h = item / pieces % heads, piece = item % pieces;
+      if (item / pieces != packed) {
+        packed = item / pieces;
+        amx_pack(rows_from(k_, w, h, 0), graph.nodes, stride, keys);
+        amx_pack(rows_from(v_, w, h, 0), graph.nodes, stride, values);
+      }
+      const HalfHead head{keys, values, stride, scale * kLog2E, biases.of(h)};
+      float* logsumexps = logsumexp.data_ptr<float>() + packed * graph.nodes;
+      for (int64_t t = piece * per_window / pieces; t < (piece + 1) * per_window / pieces; ++t) {
+        const Group group = plan.group(w * per_window + t);
+        for (int i = 0; i < group.count; ++i)
+          amx_pack(rows_from(q_, w, h, group.query[i]), 1, stride, queries + i * stride);
+        amx_forward(head, group, plan.keys_of(w * per_window + t), {queries, s.out, s.logsumexp},
+                    s.work);
         for (int i = 0; i < group.count; ++i) {
           out_.write(s.out + i * stride, w, h, group.query[i], 1.0f);
           logsumexps[group.query[i]] = s.logsumexp[i];
@@ -185,8 +241,11 @@ std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const 
   at::Tensor logsumexp =
       at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
   const Biases biases(bias, graph.nodes);
-  const auto run = q.scalar_type() == at::kFloat ? forward_typed<float> : forward_typed<at::BFloat16>;
-  run(q, k, v, graph, Plan(plan, graph), biases, static_cast<float>(scale), out, logsumexp);
+  const Plan read(plan, graph);
+  const auto run = q.scalar_type() == at::kFloat           ? forward_typed<float>
+                   : amx_available() && read.suits_amx() ? forward_amx
+                                                         : forward_typed<at::BFloat16>;
+  run(q, k, v, graph, read, biases, static_cast<float>(scale), out, logsumexp);
   return {out, logsumexp};
 }
 
@@ -236,7 +295,7 @@ void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::T
         float* table = grad_tables ? grad_tables + item * biases.table_size() : nullptr;
         const Backward io{s.queries,      s.grad_out,  s.logsumexp,   s.delta,
                           s.grad_queries, s.grad_keys, s.grad_values, table};
-        if (keys.count)
+        if (!plan.by_gathers(t))
           tile_backward(head, group, keys, io, s.work);
         else
           gather_backward(head, group, plan.rows_of(t, group), io, s.work);
@@ -283,6 +342,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
 }  // namespace kgt
 
 TORCH_LIBRARY_FRAGMENT(kgt, m) {
+  m.def("amx_available() -> bool", kgt::amx_available);
   m.def("plan_attention(Tensor indices) -> Tensor");
   m.def(
       "attention_forward(Tensor q, Tensor k, Tensor v, Tensor indices, Tensor plan, Tensor? bias, "

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 namespace kgt {
@@ -13,6 +14,10 @@ namespace {
 // Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured with
 // either forced.
 constexpr double kGatherCost = 2.0;
+// The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens. The
+// times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 7.6 (photographs,
+// k = 16: 0.96 and 0.85); at 10.3 (random, k = 64) they are 2.6 and 2.0.
+constexpr double kAmxGatherCost = 7.3;
 
 KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
   KeyRows rows{};
@@ -26,27 +31,28 @@ KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
   return rows;
 }
 
-// The padded union of a group's keys, empty where gathers are faster; returns how many they are.
+// The padded union of a group's keys; returns how many they are.
 int64_t unite(const KeyRows& rows, int count, std::vector<uint16_t>& bits,
               std::vector<Edges>& edges) {
   const int64_t nodes = static_cast<int64_t>(bits.size());
   std::fill(bits.begin(), bits.end(), 0);
-  int64_t pairs = 0, found = 0;
-  for (int i = 0; i < count; ++i) {
-    pairs += rows.degree[i];
+  int64_t found = 0;
+  for (int i = 0; i < count; ++i)
     for (int64_t j = 0; j < rows.degree[i]; ++j)
       bits[rows.keys[i][j]] |= static_cast<uint16_t>(1u << i);
-  }
   edges.resize(nodes + kUnionPadding);
   for (int64_t n = 0; n < nodes; ++n) {
     edges[found] = {static_cast<uint16_t>(n), bits[n]};
     found += bits[n] != 0;
   }
-  if (static_cast<double>(found * kGroup) >= kGatherCost * static_cast<double>(pairs)) found = 0;
   const int64_t padded = (found + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
   for (int64_t u = found; u < padded; ++u) edges[u] = {edges[0].key, 0};
   edges.resize(padded);
   return found;
+}
+
+bool gathers_are_faster(int64_t keys, int64_t pairs, double gather_cost) {
+  return static_cast<double>(keys * kGroup) >= gather_cost * static_cast<double>(pairs);
 }
 
 }  // namespace
@@ -54,7 +60,8 @@ int64_t unite(const KeyRows& rows, int count, std::vector<uint16_t>& bits,
 at::Tensor plan_groups(const Graph& graph) {
   const int64_t groups = graph.groups(), per_window = graph.groups_per_window();
   std::vector<std::vector<Edges>> unions(groups);
-  std::vector<int64_t> counts(groups);
+  const at::Tensor header = at::empty({groups, kPlanHeader}, at::kInt);
+  int32_t* numbers = header.data_ptr<int32_t>();
   const Layout layout(graph.nodes);
   at::parallel_for(0, groups, 4, [&](int64_t begin, int64_t end) {
     std::vector<uint16_t> bits(graph.nodes);
@@ -62,24 +69,26 @@ at::Tensor plan_groups(const Graph& graph) {
     for (int64_t t = begin; t < end; ++t) {
       const Group group = layout.group(t % per_window);
       const KeyRows rows = rows_of_keys(graph, t / per_window, group);
-      counts[t] = unite(rows, group.count, bits, edges);
+      const int64_t keys = unite(rows, group.count, bits, edges);
       unions[t] = edges;
+      numbers[kPlanHeader * t + 1] = static_cast<int32_t>(keys);
+      numbers[kPlanHeader * t + 2] =
+          std::accumulate(rows.degree, rows.degree + group.count, int32_t{0});
     }
   });
   int64_t total = 0;
   for (const auto& edges : unions) total += static_cast<int64_t>(edges.size());
   TORCH_CHECK_VALUE(total <= std::numeric_limits<int32_t>::max(), "the graph has ", total,
                     " distinct pairs of a key and a group of queries; the limit is 2^31 - 1");
-  const at::Tensor plan = at::empty({2 * groups + total}, at::kInt);
-  int32_t* header = plan.data_ptr<int32_t>();
-  Edges* edges = reinterpret_cast<Edges*>(header + 2 * groups);
+  const at::Tensor plan = at::empty({kPlanHeader * groups + total}, at::kInt);
+  Edges* edges = reinterpret_cast<Edges*>(plan.data_ptr<int32_t>() + kPlanHeader * groups);
   int32_t at = 0;
   for (int64_t t = 0; t < groups; ++t) {
-    header[2 * t] = at;
-    header[2 * t + 1] = static_cast<int32_t>(counts[t]);
+    numbers[kPlanHeader * t] = at;
     std::copy(unions[t].begin(), unions[t].end(), edges + at);
     at += static_cast<int32_t>(unions[t].size());
   }
+  std::copy_n(numbers, kPlanHeader * groups, plan.data_ptr<int32_t>());
   return plan;
 }
 
@@ -102,20 +111,29 @@ Group Layout::group(int64_t t) const {
 Plan::Plan(const at::Tensor& plan, const Graph& graph) : graph_(graph), layout_(graph.nodes) {
   const int64_t groups = graph.groups();
   TORCH_CHECK_VALUE(plan.dim() == 1 && plan.scalar_type() == at::kInt && plan.is_contiguous() &&
-                        plan.numel() >= 2 * groups,
+                        plan.numel() >= kPlanHeader * groups,
                     "the plan must be what plan_groups makes of the graph, int32 of at least ",
-                    2 * groups, " numbers, got ", plan.scalar_type(), " ", plan.sizes());
+                    kPlanHeader * groups, " numbers, got ", plan.scalar_type(), " ", plan.sizes());
   header_ = plan.data_ptr<int32_t>();
-  edges_ = reinterpret_cast<const Edges*>(header_ + 2 * groups);
-  const int64_t total = plan.numel() - 2 * groups;
+  edges_ = reinterpret_cast<const Edges*>(header_ + kPlanHeader * groups);
+  const int64_t total = plan.numel() - kPlanHeader * groups;
   for (int64_t t = 0; t < groups; ++t) {
-    const int64_t begin = header_[2 * t], count = header_[2 * t + 1];
+    const int64_t begin = header_[kPlanHeader * t], count = header_[kPlanHeader * t + 1];
     const int64_t padded = (count + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
-    TORCH_CHECK_VALUE(begin >= 0 && count >= 0 && count <= graph.nodes && begin + padded <= total,
+    TORCH_CHECK_VALUE(begin >= 0 && count > 0 && count <= graph.nodes && begin + padded <= total,
                       "the plan was made for another graph: group ", t, " has ", count,
                       " keys at ", begin, " of ", total);
+    keys_ += count;
+    pairs_ += header_[kPlanHeader * t + 2];
   }
 }
+
+bool Plan::by_gathers(int64_t t) const {
+  return gathers_are_faster(header_[kPlanHeader * t + 1], header_[kPlanHeader * t + 2],
+                            kGatherCost);
+}
+
+bool Plan::suits_amx() const { return !gathers_are_faster(keys_, pairs_, kAmxGatherCost); }
 
 Group Plan::group(int64_t t) const { return layout_.group(t % graph_.groups_per_window()); }
 

@@ -29,8 +29,9 @@ class Layout {
 };
 
 // How each group of a graph is done, an int32 tensor that is made once and serves every call along
-// the graph. Two numbers per group, where its union begins and how many keys it has, none where the
-// group is done by gathers; then the unions, an Edges in each number.
+// the graph. Three numbers per group, where its union begins, how many keys it has, and how many
+// pairs of a query and a key there are; then the unions, an Edges in each number.
+constexpr int64_t kPlanHeader = 3;
 at::Tensor plan_groups(const Graph& graph);
 
 // A plan as the kernels read it.
@@ -40,7 +41,13 @@ class Plan {
   Plan(const at::Tensor& plan, const Graph& graph);
 
   Group group(int64_t t) const;
-  Union keys_of(int64_t t) const { return {edges_ + header_[2 * t], header_[2 * t + 1]}; }
+  Union keys_of(int64_t t) const {
+    return {edges_ + header_[kPlanHeader * t], header_[kPlanHeader * t + 1]};
+  }
+  // Whether gathers are faster than the union, in floats.
+  bool by_gathers(int64_t t) const;
+  // Whether the unions of all groups in bfloat16 by the matrix unit are faster than that.
+  bool suits_amx() const;
   KeyRows rows_of(int64_t t, const Group& group) const;
 
  private:
@@ -48,6 +55,7 @@ class Plan {
   Layout layout_;
   const int32_t* header_;
   const Edges* edges_;
+  int64_t keys_ = 0, pairs_ = 0;  // of all groups
 };
 
 }  // namespace kgt

@@ -10,8 +10,8 @@
 namespace kgt {
 
 constexpr int kGroup = 16;  // queries that are done together
-// A union of keys is padded to a multiple of this many, the largest step of any kernel.
-constexpr int64_t kUnionPadding = 48;
+// A union of keys is padded to a multiple of this many, which every kernel's step divides.
+constexpr int64_t kUnionPadding = 96;
 constexpr float kLog2E = 1.44269504f;
 constexpr float kLn2 = 0.693147181f;
 
@@ -113,5 +113,45 @@ void gather_backward(const Head&, const Group&, const KeyRows&, const Backward&,
 // All queries at once, one in each lane, over the union of their keys.
 void tile_forward(const Head&, const Group&, const Union&, const Forward&, float* scratch);
 void tile_backward(const Head&, const Group&, const Union&, const Backward&, float* scratch);
+
+// The same in bfloat16 by the processor's matrix unit (Intel AMX), forward only: weights are rounded
+// to bfloat16, scores and sums are floats.
+struct HalfHead {
+  const uint16_t* keys;  // [N][stride], zero beyond the head's dimensions
+  const uint16_t* values;
+  int64_t stride;  // 32 or 64
+  float factor;  // scores are products of queries and keys times this; scale * log2(e)
+  Bias bias;
+};
+
+// Whether this code, the processor and the operating system have it.
+bool amx_available();
+
+// Rows of `dims` numbers, zero from there to the stride. Needs amx_available(), as all that follows.
+struct HalfRows {
+  const uint16_t* data;
+  int64_t stride_n, stride_d, dims;
+};
+int64_t amx_stride(int64_t dims);
+void amx_pack(const HalfRows& rows, int64_t count, int64_t stride, uint16_t* to);
+
+// The matrix unit's registers have their shapes in this thread while one of these lives.
+class AmxTiles {
+ public:
+  AmxTiles();
+  ~AmxTiles();
+  AmxTiles(const AmxTiles&) = delete;
+  AmxTiles& operator=(const AmxTiles&) = delete;
+};
+
+// Rows [kGroup][stride]; queries as they are given.
+struct HalfForward {
+  const uint16_t* queries;
+  float* out;
+  float* logsumexp;  // [kGroup]
+};
+
+int64_t amx_scratch(int64_t nodes);  // floats
+void amx_forward(const HalfHead&, const Group&, const Union&, const HalfForward&, float* scratch);
 
 }  // namespace kgt

@@ -189,12 +189,10 @@ KGT_INLINE void interleave(Floats a, Floats b, Floats& low, Floats& high) {
 #endif
 }
 
-// to[j][i] = from[i][j] of kLanes x kLanes floats: each interleaving of the rows' halves moves the
-// numbers of rows and columns on by a bit.
-KGT_INLINE void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-  Floats row[kLanes], next[kLanes];
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) row[i] = load(from + i * from_stride);
+// Lane j of row[i] to lane i of row[j]: each interleaving of the rows' halves moves the numbers of
+// rows and columns on by a bit.
+KGT_INLINE void transpose(Floats (&row)[kLanes]) {
+  Floats next[kLanes];
 #pragma GCC unroll 4
   for (int step = 0; step < kFolds; ++step) {
 #pragma GCC unroll 8
@@ -203,6 +201,14 @@ KGT_INLINE void transpose(const float* from, int64_t from_stride, float* to, int
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) row[i] = next[i];
   }
+}
+
+// to[j][i] = from[i][j] of kLanes x kLanes floats
+KGT_INLINE void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  Floats row[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) row[i] = load(from + i * from_stride);
+  transpose(row);
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, row[i]);
 }

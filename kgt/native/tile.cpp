@@ -4,80 +4,17 @@
 // queries; bits tell which pairs are edges.
 #include <algorithm>
 
-#include "kernels.h"
+#include "lanes.h"
 
 namespace kgt {
 namespace {
 
-constexpr int kParts = kGroup / kLanes;  // registers for one float of each query
 // Rows whose sums the registers hold beside the operands of a step: 16 of 32, or 12 of 16.
 constexpr int kRows = kLanes == 16 ? 16 : 12 / kParts;
-static_assert(kUnionPadding % kRows == 0);
-constexpr int64_t kBlock = 2 * kUnionPadding;  // keys whose scores are held at a time: 6 KiB
+constexpr int64_t kBlock = 96;  // keys whose scores are held at a time: 6 KiB
+static_assert(kUnionPadding % kRows == 0 && kBlock % kRows == 0);
 
 constexpr int64_t kLine = 16;  // floats in a cache line
-
-// One float of each query.
-struct Lanes {
-  Floats part[kParts];
-};
-
-#define KGT_EACH_PART _Pragma("GCC unroll 4") for (int p = 0; p < kParts; ++p)
-
-KGT_INLINE Lanes load_lanes(const float* from) {
-  Lanes out;
-  KGT_EACH_PART out.part[p] = load(from + p * kLanes);
-  return out;
-}
-
-KGT_INLINE void store_lanes(float* to, const Lanes& lanes) {
-  KGT_EACH_PART store(to + p * kLanes, lanes.part[p]);
-}
-
-KGT_INLINE Lanes splat_lanes(float value) {
-  Lanes out;
-  KGT_EACH_PART out.part[p] = splat(value);
-  return out;
-}
-
-KGT_INLINE void add_product(Lanes& sum, const Lanes& lanes, float factor) {
-  KGT_EACH_PART sum.part[p] += lanes.part[p] * factor;
-}
-
-// The table's entries of one key and each query. Queries that are a block of 4 x 4 find theirs four
-// side by side.
-enum class BiasKind { kNone, kAny, kBlock };
-
-BiasKind bias_kind(const Bias& bias, const Group& group) {
-  if (!bias.table) return BiasKind::kNone;
-  const bool block = group.count == kGroup && bias.side > 4 &&
-                     group.query[3] == group.query[0] + 3 &&
-                     group.query[15] == group.query[0] + 3 * bias.side + 3;
-  return block ? BiasKind::kBlock : BiasKind::kAny;
-}
-
-struct BiasLanes {
-  explicit BiasLanes(const Bias& bias, const int32_t* query)
-      : bias_(bias), first_(bias.from(query[0])) {
-    KGT_EACH_PART from_[p] = bias.place(load(query + p * kLanes)) + bias.from(0);
-  }
-
-  template <BiasKind Kind>
-  KGT_INLINE Floats part(int32_t key, int p) const {
-    const float* table = bias_.table - bias_.place(key);
-    if constexpr (Kind == BiasKind::kBlock) {
-      const int64_t pitch = 2 * bias_.side - 1;
-      return load_quads(table + first_ + p * (kLanes / 4) * pitch, pitch);
-    } else {
-      return look_up(table, from_[p]);
-    }
-  }
-
- private:
-  const Bias& bias_;
-  int32_t first_;
-  Ints from_[kParts];
-};
 
 // The union's keys begin .. begin + count, of which a block of scores is held.
 struct Block {
@@ -279,12 +216,6 @@ void to_rows(const float* lanes, int64_t stride, float* rows) {
   for (int64_t d = 0; d < stride; d += kLanes)
     KGT_EACH_PART transpose(lanes + d * kGroup + p * kLanes, kGroup, rows + p * kLanes * stride + d,
                             stride);
-}
-
-// A query without any edge so far has no largest score; zero keeps its weights at 2^-inf = 0.
-Lanes finite_shift(Lanes largest) {
-  KGT_EACH_PART largest.part[p] = largest.part[p] > -kInfinity ? largest.part[p] : Floats{};
-  return largest;
 }
 
 template <BiasKind Kind>

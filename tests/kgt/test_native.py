@@ -10,8 +10,10 @@ from kgt import build_key_graph, key_graph_attention
 from kgt.attention import AttentionProblem, choose_backend, get_backend
 from kgt.attention.problem import describe
 from kgt.graph import KeyGraph
-from kgt.native import NativeUnavailableError, loader
+from kgt.native import NativeUnavailableError, load_operators, loader
+from kgt.position import dense_bias
 
+LOG2_E = 1.4426950408889634
 ROOT = Path(__file__).parents[2]
 SHAPES = [
     # windows, heads, nodes, head dimension, k
@@ -63,6 +65,82 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert all(a.equal(b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
 
 
+def neighbors(windows, nodes, k):
+    """Rows of k consecutive tokens, so that the queries of a group share most keys."""
+    first = (torch.arange(nodes) - k // 2).clamp(0, nodes - k)
+    return (first[:, None] + torch.arange(k)).int().expand(windows, -1, -1).contiguous()
+
+
+def amx_or_skip():
+    load_operators()
+    if not torch.ops.kgt.amx_available():
+        pytest.skip("this processor or operating system has no AMX in bfloat16")
+
+
+HALF_SHAPES = [
+    *SHAPES,
+    (2, 2, 49, 30, 20),  # raster order; the last group has one query
+    (2, 2, 64, 30, 20),  # blocks of 4 x 4
+    (1, 2, 64, 32, 1),  # one key; dimensions fill their tiles
+    (1, 2, 64, 64, 33),  # one key more than a step
+]
+
+
+@pytest.mark.parametrize("shape", HALF_SHAPES)
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_matrix_unit_is_as_exact_as_bfloat16_allows(shape, has_bias, padded):
+    amx_or_skip()
+    windows, heads, nodes, dim, k = shape
+    side = round(nodes**0.5)
+    if has_bias and side**2 != nodes:
+        pytest.skip("a position bias needs a square window")
+    q, key, v = torch.randn(3, windows, heads, nodes, dim).bfloat16().unbind()
+    rows = neighbors(windows, nodes, k)
+    if padded:
+        rows[:, ::3, 1 + k // 2 :] = -1
+    graph = KeyGraph(rows, k, (rows >= 0).sum(-1).int())
+    table = torch.randn(heads, 2 * side - 1, 2 * side - 1) if has_bias else None
+    out, logsumexp = torch.ops.kgt.attention_forward(
+        q, key, v, rows, torch.ops.kgt.plan_attention(rows), table, 0.3
+    )
+    scores = q.double() @ key.double().mT * 0.3
+    if has_bias:
+        scores += dense_bias(table.double(), nodes)
+    scores = scores.masked_fill(~graph.to_mask()[:, None], -torch.inf)
+    # Weights and the result are each rounded by at most half a unit in the last place.
+    allowed = torch.finfo(torch.bfloat16).eps * (scores.softmax(-1) @ v.double().abs())
+    assert ((out - scores.softmax(-1) @ v.double()).abs() <= 1.02 * allowed).all()
+    exact = scores.logsumexp(-1) * LOG2_E
+    assert (logsumexp - exact).abs().max() <= torch.finfo(torch.bfloat16).eps
+
+
+def test_the_matrix_unit_is_used_where_queries_share_keys():
+    amx_or_skip()
+    q, k, v = torch.randn(3, 1, 2, 64, 30).bfloat16().unbind()
+    for rows, same in (
+        (neighbors(1, 64, 20), False),
+        (torch.randperm(64).view(1, 64, 1).int(), True),  # no two queries share a key
+    ):
+        plan = torch.ops.kgt.plan_attention(rows)
+        half = torch.ops.kgt.attention_forward(q, k, v, rows, plan, None, 1.0)[1]
+        floats = [t.float() for t in (q, k, v)]
+        exact = torch.ops.kgt.attention_forward(*floats, rows, plan, None, 1.0)[1]
+        assert half.equal(exact) == same
+
+
+def test_bfloat16_does_not_depend_on_the_number_of_threads():
+    q, k, v, _ = inputs(2, 3, 49, 10, 9, torch.bfloat16)
+    rows, table = neighbors(2, 49, 20), torch.randn(3, 13, 13)
+    before = torch.get_num_threads()
+    found = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        found.append(results("native", q, k, v, KeyGraph(rows, 20), table.bfloat16()))
+    torch.set_num_threads(before)
+    assert all(a.equal(b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+
+
 @pytest.mark.parametrize(
     "rows",
     [[[0, 4], [0, 1], [1, 2], [2, 3]], [[1, 0], [0, 1], [1, 2], [2, 3]], [[-2, 0]] * 4,
@@ -88,10 +166,10 @@ def test_operators_refuse_what_does_not_fit():
         forward(q, k, v, graph.indices.long(), plan, None, 1.0)
     with pytest.raises(ValueError, match="non-empty int32"):
         forward(q, k, v, graph.indices[..., :0].contiguous(), plan, None, 1.0)
-    with pytest.raises(ValueError, match="int32 of at least 4 numbers"):
-        forward(q, k, v, graph.indices, plan[:3], None, 1.0)
+    with pytest.raises(ValueError, match="int32 of at least 6 numbers"):
+        forward(q, k, v, graph.indices, plan[:5], None, 1.0)
     with pytest.raises(ValueError, match="made for another graph"):
-        forward(q, k, v, graph.indices, plan[:4] + 1, None, 1.0)
+        forward(q, k, v, graph.indices, plan[:6] + 1, None, 1.0)
     with pytest.raises(ValueError, match=r"\[H, 2M-1, 2M-1\]"):
         forward(q, k, v, graph.indices, plan, torch.zeros(2, 5, 5), 1.0)
     with pytest.raises(ValueError, match="all be float32 or all bfloat16"):
