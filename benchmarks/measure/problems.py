@@ -112,6 +112,21 @@ def photo_tokens(windows: int, n: int, seed: int = 0, channels: int = CHANNELS) 
     return nn.functional.layer_norm(torch.stack(tokens), (channels,))
 
 
+def photo_images(batch: int, height: int, width: int) -> Tensor:
+    """Images [B, 3, h, w] in [0, 1]: the embedded color photographs, scaled to cover the size."""
+    photographs = [item.image for item in load_dataset("embedded") if item.image.ndim == 3]
+    images = []
+    for index in range(batch):
+        photograph = torch.from_numpy(photographs[index % len(photographs)].copy())
+        image = photograph.permute(2, 0, 1)[None] / 255.0
+        scale = max(height / image.shape[2], width / image.shape[3])
+        size = [math.ceil(scale * side) for side in image.shape[2:]]
+        image = F.interpolate(image, size, mode="bicubic", antialias=True)
+        top, left = (size[0] - height) // 2, (size[1] - width) // 2
+        images.append(image[..., top : top + height, left : left + width].clamp(0, 1))
+    return torch.cat(images)
+
+
 def random_graph(windows: int, n: int, k: int, generator: torch.Generator) -> KeyGraph:
     """K distinct keys per token, uniformly drawn."""
     kept = min(k, n)
