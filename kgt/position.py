@@ -7,6 +7,7 @@ Transformer V2 (arXiv 2111.09883, Sec. 3.3): log-spaced offsets -> 512 -> heads.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -42,12 +43,32 @@ class ContinuousPositionBias(nn.Module):
             nn.Linear(2, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, heads, bias=False)
         )
         self.register_buffer("offsets", _log_spaced_offsets(window), persistent=False)
+        self._known: tuple[Sequence[Tensor], Tensor] | None = None  # weights and what they yielded
 
     def forward(self) -> Tensor:
-        """The table; bounded to (0, 16) by a sigmoid as in Swin Transformer V2."""
-        widen, _, narrow = self.mlp
-        scores = narrow(linear(self.offsets, *widen.parameters(), activation="relu"))
-        return 16 * torch.sigmoid(scores).permute(2, 0, 1)
+        """The table; bounded to (0, 16) by a sigmoid as in Swin Transformer V2.
+
+        Without gradients on a CPU, weights that are still the same yield the same table again.
+        """
+        if torch.is_grad_enabled() or not self.offsets.is_cpu:
+            return self._table()
+        weights = list(self.mlp.parameters())
+        if self._known is None or not _all_equal(weights, self._known[0]):
+            self._known = [weight.clone() for weight in weights], self._table()
+        return self._known[1]
+
+    def _table(self) -> Tensor:
+        # Small, and added to scores that are kept in float32: not worth rounding.
+        with torch.autocast(self.offsets.device.type, enabled=False):
+            widen, _, narrow = self.mlp
+            scores = narrow(linear(self.offsets, *widen.parameters(), activation="relu"))
+            return 16 * torch.sigmoid(scores).permute(2, 0, 1)
+
+
+def _all_equal(weights: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether types and values are the same."""
+    pairs = zip(weights, others, strict=True)
+    return all(a.dtype == b.dtype and a.is_cpu and b.is_cpu and a.equal(b) for a, b in pairs)
 
 
 def window_of(nodes: int) -> int:

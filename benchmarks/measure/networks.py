@@ -1,4 +1,4 @@
-"""Whole networks to measure, on photographs: forward passes and training steps, their time and peak memory."""
+"""Whole networks on photographs: forward passes and training steps, their time and peak memory."""
 
 from __future__ import annotations
 

@@ -40,3 +40,18 @@ def test_window_of_refuses_what_is_not_square():
     assert window_of(1024) == 32
     with pytest.raises(ValueError, match="N = 1000"):
         window_of(1000)
+
+
+def test_the_table_follows_every_change_of_the_weights():
+    bias = ContinuousPositionBias(4, 2)
+    with torch.no_grad():
+        first = bias()
+        assert bias() is first
+        # `.data` changes values without leaving a trace in the tensor's version.
+        for change in (lambda p: p.add_(0.1), lambda p: p.data.mul_(1.5)):
+            change(bias.mlp[2].weight)
+            changed = bias()
+            assert not changed.equal(first)
+            first = changed
+    torch.testing.assert_close(bias(), first)
+    assert bias().requires_grad
