@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from kgt.attention import triton_launch as launches
+from kgt.attention.operators import empty_merged
 from kgt.attention.triton_graph import Inverse, Tiles
 from kgt.attention.triton_launch import Launch
 
@@ -89,7 +90,7 @@ def list_launches(vendor: str) -> dict[str, Launch]:
 def _launches(dtype: torch.dtype, has_bias: bool, vendor: str) -> Iterator[Launch]:
     projected = torch.empty(WINDOWS, NODES, 3, HEADS, DIM, dtype=dtype, device="meta")
     q, k, v = projected.permute(2, 0, 3, 1, 4).unbind()
-    grad = launches.empty_merged(q)
+    grad = empty_merged(q)
     side = 2 * round(NODES**0.5) - 1
     bias = torch.empty(HEADS, side, side, device="meta") if has_bias else None
     indices = _integers(WINDOWS, NODES, K)

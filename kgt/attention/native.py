@@ -18,6 +18,13 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention.cost import native_cost
+from kgt.attention.operators import (
+    count_backward_flops,
+    count_forward_flops,
+    empty_merged,
+    empty_per_query,
+    reasons_of_size,
+)
 from kgt.attention.problem import AttentionProblem
 from kgt.attention.registry import Backend
 from kgt.graph import KeyGraph
@@ -55,13 +62,8 @@ def _register_operators() -> None:
     torch.library.register_fake(name, _fake_forward)
     torch.library.register_fake("kgt::attention_backward", _fake_backward)
     torch.library.register_autograd(name, _backward, setup_context=_save)
-    register_flop_formula(torch.ops.kgt.attention_forward)(_forward_flops)
-    register_flop_formula(torch.ops.kgt.attention_backward)(_backward_flops)
-
-
-def _empty_merged(q: Tensor) -> Tensor:
-    windows, heads, nodes, dim = q.shape
-    return q.new_empty(windows, nodes, heads, dim).transpose(1, 2)
+    register_flop_formula(torch.ops.kgt.attention_forward)(count_forward_flops)
+    register_flop_formula(torch.ops.kgt.attention_backward)(count_backward_flops)
 
 
 def _fake_plan(indices: Tensor) -> Tensor:
@@ -77,7 +79,7 @@ def _fake_forward(
     bias: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    return _empty_merged(q), q.new_empty(q.shape[:3], dtype=torch.float32)
+    return empty_merged(q), empty_per_query(q)
 
 
 def _fake_backward(
@@ -93,7 +95,7 @@ def _fake_backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     table = q.new_empty(0, dtype=torch.float32) if bias is None else torch.empty_like(bias)
-    return _empty_merged(q), _empty_merged(q), _empty_merged(q), table
+    return empty_merged(q), empty_merged(q), empty_merged(q), table
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -110,22 +112,8 @@ def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
     return (*grads, None, None, None if bias is None else table, None)
 
 
-def _forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
-    windows, heads, nodes, dim = q
-    return 4 * windows * heads * nodes * indices[2] * dim
-
-
-def _backward_flops(grad: Any, q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
-    """The scores once more, and the gradients of weights, queries, keys and values."""
-    return _forward_flops(q, k, v, indices) // 2 * 5
-
-
 def _limits(problem: AttentionProblem) -> list[str]:
-    reasons = []
-    if problem.head_dim > MAX_HEAD_DIM:
-        reasons.append(f"takes a head dimension of at most {MAX_HEAD_DIM}, not {problem.head_dim}")
-    if problem.nodes > MAX_NODES:
-        reasons.append(f"takes at most {MAX_NODES:,} tokens in a window, not {problem.nodes:,}")
+    reasons = reasons_of_size(problem, MAX_HEAD_DIM, MAX_NODES)
     if not reasons and problem.device == "cpu" and unavailable_reason():
         reasons.append(unavailable_reason())
     return reasons

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kgt.attention.operators import empty_merged, empty_per_query
 from kgt.attention.triton_graph import TILE, Inverse, Tiles
 from kgt.position import window_of
 
@@ -57,17 +58,6 @@ class Launch:
 def vendor() -> str:
     """Whose GPUs this torch is built for: "cuda" or "hip"."""
     return "hip" if torch.version.hip else "cuda"
-
-
-def empty_merged(q: Tensor) -> Tensor:
-    """Uninitialized [W, H, N, D], whose memory is [W, N, H, D], ready to be merged."""
-    windows, heads, nodes, dim = q.shape
-    return q.new_empty(windows, nodes, heads, dim).transpose(1, 2)
-
-
-def empty_per_query(q: Tensor) -> Tensor:
-    """Uninitialized float32 [W, H, N]."""
-    return q.new_empty(q.shape[:3], dtype=torch.float32)
 
 
 def _strides(*tensors: Tensor) -> list[int]:

@@ -18,6 +18,13 @@ from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention import triton_launch as launches
 from kgt.attention.cost import triton_cost
+from kgt.attention.operators import (
+    count_backward_flops,
+    count_forward_flops,
+    empty_merged,
+    empty_per_query,
+    reasons_of_size,
+)
 from kgt.attention.problem import AttentionProblem
 from kgt.attention.registry import Backend
 from kgt.attention.triton_graph import Inverse, Tiles, invert, tile_keys, tile_queries
@@ -166,7 +173,7 @@ def _fake_forward(
     bias: Tensor | None,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    return launches.empty_merged(q), launches.empty_per_query(q)
+    return empty_merged(q), empty_per_query(q)
 
 
 @triton_backward.register_fake
@@ -184,8 +191,7 @@ def _fake_backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     table = logsumexp.new_empty(0) if bias is None else torch.empty_like(bias)
-    merged = [launches.empty_merged(q) for _ in range(3)]
-    return merged[0], merged[1], merged[2], table
+    return empty_merged(q), empty_merged(q), empty_merged(q), table
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -205,28 +211,12 @@ def _differentiate(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
 
 
 triton_forward.register_autograd(_differentiate, setup_context=_save)
-
-
-@register_flop_formula(torch.ops.kgt.triton_forward)
-def _forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
-    """Of the pairs of the graph: what a tile computes besides them is not counted."""
-    windows, heads, nodes, dim = q
-    return 4 * windows * heads * nodes * indices[2] * dim
-
-
-@register_flop_formula(torch.ops.kgt.triton_backward)
-def _backward_flops(grad: Any, q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
-    """The scores once more, and the gradients of weights, queries, keys and values."""
-    return _forward_flops(q, k, v, indices) // 2 * 5
+register_flop_formula(torch.ops.kgt.triton_forward)(count_forward_flops)
+register_flop_formula(torch.ops.kgt.triton_backward)(count_backward_flops)
 
 
 def _limits(problem: AttentionProblem) -> list[str]:
-    reasons = []
-    if problem.head_dim > MAX_HEAD_DIM:
-        reasons.append(f"takes a head dimension of at most {MAX_HEAD_DIM}, not {problem.head_dim}")
-    if problem.nodes > MAX_NODES:
-        reasons.append(f"takes at most {MAX_NODES:,} tokens in a window, not {problem.nodes:,}")
-    return reasons
+    return reasons_of_size(problem, MAX_HEAD_DIM, MAX_NODES)
 
 
 BACKEND = Backend(

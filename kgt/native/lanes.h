@@ -46,6 +46,16 @@ inline BiasKind bias_kind(const Bias& bias, const Group& group) {
   return block ? BiasKind::kBlock : BiasKind::kAny;
 }
 
+// Calls run.template operator()<Kind>().
+template <typename Run>
+KGT_INLINE void with_bias_kind(const Bias& bias, const Group& group, const Run& run) {
+  switch (bias_kind(bias, group)) {
+    case BiasKind::kNone: return run.template operator()<BiasKind::kNone>();
+    case BiasKind::kAny: return run.template operator()<BiasKind::kAny>();
+    case BiasKind::kBlock: return run.template operator()<BiasKind::kBlock>();
+  }
+}
+
 struct BiasLanes {
   explicit BiasLanes(const Bias& bias, const int32_t* query)
       : bias_(bias), first_(bias.from(query[0])) {

@@ -301,20 +301,14 @@ int64_t tile_scratch(int64_t stride) {
 
 void tile_forward(const Head& head, const Group& group, const Union& tile, const Forward& io,
                   float* scratch) {
-  const BiasKind kind = bias_kind(head.bias, group);
-  const auto run = kind == BiasKind::kNone    ? forward<BiasKind::kNone>
-                   : kind == BiasKind::kBlock ? forward<BiasKind::kBlock>
-                                              : forward<BiasKind::kAny>;
-  run(head, group, tile, io, scratch);
+  with_bias_kind(head.bias, group,
+                 [&]<BiasKind Kind>() { forward<Kind>(head, group, tile, io, scratch); });
 }
 
 void tile_backward(const Head& head, const Group& group, const Union& tile, const Backward& io,
                    float* scratch) {
-  const BiasKind kind = bias_kind(head.bias, group);
-  const auto run = kind == BiasKind::kNone    ? backward<BiasKind::kNone>
-                   : kind == BiasKind::kBlock ? backward<BiasKind::kBlock>
-                                              : backward<BiasKind::kAny>;
-  run(head, group, tile, io, scratch);
+  with_bias_kind(head.bias, group,
+                 [&]<BiasKind Kind>() { backward<Kind>(head, group, tile, io, scratch); });
 }
 
 }  // namespace kgt

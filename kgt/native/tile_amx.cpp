@@ -278,16 +278,6 @@ void forward(const HalfHead& head, const Group& group, const Union& tile, const 
   write_out<Steps>(1.0f / sums, tiles.floats, io.out);
 }
 
-template <int Steps>
-void forward_steps(const HalfHead& head, const Group& group, const Union& tile,
-                   const HalfForward& io, float* scratch) {
-  const BiasKind kind = bias_kind(head.bias, group);
-  const auto run = kind == BiasKind::kNone    ? forward<Steps, BiasKind::kNone>
-                   : kind == BiasKind::kBlock ? forward<Steps, BiasKind::kBlock>
-                                              : forward<Steps, BiasKind::kAny>;
-  run(head, group, tile, io, scratch);
-}
-
 // The operating system saves the registers of tiles only for processes that ask.
 bool request_tiles() {
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
@@ -338,8 +328,10 @@ int64_t amx_scratch(int64_t nodes) { return (nodes + kStep) * kGroup; }
 
 void amx_forward(const HalfHead& head, const Group& group, const Union& tile,
                  const HalfForward& io, float* scratch) {
-  const auto run = head.stride == kRowHalves ? forward_steps<1> : forward_steps<2>;
-  run(head, group, tile, io, scratch);
+  with_bias_kind(head.bias, group, [&]<BiasKind Kind>() {
+    const auto run = head.stride == kRowHalves ? forward<1, Kind> : forward<2, Kind>;
+    run(head, group, tile, io, scratch);
+  });
 }
 
 }  // namespace kgt
