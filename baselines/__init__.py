@@ -4,6 +4,7 @@ Importing the package registers them: `list_models()` names them, `create_model(
 """
 
 from baselines.classical import Bicubic, Identity
+from baselines import demosaicking, ffdnet  # noqa
 from baselines.dense import DenseTwin
 from baselines.imresize import imresize
 from baselines.published import load_checkpoint
