@@ -36,8 +36,8 @@ def read_weights(path: str | Path) -> dict[str, Any]:
         foreign = re.search(r"GLOBAL (\S+)", str(error))
         if foreign:
             raise ValueError(
-                f"{path} asks for {foreign[1]}, but only tensors are taken from a checkpoint and no "
-                "code is run; save its parameters alone, with torch.save(model.state_dict(), path)"
+                f"{path} asks for {foreign[1]}, but no code of a checkpoint is run and only "
+                "tensors are taken; save the parameters alone: torch.save(model.state_dict(), path)"
             ) from error
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise ValueError(f"{path} is cut short, or no checkpoint ({reason})") from error

@@ -8,7 +8,8 @@ not looked at.
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import chain
+from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class _ClassicalDemosaicker(ImageFilter):
 class Malvar(_ClassicalDemosaicker):
     """Linear 5x5 interpolation (Malvar, He, Cutler, ICASSP 2004), MATLAB's `demosaic`."""
 
-    def restore(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Interpolate one mosaic, float64 [h, w, 3]."""
         from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004
 
@@ -67,7 +68,7 @@ class Malvar(_ClassicalDemosaicker):
 class Menon(_ClassicalDemosaicker):
     """Directional filtering with a posteriori decision (Menon et al., TIP 2007)."""
 
-    def restore(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Interpolate one mosaic, float64 [h, w, 3]."""
         from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
 
@@ -96,7 +97,7 @@ class DemosaicNet(nn.Module):
         widths = [4, *[64] * 14, 128]
         convolutions = (
             ((f"conv{i}", nn.Conv2d(width, out_width, 3)), (f"relu{i}", nn.ReLU(inplace=True)))
-            for i, (width, out_width) in enumerate(zip(widths, widths[1:], strict=False), start=1)
+            for i, (width, out_width) in enumerate(pairwise(widths), start=1)
         )
         self.main_processor = nn.Sequential(
             OrderedDict([("pack_mosaic", nn.Conv2d(3, 4, 2, stride=2)), *chain(*convolutions)])

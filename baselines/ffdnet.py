@@ -1,13 +1,14 @@
-"""FFDNet (Zhang et al., "FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising",
-TIP 2018).
-"""
+"""FFDNet, a denoiser that is told the level of the noise (Zhang, Zuo, Zhang, TIP 2018)."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.denoising import check_sigma
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
 from kgt.windows import check_image
@@ -46,7 +47,7 @@ class FFDNet(nn.Module):
         folded = 4 * self.in_channels
         widths = [folded + 1, *[96] * 11, folded]
         layers: list[nn.Module] = []
-        for width, out_width in zip(widths, widths[1:], strict=False):
+        for width, out_width in pairwise(widths):
             layers += [nn.Conv2d(width, out_width, 3, padding=1), nn.ReLU(inplace=True)]
         self.model = nn.Sequential(*layers[:-1])
 
@@ -62,14 +63,3 @@ class FFDNet(nn.Module):
         level = torch.full_like(folded[:, :1], self.sigma / 255)
         y = F.pixel_shuffle(self.model(torch.cat([folded, level], dim=1)), 2)
         return y[..., :height, :width]
-
-
-def check_sigma(sigma: float) -> float:
-    """Return a noise level in 0..255 units, if it is one.
-
-    Raises:
-        ValueError: naming the value and the limit.
-    """
-    if not 0 <= sigma <= 255:
-        raise ValueError(f"sigma is {sigma}; the noise level lies in 0..255, as for 8-bit images")
-    return float(sigma)

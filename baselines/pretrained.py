@@ -14,7 +14,7 @@ from kgt.native.loader import cache_folder
 
 
 class WeightsUnavailableError(ValueError):
-    """Weights are neither in the cache nor can they be fetched; the message says how to get them."""
+    """Weights are not in the cache and cannot be fetched; the message says where to put them."""
 
 
 @dataclass(frozen=True)

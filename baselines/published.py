@@ -65,7 +65,8 @@ def load_checkpoint(path: str | Path) -> PublishedNetwork:
     except spandrel.UnsupportedModelError as error:
         raise ValueError(
             f"{path} holds no architecture that spandrel {spandrel.__version__} recognizes; its "
-            f"parameters begin with {', '.join(sorted(weights)[:3])}"
+            f"parameters begin with {', '.join(sorted(weights)[:3])}. If its network can be built, "
+            "load them with load_state_dict"
         ) from error
     # An architecture is guessed by a few names and its shape computed from the parameters, which
     # fails anywhere when others are missing.
@@ -258,7 +259,7 @@ for _size in ("m", "s"):
         register(f"swinir-upstream-{_size}-x{_scale}", **_fields)(build_upstream_swinir)
 
 # The sizes the authors call HAT, DAT and GRL-B.
-_COMMON = {"scale": 4, "in_channels": 3, "embed_dim": 180}
+_COMMON: dict[str, Any] = {"scale": 4, "in_channels": 3, "embed_dim": 180}
 register("hat-x4", **_COMMON, depths=(6,) * 6, num_heads=6, window_size=16, mlp_ratio=2.0)(
     build_hat
 )
