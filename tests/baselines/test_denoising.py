@@ -49,6 +49,10 @@ def test_what_is_told_in_8_bit_units_is_what_the_image_shows(psnr, name):
 def test_without_noise_the_image_stays_as_it_is(name):
     image = photograph(3)
     torch.testing.assert_close(create_model(name, sigma=0)(image), image)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_flat_areas_stay_flat(name):
     flat = torch.full((1, 3, 24, 24), 0.3)
     torch.testing.assert_close(create_model(name)(flat), flat)
 
