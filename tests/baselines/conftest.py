@@ -31,7 +31,7 @@ def read_photo(data_root):
     return read
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def published():
     """Builds a model with its published weights, or skips the test where they cannot be had."""
     unavailable = {}
