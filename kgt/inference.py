@@ -106,8 +106,8 @@ def choose_tile(
     from calls on noise of two sizes, in which the tensors alive at the same time are counted.
     Windowed networks and convolutions are like that; what stops growing at some size makes the
     choice smaller than it could be, and for a network that attends to the whole image it is too
-    large. Not counted are the weights, the image, what an operator needs while it runs, and what the
-    allocator keeps for later: glibc's as it is set by default may double the resident set of a
+    large. Not counted are the weights, the image, what an operator needs while it runs, and what
+    the allocator keeps for later: glibc's as it is set by default may double the resident set of a
     process, with MALLOC_MMAP_THRESHOLD_=131072 in its environment it follows the count.
 
     Of the tiles that need the fewest calls of the network, the smallest are taken. Whoever restores
