@@ -218,9 +218,7 @@ def _print_list() -> None:
     print("paper; the numbering of arXiv 2402.02634 itself could not be recovered.")
     for number, entry in catalog.items():
         alias = f" (semanir:{entry['semanir']})" if entry["semanir"] else ""
-        spec = specs.get(number)
-        state = _describe_profiles(spec) if spec else "not reproducible yet"
-        print(f"  {number}{alias}: {entry['content']} -- {state}")
+        print(f"  {number}{alias}: {entry['content']} -- {_describe_profiles(specs[number])}")
     print("--study NAME is one of:")
     for spec in load_specs("study").values():
         print(f"  {spec.name}: {spec.title} -- {_describe_profiles(spec)}")
