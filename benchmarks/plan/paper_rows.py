@@ -16,6 +16,10 @@ _METRICS = {
     "PSNR": ("psnr", "dB", 1.0),
     "SSIM": ("ssim", "", 1.0),
     "params_M": ("parameters", "", 1e6),
+    # What a text says of one method over another has no place in a column.
+    "PSNR_gain_dB": ("stated", "dB PSNR", 1.0),
+    "PSNR_gain_percent": ("stated", "% PSNR", 1.0),
+    "params_reduction_percent": ("stated", "% parameters", -1.0),
 }
 _NO_DATASET = "-"
 

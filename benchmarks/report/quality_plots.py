@@ -14,9 +14,10 @@ from benchmarks.plan.specs import describe_level
 from benchmarks.report.panels import empty_figure
 from benchmarks.report.series import Records
 
-_SOURCES: dict[str, dict[str, Any]] = {
+_STYLES: dict[str, dict[str, Any]] = {
     "measured": {"marker": "o", "ms": 4.5},
-    "paper": {"marker": "o", "ms": 4.5, "mfc": "none"},
+    "measured on a part of the set": {"marker": "v", "ms": 4.5},
+    "printed": {"marker": "o", "ms": 4.5, "mfc": "none"},
 }
 _PANELS_PER_ROW = 4
 
@@ -57,8 +58,9 @@ def draw_quality(records: Records) -> Figure:
             for index, level in enumerate(levels)
         ]
         handles += [
-            Line2D([], [], ls="", color="0.3", label=source, **style)
-            for source, style in _SOURCES.items()
+            Line2D([], [], ls="", color="0.3", label=source, **_STYLES[source])
+            for source in _STYLES
+            if source in map(_describe_source, valued.values())
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
@@ -76,6 +78,12 @@ def _describe_method(cell: Cell) -> str:
     return f"{cell.model} ({variant})" if variant else str(cell.model)
 
 
+def _describe_source(record: Record) -> str:
+    if record.source == "paper":
+        return "printed"
+    return "measured on a part of the set" if "partial" in record.checks else "measured"
+
+
 def _draw_methods(axis: Axes, records: Records, methods: list[str], levels: list[str]) -> None:
     """Dots at the PSNR of each method, the first one on top."""
     for cell, record in records.items():
@@ -84,7 +92,7 @@ def _draw_methods(axis: Axes, records: Records, methods: list[str], levels: list
             methods.index(_describe_method(cell)),
             ls="",
             color=f"C{levels.index(describe_level(str(cell.task)))}",
-            **_SOURCES[record.source],
+            **_STYLES[_describe_source(record)],
         )
     axis.set_yticks(range(len(methods)), methods)
     axis.set_ylim(len(methods) - 0.5, -0.5)

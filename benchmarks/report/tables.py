@@ -75,7 +75,8 @@ def build_table(
     printed = load_printed(spec)
     everything = {**records, **printed}
     distances = {distance.cell: distance for distance in measure_distances(spec, records)}
-    cells = [*profile.cells(), *printed]
+    stated = {cell: r for cell, r in printed.items() if "stated" in r.metrics}
+    cells = [*profile.cells(), *(cell for cell in printed if cell not in stated)]
     elsewhere = [cell for other in spec.profiles.values() for cell in other.cells()]
     footnotes = _Footnotes()
     rows = []
@@ -93,6 +94,7 @@ def build_table(
         rows.append([*_describe_row(key), *row, *source])
         if any(cell in distances for cell in own):
             rows.append(_subtract_print(spec, key, own, distances, footnotes))
+    footnotes.notes += map(_describe_statement, stated.values())
     header = [*spec.rows, *(column.header for column in spec.columns)]
     return Table(
         name=f"{spec.stem}-{profile_name}",
@@ -131,6 +133,13 @@ def _describe_key(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
+
+
+def _describe_statement(record: Record) -> str:
+    """What a text says of two methods, as a note below the table."""
+    cell, metric = record.cell, record.metrics["stated"]
+    where = " ".join(filter(None, (cell.task, cell.dataset)))
+    return f"{cell.recipe}: {cell.model}, {where}: {metric.value:+g} {metric.unit}"
 
 
 def _describe_row(key: tuple[object, ...]) -> list[Entry]:
