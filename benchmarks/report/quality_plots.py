@@ -37,7 +37,7 @@ def draw_quality(records: Records) -> Figure:
     if not count:
         return empty_figure()
     methods = list(dict.fromkeys(map(_describe_method, valued)))
-    levels = list(dict.fromkeys(describe_level(str(cell.task)) for cell in valued))
+    levels = sorted({describe_level(str(cell.task)) for cell in valued})
     several = len({family for family, _ in panels}) > 1
     columns = min(count, _PANELS_PER_ROW)
     height = max(3.0, 0.17 * len(methods) + 0.8)
