@@ -10,6 +10,8 @@ from baselines import list_models as list_baselines
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_paper_records, load_printed
 from benchmarks.plan.specs import PROFILES, Column, Profile, TableSpec, get_spec, load_specs
+from benchmarks.quality import get_protocol, get_task
+from benchmarks.quality.manifest import MANIFEST
 from benchmarks.report.claims import judge_claims
 from kgt import list_backends, list_models
 
@@ -61,6 +63,13 @@ def test_profile_is_complete(spec, name):
         stated = cell in printed and "stated" in printed[cell].metrics
         assert stated or len(shown) == (cell.kind == "quality")
     assert {judged.verdict for judged in judge_claims(profile.claims, {})} <= {"NOT MEASURED"}
+    for cell in cells:
+        if cell.kind == "quality":
+            # The protocol is one of the task's, and its rules are at the version that is asked for.
+            name, _, version = cell.protocol.partition("@")
+            assert name in get_task(cell.task).protocols
+            assert get_protocol(name).version == int(version)
+            assert cell.dataset in MANIFEST
     models = {cell.model for cell in cells if cell.model}
     assert models <= {*list_models(), *list_baselines()}
 
