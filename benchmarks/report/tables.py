@@ -87,11 +87,8 @@ def build_table(
             _fill(column, own, planned, everything, footnotes, profile_name)
             for column in spec.columns
         ]
-        if len({entry.text for entry in row}) == 1:
-            # One reason for a whole row is said once.
-            row[1:] = [Entry("", entry.values) for entry in row[1:]]
         source = _provenance(spec, own, everything)
-        rows.append([*_describe_row(key), *row, *source])
+        rows.append([*_describe_row(key), *_say_once(row), *source])
         if any(cell in distances for cell in own):
             rows.append(_subtract_print(spec, key, own, distances, footnotes))
     footnotes.notes += map(_describe_statement, stated.values())
@@ -193,6 +190,18 @@ def _format_distance(column: Column, distance: Distance) -> Entry:
 
 def _describe_partial(cell: Cell, coverage: str) -> str:
     return f"{cell.dataset}: {coverage} images"
+
+
+def _say_once(row: list[Entry]) -> list[Entry]:
+    """A row whose only entries are one and the same reason, which then stands there once."""
+    reasons = [entry for entry in row if entry.text != _MISSING]
+    texts = {entry.text for entry in reasons}
+    if len(texts) != 1 or not all("status" in entry.values for entry in reasons):
+        return row
+    return [
+        Entry("", entry.values) if entry.text in texts and entry is not reasons[0] else entry
+        for entry in row
+    ]
 
 
 def _describe_coverage(
