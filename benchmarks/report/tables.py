@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.measure.environment import Environment
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.records import Record
 from benchmarks.plan.specs import Column, Profile, TableSpec
+from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
 from benchmarks.report.printed import Distance, measure_distances
-
-_MISSING = "-"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry: its text for people and its numbers for programs, by column suffix."""
-
-    text: str
-    values: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -171,7 +162,7 @@ def _subtract_print(
     row = _describe_row(tuple(names.values()))
     for column in spec.columns:
         cell = next((cell for cell in _select(column, cells) if cell in distances), None)
-        row.append(Entry(_MISSING) if cell is None else _format_distance(column, distances[cell]))
+        row.append(Entry(MISSING) if cell is None else format_distance(column, distances[cell]))
         if cell is not None and (partial := distances[cell].partial):
             mark = footnotes.mark(_describe_partial(cell, partial))
             row[-1] = Entry(row[-1].text + mark, row[-1].values)
@@ -180,21 +171,13 @@ def _subtract_print(
     return row
 
 
-def _format_distance(column: Column, distance: Distance) -> Entry:
-    psnr = _MISSING if distance.psnr is None else f"{distance.psnr:+.3f}"
-    if column.format != "quality":
-        return Entry(psnr, {"": distance.psnr})
-    ssim = _MISSING if distance.ssim is None else f"{distance.ssim:+.4f}"
-    return Entry(f"{psnr} / {ssim}", {"PSNR": distance.psnr, "SSIM": distance.ssim})
-
-
 def _describe_partial(cell: Cell, coverage: str) -> str:
     return f"{cell.dataset}: {coverage} images"
 
 
 def _say_once(row: list[Entry]) -> list[Entry]:
     """A row whose only entries are one and the same reason, which then stands there once."""
-    reasons = [entry for entry in row if entry.text != _MISSING]
+    reasons = [entry for entry in row if entry.text != MISSING]
     texts = {entry.text for entry in reasons}
     if len(texts) != 1 or not all("status" in entry.values for entry in reasons):
         return row
@@ -240,20 +223,20 @@ def _fill(
     wanted = _select(column, cells)
     if not wanted:
         if _select(column, planned):
-            return Entry(_MISSING + footnotes.mark(f"not part of profile {profile_name}"))
-        return Entry(_MISSING)
+            return Entry(MISSING + footnotes.mark(f"not part of profile {profile_name}"))
+        return Entry(MISSING)
     record = records.get(wanted[0])
     if record is None:
         reason = f"not measured: run without --from-records (profile {profile_name})"
-        return Entry(_MISSING + footnotes.mark(reason), {"status": "missing"})
+        return Entry(MISSING + footnotes.mark(reason), {"status": "missing"})
     if record.status != "ok":
         mark = footnotes.mark(record.reason.splitlines()[0])
         status = {"status": record.status}
         if column.metric in record.metrics:
-            entry = _format(column, record)
+            entry = format_record(column, record)
             return Entry(entry.text + mark, {**entry.values, **status})
         return Entry(record.status + mark, status)
-    entry = _format(column, record)
+    entry = format_record(column, record)
     if record.checks.get("clamped"):
         mark = footnotes.mark("k is clamped to the N tokens of the window")
         return Entry(entry.text + mark, entry.values)
@@ -261,42 +244,3 @@ def _fill(
         mark = footnotes.mark(_describe_partial(record.cell, record.checks["partial"]))
         return Entry(entry.text + mark, entry.values)
     return entry
-
-
-# Records hold bytes and FLOP; a column shows, to people and programs alike, what its header says.
-_UNITS = {"mib": 2**20, "mflop": 1e6}
-
-_FORMATS = {
-    "mib": lambda m: f"{m.value / _UNITS['mib']:,.1f}",
-    "mflop": lambda m: f"{m.value / _UNITS['mflop']:,.0f}",
-    "ms": lambda m: f"{m.value:,.2f}",
-    "ratio": lambda m: f"{m.value:.3f}",
-    "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
-    "percent": lambda m: f"{100 * m.value:.1f} %",
-    "gain": lambda m: f"{m.value:+.2f} [{m.lo:+.2f}, {m.hi:+.2f}]",
-    "psnr": lambda m: f"{m.value:.2f}",
-    "count": lambda m: f"{m.value:,.0f}" if m.statistic == "exact" else f"{m.value / 1e6:.2f} M",
-}
-
-
-def _format(column: Column, record: Record) -> Entry:
-    if column.format == "text":
-        text = str(record.checks.get(column.metric, _MISSING))
-        return Entry(text, {"": text})
-    if column.format == "quality":
-        psnr, ssim = record.metrics.get("psnr"), record.metrics.get("ssim")
-        text = " / ".join([_decimals(psnr, 2), _decimals(ssim, 4)])
-        return Entry(text, {"PSNR": psnr and psnr.value, "SSIM": ssim and ssim.value})
-    metric = record.metrics.get("psnr" if column.format == "psnr" else column.metric)
-    if metric is None:
-        return Entry(_MISSING)
-    if column.format in ("interval", "gain") and metric.lo is None:
-        return Entry(_MISSING)
-    values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
-    if metric.lo is not None:
-        values |= {"lo": metric.lo, "hi": metric.hi}
-    return Entry(_FORMATS[column.format](metric), values)
-
-
-def _decimals(metric: Metric | None, digits: int) -> str:
-    return _MISSING if metric is None else f"{metric.value:.{digits}f}"
