@@ -113,6 +113,7 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
         metrics["gain"] = _paired_gain(evaluation, plain)
     checks |= {
         "images": evaluation.images,
+        "tiling": evaluation.tiling,
         "degradation": evaluation.degradation,
         "data": evaluation.data_digest[:12],
         "failed": evaluation.failed,
