@@ -105,8 +105,9 @@ def jpeg_codec() -> str:
 def interpolate_mosaic(target: Image, name: str) -> Image:
     """Sample an RGGB Bayer mosaic (red at 0, 0) and interpolate it by Malvar et al. 2004.
 
-    The 5x5 filters are those of colour-demosaicing. Of each pixel the sensor's own sample is in
-    the result as it was, so any other demosaicking can read the mosaic back out of it.
+    The 5x5 filters are those of colour-demosaicing, on a mosaic mirrored about its edge pixels,
+    which keeps the colors of the filter in step. Of each pixel the sensor's own sample is in the
+    result as it was, so any other demosaicking can read the mosaic back out of it.
 
     Args:
         target: uint8 [H, W, 3].
@@ -119,8 +120,8 @@ def interpolate_mosaic(target: Image, name: str) -> Image:
     from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004
 
     mosaic = sample_mosaic(target).astype(np.float64)
-    interpolated = demosaicing_CFA_Bayer_Malvar2004(mosaic, "RGGB")
-    return np.floor(interpolated.clip(0, 255) + 0.5).astype(np.uint8)
+    interpolated = demosaicing_CFA_Bayer_Malvar2004(np.pad(mosaic, 2, "reflect"), "RGGB")
+    return np.floor(interpolated[2:-2, 2:-2].clip(0, 255) + 0.5).astype(np.uint8)
 
 
 def sample_mosaic(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
