@@ -133,7 +133,7 @@ def _print_effects(effects: dict[str, TileEffect], tiling: Tiling, as_json: bool
         rows = {name: {**asdict(effect), "gain": effect.gain} for name, effect in effects.items()}
         print(json.dumps({"tiling": str(tiling), "per_image": rows}))
         return
-    table = Table("image", "tile", "largest step of 8 bits", "whole dB", "tiled dB", "gain dB")
+    table = Table("image", "tile", "8-bit steps", "PSNR whole", "PSNR tiled", "dPSNR")
     for name, effect in effects.items():
         scores = (effect.psnr_whole, effect.psnr_tiled, effect.gain)
         tile = "whole" if effect.tile is None else str(effect.tile)
