@@ -1,64 +1,27 @@
-"""The manifest of image sets, where they are looked for, and digests of their pixels."""
+"""Image sets on this machine: found by the manifest, read lazily, digested by their pixels."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import PIL.Image
-from skimage.data import data_dir
-
-Image = npt.NDArray[np.uint8]
+from benchmarks.quality.images import (
+    Image,
+    combine_digests,
+    digest_pixels,
+    find_images,
+    read_image,
+)
+from benchmarks.quality.manifest import MANIFEST, Split
 
 DATA_ROOT_VARIABLE = "KGT_DATA"
-
-# JPEG is here for sets that were published as JPEG; every other format is lossless.
-_SUFFIXES = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg"})
 
 
 class DatasetNotFound(ValueError):  # noqa: N818  (states what happened, as FileNotFound does)
     """A data root, a folder or all images of a known set are absent."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Where the images of one split lie.
-
-    Attributes:
-        folder: Folder of the images, relative to the data root unless absolute.
-        count: Number of images the published set has.
-        stems: File stems that make up the split; empty for every image of the folder.
-    """
-
-    folder: str
-    count: int
-    stems: tuple[str, ...] = ()
-
-
-# The images of the scikit-image wheel, less the synthetic and the deliberately blurred ones.
-_EMBEDDED_TEST = ("astronaut", "camera", "chelsea", "coffee")
-_EMBEDDED_TRAIN = (
-    *("brick", "cell", "coins", "grass", "gravel", "hubble_deep_field", "ihc", "moon"),
-    *("motorcycle_left", "motorcycle_right", "page", "retina", "rocket", "text"),
-)
-
-_SUPER_RESOLUTION_SETS = {"Set5": 5, "Set14": 14, "BSD100": 100, "Urban100": 100, "Manga109": 109}
-
-MANIFEST: dict[str, dict[str, Split]] = {
-    "embedded": {
-        "test": Split(data_dir, len(_EMBEDDED_TEST), _EMBEDDED_TEST),
-        "train": Split(data_dir, len(_EMBEDDED_TRAIN), _EMBEDDED_TRAIN),
-    },
-    **{
-        name: {"test": Split(f"{name}/HR", count)} for name, count in _SUPER_RESOLUTION_SETS.items()
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -85,10 +48,13 @@ class Dataset:
 
     Attributes:
         name: Name in the manifest.
-        split: "test" or "train".
-        folder: Folder the images were found in.
-        paths: Image files by stem.
+        split: "test", "val" or "train".
+        folder: Folder the clean images were found in.
+        paths: Files of the clean images by stem. A set of pairs has an entry for every input, too,
+            though the file may be missing.
         expected: Number of images the published split has.
+        pairs: Task whose degraded images the set ships; empty where it ships none.
+        inputs: Files of the degraded images by stem.
     """
 
     name: str
@@ -96,6 +62,8 @@ class Dataset:
     folder: Path
     paths: dict[str, Path]
     expected: int
+    pairs: str = ""
+    inputs: dict[str, Path] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -129,6 +97,33 @@ class Dataset:
             raise DatasetNotFound(f"no image {stem} in {folder}")
         return read_image(paths[stem])
 
+    def read_pair(self, name: str) -> tuple[Image, Image]:
+        """Read the shipped degraded and clean image of `name`, uint8 [H, W, 3] or [H, W] each.
+
+        Raises:
+            DatasetNotFound: One of the two files is missing; the message names both.
+            ValueError: Their sizes differ.
+        """
+        degraded, clean = self.inputs.get(name), self.paths[name]
+        if degraded is None:
+            raise DatasetNotFound(
+                f"{clean} has no input {self.folder.parent / 'input' / name}.*; "
+                "inputs and targets are paired by their stems"
+            )
+        if not clean.is_file():
+            raise DatasetNotFound(
+                f"{degraded} has no target {self.folder / name}.*; "
+                "inputs and targets are paired by their stems"
+            )
+        pair = read_image(degraded), read_image(clean)
+        if pair[0].shape[:2] != pair[1].shape[:2]:
+            sizes = ["x".join(map(str, image.shape[:2])) for image in pair]
+            raise ValueError(
+                f"{degraded} has {sizes[0]} pixels, its target {clean} {sizes[1]}; "
+                "pairs must be of one size, fetch both anew"
+            )
+        return pair
+
     def _low_resolution_folder(self, scale: int) -> Path:
         return self.folder.parent / "LR_bicubic" / f"X{scale}"
 
@@ -155,73 +150,49 @@ def load_dataset(name: str, split: str = "test") -> Dataset:
             f"sets with one: {', '.join(list_datasets(split)) or 'none'}"
         )
     entry = MANIFEST[name][split]
-    folder = _resolve_folder(name, entry)
-    paths = find_images(folder)
-    if entry.stems:
-        paths = {stem: path for stem, path in paths.items() if stem in entry.stems}
-    if not paths:
-        raise DatasetNotFound(
-            f"dataset {name}: {entry.count} images expected in {folder}, none found; put them "
-            f"there, or set {DATA_ROOT_VARIABLE} to the folder that holds {entry.folder}"
-        )
-    if len(paths) > entry.count:
+    dataset = find_dataset(name, split)
+    if len(dataset) > entry.count:
         raise ValueError(
-            f"dataset {name}: {len(paths)} images in {folder}, the published set has "
+            f"dataset {name}: {len(dataset)} images in {dataset.folder}, the published set has "
             f"{entry.count}; remove those that do not belong to it"
         )
-    return Dataset(name, split, folder, paths, entry.count)
+    return dataset
 
 
-def _resolve_folder(name: str, entry: Split) -> Path:
-    folder = Path(entry.folder)
-    if folder.is_absolute():
-        return folder
+def find_dataset(name: str, split: str) -> Dataset:
+    """`load_dataset` of a known split, however many images there are.
+
+    Raises:
+        ValueError: Two files share a stem.
+        DatasetNotFound: None of the images are there.
+    """
+    entry = MANIFEST[name][split]
+    for folder in _candidate_folders(name, entry):
+        inputs = find_images(folder / "input") if entry.pairs else {}
+        clean = folder / "target" if entry.pairs else folder
+        paths = find_images(clean)
+        if entry.stems:
+            paths = {stem: path for stem, path in paths.items() if stem in entry.stems}
+        missing = {stem: clean / path.name for stem, path in inputs.items() if stem not in paths}
+        paths = dict(sorted({**paths, **missing}.items()))
+        if paths:
+            return Dataset(name, split, clean, paths, entry.count, entry.pairs, inputs)
+    expected = _candidate_folders(name, entry)[0]
+    within = " (in input and target)" if entry.pairs else ""
+    raise DatasetNotFound(
+        f"dataset {name}: {entry.count} images expected in {expected}{within}, none found; put "
+        f"them there, or set {DATA_ROOT_VARIABLE} to the folder that holds {entry.folder}"
+    )
+
+
+def _candidate_folders(name: str, entry: Split) -> list[Path]:
+    if Path(entry.folder).is_absolute():
+        return [Path(entry.folder)]
     root = os.environ.get(DATA_ROOT_VARIABLE)
     if not root:
         raise DatasetNotFound(
-            f"dataset {name}: {entry.count} images expected in ${DATA_ROOT_VARIABLE}/{folder}, but "
-            f"{DATA_ROOT_VARIABLE} is not set; set it to the folder that holds the datasets, "
-            "or use 'embedded', which needs no data"
+            f"dataset {name}: {entry.count} images expected in ${DATA_ROOT_VARIABLE}/"
+            f"{entry.folder}, but {DATA_ROOT_VARIABLE} is not set; set it to the folder that holds "
+            "the datasets, or use 'embedded', which needs no data"
         )
-    return Path(root) / folder
-
-
-def find_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted; empty where the folder is missing.
-
-    Raises:
-        ValueError: Two files share a stem, so that it is unclear which is meant.
-    """
-    paths: dict[str, Path] = {}
-    for path in sorted(folder.glob("*")):
-        if path.suffix.lower() not in _SUFFIXES:
-            continue
-        if path.stem in paths:
-            raise ValueError(f"{paths[path.stem]} and {path.name} share a stem; keep one of them")
-        paths[path.stem] = path
-    return paths
-
-
-def read_image(path: Path) -> Image:
-    """Decode an 8-bit image, uint8 [H, W, 3] (RGB) or [H, W] (gray).
-
-    Raises:
-        ValueError: Not an 8-bit gray or RGB image.
-        OSError: The file cannot be read or decoded.
-    """
-    with PIL.Image.open(path) as file:
-        decoded = file.convert("RGB") if file.mode == "P" else file
-        if decoded.mode not in ("L", "RGB"):
-            raise ValueError(f"{path}: 8-bit gray or RGB expected, got mode {decoded.mode}")
-        return np.array(decoded)
-
-
-def digest_pixels(image: npt.NDArray[np.generic]) -> str:
-    """SHA-256 over shape, dtype and bytes: equal for equal pixels in whatever file format."""
-    header = f"{image.shape} {image.dtype.name} ".encode()
-    return hashlib.sha256(header + image.tobytes()).hexdigest()
-
-
-def combine_digests(digests: Iterable[str]) -> str:
-    """SHA-256 of a sequence of digests; their order matters."""
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return [Path(root) / folder for folder in (entry.folder, *entry.alternatives)]

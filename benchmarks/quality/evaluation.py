@@ -11,11 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.quality.datasets import Dataset, Image, Item, combine_digests, digest_pixels
+from benchmarks.quality.datasets import Dataset, Item
+from benchmarks.quality.degradations import Input
+from benchmarks.quality.images import combine_digests, digest_pixels
 from benchmarks.quality.protocols import Protocol
-from benchmarks.quality.tasks import Degradation, Task
+from benchmarks.quality.tasks import Task
+from benchmarks.quality.tiling import WHOLE, Tiling
 
 Score = float | Literal["exact"]
 
@@ -29,10 +32,12 @@ class Evaluation:
         dataset: Data set name.
         model: Model name.
         protocol: Protocol as name@version.
-        degradation: Where the inputs came from.
+        tiling: Tile rule: "whole", or as in "tile 256 overlap 32".
+        degradation: Where the inputs came from: "shipped", or the name and version of a rule.
         images: Number of images scored.
         coverage: Images present out of those published, as in "25 of 100".
         metrics: Mean over the images per column; None where no image has a finite value.
+        unavailable: Reason by column that cannot be computed on this machine.
         per_image: Values by image and column; "exact" stands for the PSNR of identical images.
         exact: Number of identical images; their PSNR is in no mean.
         failed: Reason by image that could not be scored.
@@ -43,10 +48,12 @@ class Evaluation:
     dataset: str
     model: str
     protocol: str
-    degradation: Degradation
+    tiling: str
+    degradation: str
     images: int
     coverage: str
     metrics: dict[str, float | None]
+    unavailable: dict[str, str]
     per_image: dict[str, dict[str, Score]]
     exact: int
     failed: dict[str, str]
@@ -62,6 +69,7 @@ def evaluate(
     *,
     name: str | None = None,
     strict: bool = False,
+    tiling: Tiling = WHOLE,
 ) -> Evaluation:
     """Score a model on every image of a set, on the device and in the dtype of its parameters.
 
@@ -69,16 +77,19 @@ def evaluate(
 
     Args:
         model: Maps [1, C, h, w] in [0, 1] to [1, C, scale * h, scale * w]; has the attributes
-            `scale` and `in_channels`. Gray images are repeated for a network of 3 channels.
+            `scale` and `in_channels`. Gray images are repeated for a network of 3 channels, and
+            what it makes of them is averaged.
         task: Task to evaluate.
         dataset: Images.
         protocol: One of the task's protocols; its default if None.
         progress: Wraps the iteration over the images, such as a progress bar.
         name: Model name to record; the class name if None.
         strict: Raise at the first image that fails.
+        tiling: How inputs are cut into tiles.
 
     Raises:
-        ValueError: The model's scale is not the task's, or the protocol does not apply to the task.
+        ValueError: The model's scale or channels are not the task's, or the protocol does not apply
+            to the task.
     """
     protocol = protocol or task.default_protocol
     if protocol.name not in task.protocols:
@@ -90,15 +101,20 @@ def evaluate(
         raise ValueError(
             f"{task.name} needs a model of scale {task.scale}, got one of {model.scale}"
         )
+    channels: Any = model.in_channels
+    if channels < task.channels:
+        raise ValueError(
+            f"{task.name} needs a model of {task.channels} channels, got one of {channels}"
+        )
 
     scores: dict[str, dict[str, float]] = {}
     failed: dict[str, str] = {}
     digests: list[str] = []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for item in progress(dataset):
             try:
-                pair = task.make_pair(dataset, item)
-                prediction = restore_image(model, pair.input)
+                pair = task.make_pair(dataset, item, protocol)
+                prediction = restore_image(model, pair.input, tiling)
                 scores[item.name] = protocol.score(prediction, pair.target, task.scale)
             except Exception as error:
                 if strict:
@@ -112,13 +128,17 @@ def evaluate(
         dataset=dataset.name,
         model=name or type(model).__name__,
         protocol=str(protocol),
-        degradation=task.degradation(dataset),
+        tiling=str(tiling),
+        degradation=task.degradation(dataset, protocol),
         images=len(scores),
         coverage=dataset.coverage,
         metrics={
-            column: _mean_of_finite(image[column] for image in scores.values())
-            for column, _ in protocol.metrics
+            column.name: _mean_of_finite(
+                image[column.name] for image in scores.values() if column.name in image
+            )
+            for column in protocol.columns
         },
+        unavailable=protocol.unavailable(),
         per_image={
             image: {column: _name_exact(value) for column, value in columns.items()}
             for image, columns in scores.items()
@@ -129,24 +149,41 @@ def evaluate(
     )
 
 
-def restore_image(model: nn.Module, image: Image) -> npt.NDArray[np.float32]:
-    """Run a model on one uint8 image [h, w, 3] or [h, w]; float32 [scale * h, scale * w, C]."""
+@torch.inference_mode()
+def restore_image(
+    model: nn.Module, image: Input, tiling: Tiling = WHOLE
+) -> npt.NDArray[np.float32]:
+    """Run a model on one image.
+
+    Args:
+        model: As for `evaluate`.
+        image: [h, w, 3] or [h, w]: uint8, or float32 on the scale of [0, 1].
+        tiling: How the image is cut into tiles.
+
+    Returns:
+        float32 [scale * h, scale * w, C].
+    """
+    restored = tiling.restore(model, as_batch(model, image))
+    return restored[0].permute(1, 2, 0).float().cpu().numpy()
+
+
+def as_batch(model: nn.Module, image: Input) -> Tensor:
+    """An image as `restore_image` takes it, [1, C, h, w] on the device and dtype of a model."""
     x = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)[None]
     channels: Any = model.in_channels
     if x.shape[1] == 1:
         x = x.expand(-1, channels, -1, -1)
     like = next(model.parameters(), torch.empty(0))
-    restored = model(x.to(like) / 255)
-    return restored[0].permute(1, 2, 0).float().cpu().numpy()
+    return x.to(like) / 255 if image.dtype == np.uint8 else x.to(like)
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and back into its own in the end."""
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         model.train(was_training)
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.color import rgb2ycbcr
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Array = npt.NDArray[Any]
 
 PEAK = 255.0
 SSIM_WINDOW = 11
-
-
-def luma_bt601(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """Luma of ITU-R BT.601 in studio range (16 to 235), not rounded.
-
-    Args:
-        image: uint8 [H, W, 3] (RGB), or gray [H, W] or [H, W, 1], read as R = G = B.
-
-    Returns:
-        float64 [H, W].
-    """
-    rgb = np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3))
-    return rgb2ycbcr(rgb)[..., 0]
+SSIM_SIGMA = 1.5
+BLOCK = 8
 
 
 def psnr(prediction: Array, target: Array) -> float:
@@ -70,11 +62,117 @@ def ssim_valid(prediction: Array, target: Array) -> float:
             prediction.astype(np.float64),
             data_range=PEAK,
             gaussian_weights=True,
-            sigma=1.5,
+            sigma=SSIM_SIGMA,
             use_sample_covariance=False,
             channel_axis=-1 if target.ndim == 3 else None,
         )
     )
+
+
+def ssim_same_zero(prediction: Array, target: Array) -> float:
+    """Structural similarity as GRL (Li et al. 2023) and BasicSR's PyTorch ancestors compute it.
+
+    The window of `ssim_valid`, but at every position of the image, with zeros read outside of it.
+    The frame of zeros is equal in both images, so this reads higher. Channels are averaged.
+
+    Args:
+        prediction: [H, W] or [H, W, C], values in 0..255.
+        target: Same shape.
+
+    Raises:
+        ValueError: As for `psnr`.
+    """
+    _check_pair(prediction, target)
+
+    def average(image: Array) -> Array:
+        return cv2.GaussianBlur(
+            image, (SSIM_WINDOW, SSIM_WINDOW), SSIM_SIGMA, borderType=cv2.BORDER_CONSTANT
+        )
+
+    return _mean_ssim(prediction.astype(np.float64), target.astype(np.float64), average)
+
+
+def ssim_3d(prediction: Array, target: Array) -> float:
+    """Structural similarity of RGB as one volume: what MATLAB's `ssim` makes of a color image.
+
+    The Gaussian of sigma 1.5 is 11x11x11, reaches across the channels, and reads the nearest pixel
+    outside of the image. The deblurring papers report it (evaluation script of MPRNet, Zamir et
+    al. 2021).
+
+    Args:
+        prediction: [H, W, C], values in 0..255.
+        target: Same shape.
+
+    Raises:
+        ValueError: As for `psnr`, or the images have no channels.
+    """
+    _check_pair(prediction, target)
+    if target.ndim != 3:
+        raise ValueError(f"ssim-3d needs color images [H, W, C], got shape {target.shape}")
+
+    def average(image: Array) -> Array:
+        return gaussian_filter(image, SSIM_SIGMA, mode="nearest", radius=SSIM_WINDOW // 2)
+
+    return _mean_ssim(prediction.astype(np.float64), target.astype(np.float64), average)
+
+
+def psnr_b(prediction: Array, target: Array) -> float:
+    """PSNR that counts the seams of 8x8 blocks as errors (Yim and Bovik 2011).
+
+    The blocking effect factor of the prediction is added to the squared error, and the values of
+    the channels are averaged. Where sides are no multiples of 8, pairs across seams are counted as
+    in the scripts of FBCNN (Jiang et al. 2021) and GRL, whose tables this serves.
+
+    Args:
+        prediction: [H, W] or [H, W, C], values in 0..255.
+        target: Same shape.
+
+    Returns:
+        Decibels; infinite for identical images without seams.
+
+    Raises:
+        ValueError: As for `psnr`, or a side is below two blocks.
+    """
+    _check_pair(prediction, target)
+    height, width = target.shape[:2]
+    if min(height, width) < 2 * BLOCK:
+        raise ValueError(
+            f"PSNR-B needs at least {2 * BLOCK}x{2 * BLOCK} pixels, got {height}x{width}; "
+            "use a larger image"
+        )
+    values = []
+    for channel in range(np.atleast_3d(target).shape[2]):
+        x = np.atleast_3d(prediction)[..., channel].astype(np.float64)
+        y = np.atleast_3d(target)[..., channel].astype(np.float64)
+        error = float(((x - y) ** 2).mean()) + _blocking_effect(x)
+        values.append(10 * math.log10(PEAK**2 / error) if error else math.inf)
+    return math.fsum(values) / len(values)
+
+
+def _blocking_effect(image: Array) -> float:
+    """Blocking effect factor of [H, W]: how much seams differ more than other neighbors do."""
+    seam_sum = other_sum = 0.0
+    seam_count = other_count = 0
+    for plane in (image, image.T):
+        length, lines = plane.shape[1], plane.shape[0]
+        squares = np.diff(plane, axis=1) ** 2
+        seams = squares[:, BLOCK - 1 :: BLOCK].sum()
+        seam_sum += float(seams)
+        other_sum += float(squares.sum() - seams)
+        seam_count += lines * (length // BLOCK - 1)
+        other_count += lines * (length - 1) - lines * (length // BLOCK - 1)
+    excess = seam_sum / seam_count - other_sum / other_count
+    return max(0.0, excess) * math.log2(BLOCK) / math.log2(min(image.shape))
+
+
+def _mean_ssim(x: Array, y: Array, average: Callable[[Array], Array]) -> float:
+    """Mean of the SSIM map (Wang et al. 2004) under a local average."""
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+    mean_x, mean_y = average(x), average(y)
+    variances = average(x * x) + average(y * y) - mean_x**2 - mean_y**2
+    covariance = average(x * y) - mean_x * mean_y
+    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((numerator / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))).mean())
 
 
 def _check_pair(prediction: Array, target: Array) -> None:

@@ -7,20 +7,46 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality.metrics import PEAK, Array, luma_bt601, psnr, ssim_valid
+from benchmarks.quality.colors import COLORS
+from benchmarks.quality.images import Image
+from benchmarks.quality.metrics import (
+    PEAK,
+    Array,
+    psnr,
+    psnr_b,
+    ssim_3d,
+    ssim_same_zero,
+    ssim_valid,
+)
+from benchmarks.quality.perceptual import lpips_alex, lpips_unavailable_reason
 
-COLORS: dict[str, Callable[[npt.NDArray[np.uint8]], Array]] = {"y601-studio-float": luma_bt601}
-METRICS: dict[str, Callable[[Array, Array], float]] = {"psnr": psnr, "ssim-valid": ssim_valid}
+METRICS: dict[str, Callable[[Array, Array], float]] = {
+    "psnr": psnr,
+    "psnr-b": psnr_b,
+    "ssim-valid": ssim_valid,
+    "ssim-same-zero": ssim_same_zero,
+    "ssim-3d": ssim_3d,
+    "lpips-alex": lpips_alex,
+}
+UNAVAILABLE: dict[str, Callable[[], str]] = {"lpips-alex": lpips_unavailable_reason}
+
+
+class Column(NamedTuple):
+    """One score of a protocol: its name, the key of `METRICS`, and of `COLORS` if of its own."""
+
+    name: str
+    metric: str
+    color: str = ""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a prediction is scored.
+    """How an input is prepared and a prediction scored.
 
     Change any rule, and the version must go up.
 
@@ -28,8 +54,11 @@ class Protocol:
         name: Registry name.
         version: Counts the changes of the rules.
         color: Key of `COLORS`: the space and range that the metrics see.
-        metrics: Pairs of column name and key of `METRICS`.
+        columns: The scores.
+        source: Where the definition comes from.
         border: Pixels cropped from each side before the metric, or "scale" for the task's scale.
+        degradation: The task's degradation that this protocol asks for; empty for its default.
+        sizing: Key of `SIZINGS`: how images are cropped or resized before anything else.
         rounding: Rule that turns the prediction into 8 bits before the metric.
         padding: Who pads the input: "network" pads to its own size multiple and crops the output.
     """
@@ -37,8 +66,11 @@ class Protocol:
     name: str
     version: int
     color: str
-    metrics: tuple[tuple[str, str], ...]
-    border: int | Literal["scale"]
+    columns: tuple[Column, ...]
+    source: str
+    border: int | Literal["scale"] = 0
+    degradation: str = ""
+    sizing: str = "native"
     rounding: Literal["half-up-uint8"] = "half-up-uint8"
     padding: Literal["network"] = "network"
 
@@ -48,18 +80,25 @@ class Protocol:
     @property
     def text(self) -> str:
         """The rules in one line, for the footnote of a table."""
-        metrics = ", ".join(
-            column if column == variant else f"{column} ({variant})"
-            for column, variant in self.metrics
-        )
+        size = "" if self.sizing == "native" else f"images sized by {self.sizing}; "
         return (
-            f"{self}: prediction clipped to [0, 1], rounded {self.rounding}; {self.color}, "
+            f"{self}: {size}prediction clipped to [0, 1], rounded {self.rounding}; {self.color}, "
             f"peak {PEAK:g}; border crop {self.border}; input padded by the {self.padding}; "
-            f"{metrics}; mean over images, PSNR of identical images left out"
+            f"{', '.join(map(_describe, self.columns))}; mean over images, PSNR of identical "
+            f"images left out; after {self.source}"
         )
 
+    def unavailable(self) -> dict[str, str]:
+        """Why columns cannot be computed on this machine, by their names."""
+        reasons = {
+            column.name: UNAVAILABLE[column.metric]()
+            for column in self.columns
+            if column.metric in UNAVAILABLE
+        }
+        return {name: reason for name, reason in reasons.items() if reason}
+
     def score(
-        self, prediction: npt.NDArray[np.floating[Any]], target: npt.NDArray[np.uint8], scale: int
+        self, prediction: npt.NDArray[np.floating[Any]], target: Image, scale: int
     ) -> dict[str, float]:
         """Score one prediction.
 
@@ -69,7 +108,8 @@ class Protocol:
             scale: Scale of the task, for the border crop.
 
         Returns:
-            Value by column name; PSNR is infinite where the images are identical.
+            Value by column name, without those that are `unavailable`; PSNR is infinite where the
+            images are identical.
 
         Raises:
             ValueError: Sizes differ, values are not finite, or the crop leaves too little.
@@ -79,10 +119,22 @@ class Protocol:
                 f"prediction of shape {prediction.shape}, target of shape {target.shape}"
             )
         border = scale if self.border == "scale" else self.border
-        convert = COLORS[self.color]
-        result = crop_border(convert(quantize(prediction)), border)
-        truth = crop_border(convert(target), border)
-        return {column: METRICS[variant](result, truth) for column, variant in self.metrics}
+        missing = self.unavailable()
+        pixels = quantize(prediction)
+        scores = {}
+        for column in self.columns:
+            if column.name not in missing:
+                convert = COLORS[column.color or self.color]
+                result = crop_border(convert(pixels), border)
+                truth = crop_border(convert(target), border)
+                scores[column.name] = METRICS[column.metric](result, truth)
+        return scores
+
+
+def _describe(column: Column) -> str:
+    details = [column.metric] * (column.metric != column.name)
+    details += [f"of {column.color}"] * bool(column.color)
+    return f"{column.name} ({' '.join(details)})" if details else column.name
 
 
 def quantize(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
@@ -102,6 +154,16 @@ def crop_border(image: Array, border: int) -> Array:
     return image[border : height - border, border : width - border]
 
 
+_PSNR = Column("psnr", "psnr")
+_SSIM = Column("ssim", "ssim-valid")
+_SSIM_SAME_ZERO = Column("ssim", "ssim-same-zero")
+_PSNR_B = Column("psnr_b", "psnr-b")
+
+_SWINIR = "main_test_swinir.py of SwinIR (Liang et al. 2021)"
+_RESTORMER = "test_gaussian_color_denoising.py of Restormer (Zamir et al. 2022)"
+_GRL = "GRL (Li et al. 2023), its metrics and data sets"
+_FBCNN = "SwinIR (Liang et al. 2021) and FBCNN (Jiang et al. 2021), their test scripts"
+
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
@@ -109,8 +171,156 @@ PROTOCOLS: dict[str, Protocol] = {
             name="sr-y601-crop-scale",
             version=1,
             color="y601-studio-float",
-            metrics=(("psnr", "psnr"), ("ssim", "ssim-valid")),
+            columns=(_PSNR, _SSIM),
+            source=_SWINIR,
             border="scale",
+        ),
+        Protocol(
+            name="sr-y601-crop-scale-ssim-same-zero",
+            version=1,
+            color="y601-studio-float",
+            columns=(_PSNR, _SSIM_SAME_ZERO),
+            source=_GRL,
+            border="scale",
+        ),
+        Protocol(
+            name="sr-rgb-crop-scale",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM),
+            source=_SWINIR,
+            border="scale",
+        ),
+        Protocol(
+            name="denoise-gray-swinir",
+            version=1,
+            color="gray",
+            columns=(_PSNR, _SSIM),
+            source=_SWINIR,
+            degradation="swinir",
+        ),
+        Protocol(
+            name="denoise-gray-grl",
+            version=1,
+            color="gray",
+            columns=(_PSNR, _SSIM_SAME_ZERO),
+            source=_GRL,
+            degradation="grl",
+            sizing="crop-8",
+        ),
+        Protocol(
+            name="denoise-color-swinir",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM),
+            source=_SWINIR,
+            degradation="swinir",
+        ),
+        Protocol(
+            name="denoise-color-restormer",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM),
+            source=_RESTORMER,
+            degradation="restormer",
+        ),
+        Protocol(
+            name="denoise-color-grl",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM_SAME_ZERO),
+            source=_GRL,
+            degradation="grl",
+            sizing="crop-8",
+        ),
+        Protocol(
+            name="jpeg-gray",
+            version=1,
+            color="gray",
+            columns=(_PSNR, _SSIM, _PSNR_B),
+            source=_FBCNN,
+        ),
+        Protocol(
+            name="jpeg-gray-ssim-same-zero",
+            version=1,
+            color="gray",
+            columns=(_PSNR, _SSIM_SAME_ZERO, _PSNR_B),
+            source=_GRL,
+        ),
+        Protocol(
+            name="jpeg-color",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM, _PSNR_B),
+            source=_FBCNN,
+        ),
+        Protocol(
+            name="jpeg-color-ssim-same-zero",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM_SAME_ZERO, _PSNR_B),
+            source=_GRL,
+        ),
+        Protocol(
+            name="demosaic-border0",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM),
+            source="RNAN (Zhang et al. 2019) and GRL (Li et al. 2023)",
+        ),
+        Protocol(
+            name="demosaic-border10",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM),
+            source="DPIR (Zhang et al. 2021)",
+            border=10,
+        ),
+        Protocol(
+            name="deblur-rgb",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, _SSIM),
+            source="Restormer (Zamir et al. 2022), with the SSIM of each channel",
+        ),
+        Protocol(
+            name="deblur-rgb-ssim-3d",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, Column("ssim", "ssim-3d")),
+            source="MPRNet (Zamir et al. 2021), its MATLAB script",
+        ),
+        Protocol(
+            name="native",
+            version=1,
+            color="rgb",
+            columns=(
+                _PSNR,
+                _SSIM,
+                Column("psnr_y", "psnr", "y601-studio-float"),
+                Column("ssim_y", "ssim-valid", "y601-studio-float"),
+            ),
+            source="the weather papers, which leave open whether RGB or luma is meant",
+        ),
+        Protocol(
+            name="transweather-resize16",
+            version=1,
+            color="rgb",
+            columns=(
+                _PSNR,
+                _SSIM,
+                Column("psnr_y", "psnr", "y-full"),
+                Column("ssim_y", "ssim-valid", "y-full"),
+            ),
+            source="the validation code of TransWeather (Valanarasu et al. 2022)",
+            sizing="transweather-resize16",
+        ),
+        Protocol(
+            name="rgb-lpips",
+            version=1,
+            color="rgb",
+            columns=(_PSNR, Column("lpips", "lpips-alex")),
+            source="LPIPS 0.1 with AlexNet (Zhang et al. 2018)",
         ),
     )
 }

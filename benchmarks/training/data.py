@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import Pair, get_task, load_dataset
-from benchmarks.quality.datasets import Image, combine_digests, digest_pixels
+from benchmarks.quality.degradations import Input
+from benchmarks.quality.images import combine_digests, digest_pixels
 from benchmarks.training.recipes import Recipe
 
 
 class PatchSampler:
-    """Random patches of the train split that a recipe names, all images held in memory as uint8.
+    """Random patches of the train split that a recipe names, all images held in memory.
 
     Inputs are made by the task's degradation from whole images, never from patches, whose borders
     the degradation would see. Images smaller than a patch are left out.
@@ -54,7 +55,7 @@ class PatchSampler:
         """
         count, size, scale = self._recipe.batch, self._recipe.patch, self._scale
         rng = np.random.default_rng((self._recipe.seed, step))
-        inputs = np.empty((count, 3, size, size), np.uint8)
+        inputs = np.empty((count, 3, size, size), self._inputs[0].dtype)
         targets = np.empty((count, 3, size * scale, size * scale), np.uint8)
         for slot, index in enumerate(rng.choice(len(self._inputs), count, p=self._weights)):
             height, width = self._inputs[index].shape[1:]
@@ -80,16 +81,16 @@ def _load_pairs(recipe: Recipe) -> list[Pair]:
     return [task.make_pair(dataset, item) for item in dataset if item.name in chosen]
 
 
-def _holds(image: Image, size: int) -> bool:
+def _holds(image: Input, size: int) -> bool:
     return min(image.shape[:2]) >= size
 
 
-def _put_channels_first(image: Image) -> Image:
+def _put_channels_first(image: Input) -> Input:
     """[H, W] or [H, W, C] to a contiguous [C, H, W]."""
     return np.ascontiguousarray(np.moveaxis(np.atleast_3d(image), -1, 0))
 
 
-def _cut(image: Image, top: int, left: int, size: int, symmetry: npt.NDArray[np.int64]) -> Image:
+def _cut(image: Input, top: int, left: int, size: int, symmetry: npt.NDArray[np.int64]) -> Input:
     """One of the eight symmetries of a square patch, a view [C, size, size]."""
     flip_rows, flip_columns, transpose = symmetry
     patch = image[:, top : top + size, left : left + size]
@@ -100,5 +101,6 @@ def _cut(image: Image, top: int, left: int, size: int, symmetry: npt.NDArray[np.
     return patch.swapaxes(1, 2) if transpose else patch
 
 
-def _to_unit_range(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pixels).float().div_(255)
+def _to_unit_range(pixels: Input) -> Tensor:
+    values = torch.from_numpy(pixels)
+    return values.float().div_(255) if values.dtype == torch.uint8 else values

@@ -22,7 +22,7 @@ import baselines
 import kgt
 from benchmarks.models import create_any_model
 from benchmarks.quality import get_task
-from benchmarks.quality.datasets import combine_digests, digest_pixels
+from benchmarks.quality.images import combine_digests, digest_pixels
 from benchmarks.training.data import PatchSampler
 from benchmarks.training.recipes import Recipe
 from benchmarks.training.start import start_as_nearest

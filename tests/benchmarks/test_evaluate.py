@@ -13,7 +13,8 @@ from torch import nn
 from benchmarks.evaluate import main
 from benchmarks.models import create_any_model, load_weights
 from benchmarks.quality import evaluate, get_task, load_dataset
-from benchmarks.quality.datasets import combine_digests, digest_pixels
+from benchmarks.quality.evaluation import restore_image
+from benchmarks.quality.images import combine_digests, digest_pixels
 
 DATA = Path(os.environ.get("KGT_DATA", "unset"))
 
@@ -85,7 +86,7 @@ def test_json_states_what_was_measured(capsys):
     assert not err
     assert (result["task"], result["dataset"], result["model"]) == ("sr-x4", "embedded", "bicubic")
     assert result["protocol"] == "sr-y601-crop-scale@1"
-    assert result["degradation"] == "imresize"
+    assert result["degradation"] == "imresize@1"
     assert set(result["per_image"]) == {"astronaut", "camera", "chelsea", "coffee"}
     assert result["failed"] == {}
 
@@ -100,7 +101,7 @@ def test_table_names_coverage_and_protocol(set5, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--task sr-x8 --dataset Set5 --model bicubic", "valid names: sr-x2, sr-x3, sr-x4"),
+        ("--task sr-x8 --dataset Set5 --model bicubic", "sr-x2, sr-x3, sr-x4"),
         ("--task sr-x2 --dataset Set6 --model bicubic", "valid names: BSD100"),
         ("--task sr-x2 --dataset Set14 --model bicubic", "14 images expected"),
         ("--task sr-x2 --dataset Set5 --model cubic", "kgt-s-x4"),
@@ -176,15 +177,32 @@ def test_identical_images_are_exact_and_in_no_mean(set5):
     assert scores["head"]["ssim"] == pytest.approx(1)
 
 
-def test_gray_is_repeated_for_a_color_network_only(set5):
-    color, gray = Nearest(), Nearest(in_channels=1)
-    dataset = load_dataset("Set5")
-    in_color = evaluate(color, get_task("sr-x2"), dataset).per_image["bird"]
-    in_gray = evaluate(gray, get_task("sr-x2"), dataset).per_image["bird"]
+def test_gray_is_repeated_for_a_color_network(set5):
+    color = Nearest()
+    evaluate(color, get_task("sr-x2"), load_dataset("Set5"))
     assert [x.shape for x in color.inputs] == [(1, 3, 16, 18), (1, 3, 16, 20), (1, 3, 18, 16)]
-    assert gray.inputs[1].shape == (1, 1, 16, 20)
+    assert torch.equal(color.inputs[1][:, :1].expand(-1, 3, -1, -1), color.inputs[1])
+
+
+def test_gray_tasks_take_networks_of_either_kind(set5):
+    color, gray = Nearest(scale=1), Nearest(scale=1, in_channels=1)
+    task, dataset = get_task("denoise-gray-s25"), load_dataset("Set5")
+    assert evaluate(color, task, dataset).per_image == evaluate(gray, task, dataset).per_image
+    assert gray.inputs[1].shape == (1, 1, 33, 40)
     assert torch.equal(color.inputs[1][:, :1], gray.inputs[1])
-    assert in_color == in_gray
+
+
+def test_a_gray_network_is_refused_by_a_color_task(set5):
+    with pytest.raises(ValueError, match="sr-x2 needs a model of 3 channels, got one of 1"):
+        evaluate(Nearest(in_channels=1), get_task("sr-x2"), load_dataset("Set5"))
+
+
+def test_float_inputs_are_not_scaled_or_clipped():
+    model = Nearest(scale=1)
+    image = np.array([[-0.5, 0.25], [1.0, 1.75]], np.float32)
+    assert np.array_equal(restore_image(model, image)[..., 0], image)
+    pixels = np.array([[0, 51], [255, 102]], np.uint8)
+    np.testing.assert_allclose(restore_image(model, pixels)[..., 0], pixels / 255, rtol=1e-6)
 
 
 @pytest.mark.parametrize("training", [True, False])

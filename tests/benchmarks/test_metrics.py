@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
 
-from benchmarks.quality.metrics import luma_bt601, psnr, ssim_valid
+from benchmarks.quality.colors import luma_bt601
+from benchmarks.quality.metrics import psnr, ssim_valid
 
 
 def ssim_by_convolution(x, y):

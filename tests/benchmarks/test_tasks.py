@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.quality.datasets import DatasetNotFound, load_dataset
-from benchmarks.quality.tasks import TASKS, crop_to_multiple, get_task
+from benchmarks.quality.sizing import crop_to_multiple
+from benchmarks.quality.tasks import TASKS, get_task
 
 DATA = Path(os.environ.get("KGT_DATA", "unset"))
 
@@ -28,7 +29,7 @@ def test_input_is_our_resize_where_the_set_ships_none(set5, scale):
     (item,) = dataset
     pair = task.make_pair(dataset, item)
     height, width = 25 // scale, 31 // scale
-    assert task.degradation(dataset) == "imresize"
+    assert task.degradation(dataset) == "imresize@1"
     assert pair.input.shape == (height, width, 3)
     assert np.array_equal(pair.target, item.image[: height * scale, : width * scale])
 
@@ -42,7 +43,7 @@ def test_shipped_input_is_preferred(set5):
     (item,) = dataset
     assert TASKS["sr-x2"].degradation(dataset) == "shipped"
     assert np.array_equal(TASKS["sr-x2"].make_pair(dataset, item).input, shipped)
-    assert TASKS["sr-x3"].degradation(dataset) == "imresize"
+    assert TASKS["sr-x3"].degradation(dataset) == "imresize@1"
 
 
 def test_a_missing_shipped_file_is_not_replaced(set5):
@@ -69,11 +70,13 @@ def test_degradation_reproduces_the_shipped_files(scale):
     task, dataset = TASKS[f"sr-x{scale}"], load_dataset("Set5")
     for item in dataset:
         pair = task.make_pair(dataset, item)
-        assert np.array_equal(task.degrade(pair.target), pair.input), item.name
+        made = task.degradations["imresize"].apply(pair.target, item.name)
+        assert np.array_equal(made, pair.input), item.name
 
 
 def test_degradation_of_a_flat_image_is_flat():
-    assert (TASKS["sr-x4"].degrade(np.full((16, 24), 77, np.uint8)) == 77).all()
+    degradation = TASKS["sr-x4"].degradations["imresize"]
+    assert (degradation.apply(np.full((16, 24), 77, np.uint8), "flat") == 77).all()
 
 
 @pytest.mark.parametrize("multiple", [1, 2, 3, 4])

@@ -14,6 +14,7 @@ import kgt
 from benchmarks.models import create_any_model, load_weights
 from benchmarks.quality import load_dataset
 from benchmarks.quality.datasets import MANIFEST, Split
+from benchmarks.quality.degradations import Degradation
 from benchmarks.quality.tasks import TASKS
 from benchmarks.train import main
 from benchmarks.training import PatchSampler, Recipe, list_recipes, load_recipe, train
@@ -35,6 +36,7 @@ FIELDS = {
 }
 MINI = Recipe(**FIELDS)
 MODEL = "swinir-tiny-x2"
+DECIMATION = {"": Degradation("decimation", 1, lambda target, name: target[::2, ::2])}
 
 
 class Stop(Exception):  # noqa: N818
@@ -71,7 +73,7 @@ def toy(tmp_path, monkeypatch):
     """Returns a function that makes a train set of images; inputs keep every second pixel."""
     folder = tmp_path / "toy"
     folder.mkdir()
-    task = replace(TASKS["sr-x2"], degrade=lambda target: target[::2, ::2])
+    task = replace(TASKS["sr-x2"], degradations=DECIMATION)
     monkeypatch.setitem(TASKS, "sr-x2", task)
 
     def make(**images):
@@ -327,7 +329,7 @@ def test_training_starts_over_where_code_or_data_changed(what, tmp_path, monkeyp
     if what == "code":
         monkeypatch.setattr("benchmarks.training.loop._digest_sources", lambda: "other")
     else:
-        task = replace(TASKS["sr-x2"], degrade=lambda target: target[::2, ::2])
+        task = replace(TASKS["sr-x2"], degradations=DECIMATION)
         monkeypatch.setitem(TASKS, "sr-x2", task)
     with pytest.raises(Stop):
         train(MODEL, recipe, out_dir=tmp_path, on_step=stop_at(1))

@@ -1,0 +1,157 @@
+"""Check that the harness measures what others measure, on the data that is here.
+
+Exit codes: 0 fine, 1 a value differs or a set is not what it is called, 2 wrong use or nothing to
+check, 3 failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks.quality.golden import Finding, Golden, check_golden, list_golden
+from benchmarks.quality.manifest import MANIFEST
+from benchmarks.quality.survey import Report, survey
+
+EXIT_FINE, EXIT_FELL_SHORT, EXIT_NOTHING, EXIT_FAILURE = 0, 1, 2, 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    options = _build_parser().parse_args(arguments)
+    try:
+        return _COMMANDS[options.command](options.json)
+    except KeyboardInterrupt:
+        print("doctor: interrupted", file=sys.stderr)
+    except Exception:
+        traceback.print_exc()
+    return EXIT_FAILURE
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.doctor",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in {
+        "golden": "measure published values that need no network",
+        "data": "say which image sets are here, and whether they are the published ones",
+    }.items():
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("--json", action="store_true", help="print a JSON list")
+    return parser
+
+
+def _check_golden(as_json: bool) -> int:
+    values = list_golden()
+    with _progress(len(values)) as advance:
+        findings = check_golden(values, lambda golden: advance(_describe(golden)))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        _print_findings(findings)
+    verdicts = Counter(finding.verdict for finding in findings)
+    if verdicts["DIFFERS"]:
+        return EXIT_FELL_SHORT
+    return EXIT_FINE if verdicts["HOLDS"] else EXIT_NOTHING
+
+
+def _describe(golden: Golden) -> str:
+    return f"{golden.task} {golden.dataset} {golden.column}"
+
+
+def _name_set(golden: Golden) -> str:
+    published = MANIFEST[golden.dataset]["test"].count
+    part = "" if golden.images == published else f" ({golden.images} of {published})"
+    return golden.dataset + part
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    table = Table()
+    for heading in ("task", "set", "protocol", "column", "source"):
+        table.add_column(heading)
+    for heading in ("measured", "published", "difference", "verdict"):
+        table.add_column(heading, justify="right")
+    for finding in findings:
+        golden = finding.golden
+        measured, difference = "-", "-"
+        if finding.measured is not None:
+            measured = f"{finding.measured:.4f}"
+            difference = f"{finding.measured - golden.value:+.4f}"
+        table.add_row(
+            *(golden.task, _name_set(golden), golden.protocol),
+            *(golden.column, golden.source, measured, f"{golden.value:.4f}", difference),
+            finding.verdict,
+        )
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    reasons = dict.fromkeys(
+        f"{_name_set(finding.golden)}: {finding.reason}" for finding in findings if finding.reason
+    )
+    for reason in reasons:
+        console.print(reason, markup=False, soft_wrap=True)
+    verdicts = Counter(finding.verdict for finding in findings)
+    console.print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
+
+
+def _survey_data(as_json: bool) -> int:
+    with _progress(None) as advance:
+        reports = survey(advance)
+    if as_json:
+        print(json.dumps([asdict(report) for report in reports]))
+    else:
+        _print_reports(reports)
+    states = Counter(report.state for report in reports)
+    if states["wrong version"]:
+        return EXIT_FELL_SHORT
+    return EXIT_FINE if states["complete"] + states["partial"] else EXIT_NOTHING
+
+
+def _print_reports(reports: list[Report]) -> None:
+    for report in reports:
+        print(
+            f"{report.state:13} {report.name}/{report.split}: {report.images} of "
+            f"{report.expected}; {report.detail} [{report.source}]"
+        )
+    states = Counter(report.state for report in reports)
+    print(", ".join(f"{count} {state}" for state, count in states.items()))
+
+
+@contextmanager
+def _progress(total: int | None) -> Iterator[Callable[[str], None]]:
+    """A line that changes on a terminal; elsewhere a line for every tenth of a known total."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed} {task.fields[what]}"))
+    done = 0
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=total, what="")
+
+        def advance(what: str) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, completed=done, what=f"of {total}: {what}" if total else what)
+            if not console.is_terminal and total and done % max(1, total // 10) == 0:
+                print(f"{done} of {total}: {what}", file=sys.stderr)
+
+        yield advance
+
+
+_COMMANDS: dict[str, Callable[[bool], int]] = {"golden": _check_golden, "data": _survey_data}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
