@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from benchmarks.measure.statistics import bootstrap_interval
 from benchmarks.models import create_any_model
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric
 from benchmarks.quality import (
     DatasetNotFound,
     Evaluation,
+    Gain,
     Item,
     evaluate,
     get_protocol,
     get_task,
     load_dataset,
+    paired_gain,
 )
 from benchmarks.training import TrainingResult, load_recipe, train
 
@@ -97,7 +97,9 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
     }
     if cell.model != "bicubic":
         bicubic = score(create_any_model("bicubic", scale=task.scale), "bicubic")
-        metrics["gain"] = _paired_gain(evaluation, bicubic)
+        gain = paired_gain(evaluation, bicubic)
+        if gain:
+            metrics["gain"] = _describe_gain(gain)
     checks |= {
         "images": evaluation.images,
         "degradation": evaluation.degradation,
@@ -109,18 +111,12 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
     return {"metrics": metrics, "checks": checks, "per_image": evaluation.per_image}
 
 
-def _paired_gain(evaluation: Evaluation, baseline: Evaluation) -> Metric:
-    """Mean PSNR difference over the images, with an interval over images."""
-    differences = [
-        float(scores["psnr"]) - float(baseline.per_image[image]["psnr"])
-        for image, scores in evaluation.per_image.items()
-    ]
-    lo, hi = bootstrap_interval(differences, np.mean)
+def _describe_gain(gain: Gain) -> Metric:
     return Metric(
-        value=float(np.mean(differences)),
+        value=gain.mean,
         unit="dB",
         statistic="mean of paired differences over images",
-        lo=lo,
-        hi=hi,
-        samples=tuple(differences),
+        lo=gain.lo,
+        hi=gain.hi,
+        samples=gain.differences,
     )
