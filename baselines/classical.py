@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines.imresize import imresize, round_to_uint8
@@ -66,3 +70,35 @@ class Bicubic(nn.Module):
         resized = torch.from_numpy(imresize(planes.cpu().numpy(), self.scale)).permute(2, 0, 1)
         size = (batch, channels, self.scale * height, self.scale * width)
         return resized.reshape(size).to(x) / 255
+
+
+class ImageFilter(nn.Module):
+    """A classical method that restores one image at a time in numpy, at scale 1.
+
+    Subclasses say their `task` and implement `restore`.
+    """
+
+    scale = 1
+    size_multiple = 1
+    min_size = 1
+    task: str
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore each image of [B, C, h, w], nominally in [0, 1], without gradients.
+
+        Raises:
+            ValueError: for an input that is no finite image batch of C channels.
+        """
+        check_image(x, self.in_channels, self.min_size)
+        images = x.double().permute(0, 2, 3, 1).cpu().numpy()
+        restored = np.stack([self.restore(image) for image in images])
+        return torch.from_numpy(restored).permute(0, 3, 1, 2).to(x)
+
+    def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
+        """Restore one image, float64 [h, w, C], to the same size."""
+        raise NotImplementedError

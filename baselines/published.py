@@ -5,16 +5,13 @@ spandrel is imported where it is used: it loads some forty architectures, which 
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from baselines.checkpoints import read_weights
 from baselines.registry import register
 from baselines.swinir import PRESETS
 
@@ -56,30 +53,45 @@ def load_checkpoint(path: str | Path) -> PublishedNetwork:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: naming the file, when it cannot be read, its architecture is not among
-            spandrel's, or it does not map an image to an image.
+        ValueError: naming the file, when it cannot be read, carries code, is no checkpoint, its
+            architecture is not among spandrel's, parameters are missing or left over, or it does
+            not map an image to an image.
     """
     import spandrel
 
-    path = Path(path)
+    weights = _unwrap(path)
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"{path} is not a readable file of weights: {error}") from error
-    try:
-        descriptor = spandrel.ModelLoader().load_from_state_dict(
-            spandrel.canonicalize_state_dict(weights)
-        )
-    except (spandrel.UnsupportedModelError, KeyError, RuntimeError) as error:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(weights)
+    except spandrel.UnsupportedModelError as error:
         raise ValueError(
-            f"{path} holds no architecture that spandrel {spandrel.__version__} recognizes: {error}"
+            f"{path} holds no architecture that spandrel {spandrel.__version__} recognizes; its "
+            f"parameters begin with {', '.join(sorted(weights)[:3])}. If its network can be built, "
+            "load them with load_state_dict"
+        ) from error
+    # An architecture is guessed by a few names and its shape computed from the parameters, which
+    # fails anywhere when others are missing.
+    except Exception as error:
+        raise ValueError(
+            f"{path} looks like an architecture that spandrel {spandrel.__version__} knows, but "
+            f"its parameters do not fit it: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise ValueError(f"{path} holds a network that takes more than an image, such as a mask")
     return PublishedNetwork(descriptor).eval()
+
+
+def _unwrap(path: str | Path) -> dict[str, Tensor]:
+    """The parameters by name, from under the names that training programs put around them."""
+    import spandrel
+
+    weights = spandrel.canonicalize_state_dict(read_weights(path))
+    foreign = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
+    if foreign or not weights:
+        raise ValueError(
+            f"{path} is no checkpoint of a network: {', '.join(foreign[:3]) or 'it'} "
+            "holds no tensor"
+        )
+    return weights
 
 
 def build_upstream_swinir(**fields: Any) -> nn.Module:
@@ -209,6 +221,26 @@ def build_grl(**fields: Any) -> nn.Module:
     return _describe(network, fields["scale"], fields["in_channels"], multiple)
 
 
+def build_dncnn(**fields: Any) -> nn.Module:
+    """Build DnCNN (Zhang et al., "Beyond a Gaussian Denoiser", TIP 2017) with random weights.
+
+    Convolutions 3x3, batch normalization between them; the network predicts the noise.
+
+    Args:
+        **fields: in_channels, features (width), depth (number of convolutions).
+
+    Returns:
+        The authors' module with the attributes every baseline has.
+    """
+    from spandrel.architectures.DnCNN import DnCNN
+
+    channels = fields["in_channels"]
+    network = DnCNN(
+        in_nc=channels, out_nc=channels, nc=fields["features"], nb=fields["depth"], act_mode="BR"
+    )
+    return _describe(network, 1, channels, 1, "denoise")
+
+
 def _describe(
     network: Any, scale: int, in_channels: int, size_multiple: int, task: str = "sr"
 ) -> nn.Module:
@@ -227,7 +259,7 @@ for _size in ("m", "s"):
         register(f"swinir-upstream-{_size}-x{_scale}", **_fields)(build_upstream_swinir)
 
 # The sizes the authors call HAT, DAT and GRL-B.
-_COMMON = {"scale": 4, "in_channels": 3, "embed_dim": 180}
+_COMMON: dict[str, Any] = {"scale": 4, "in_channels": 3, "embed_dim": 180}
 register("hat-x4", **_COMMON, depths=(6,) * 6, num_heads=6, window_size=16, mlp_ratio=2.0)(
     build_hat
 )
@@ -243,3 +275,7 @@ register(
     stripe_size=64,
     mlp_ratio=2.0,
 )(build_grl)
+
+# DnCNN-S for gray and CDnCNN-B for color images.
+register("dncnn-gray", in_channels=1, features=64, depth=17)(build_dncnn)
+register("dncnn-color", in_channels=3, features=64, depth=20)(build_dncnn)

@@ -7,16 +7,24 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from baselines.checkpoints import read_weights
+from baselines.pretrained import WheelWeights
+
 Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
 
 _MODELS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {}
+_WEIGHTS: dict[str, WheelWeights] = {}
 
 
-def register(name: str, **defaults: Any) -> Callable[[Constructor], Constructor]:
+def register(
+    name: str, *, weights: WheelWeights | None = None, **defaults: Any
+) -> Callable[[Constructor], Constructor]:
     """Enter a model under a name.
 
     Args:
         name: lower-case, with hyphens.
+        weights: published weights, for a model that has them. No field may then change the shape
+            of a parameter.
         **defaults: every argument the constructor is called with; these are the fields that a
             caller of `create_model` may override.
 
@@ -31,6 +39,8 @@ def register(name: str, **defaults: Any) -> Callable[[Constructor], Constructor]
         if name in _MODELS:
             raise ValueError(f"a model named {name!r} is already registered")
         _MODELS[name] = (constructor, defaults)
+        if weights:
+            _WEIGHTS[name] = weights
         return constructor
 
     return enter
@@ -41,12 +51,22 @@ def list_models() -> list[str]:
     return sorted(_MODELS)
 
 
+def model_fields(name: str) -> dict[str, Any]:
+    """The fields that `create_model(name)` lets its caller override, with their defaults.
+
+    Raises:
+        ValueError: for an unknown name, listing the valid ones.
+    """
+    return dict(_lookup(name)[1])
+
+
 def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Module:
-    """Build a registered model with random weights.
+    """Build a registered model; its weights are random unless published ones are asked for.
 
     Args:
         name: one of `list_models()`.
-        pretrained: refused: no trained weights are shipped for these models.
+        pretrained: load the published weights, which are fetched at first use. A model without
+            parameters is complete as it is.
         **overrides: fields of the model's configuration to change.
 
     Returns:
@@ -56,20 +76,29 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Mo
 
     Raises:
         ValueError: for an unknown name or field (the message lists the valid ones), a value the
-            model refuses, or `pretrained=True`.
+            model refuses, or `pretrained=True` where no weights can be had (as
+            `WeightsUnavailableError` where they exist but cannot be fetched).
     """
-    if name not in _MODELS:
-        raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_models())}")
-    constructor, defaults = _MODELS[name]
+    constructor, defaults = _lookup(name)
     unknown = sorted(overrides.keys() - defaults.keys())
     if unknown:
         raise ValueError(
             f"{name} has no field {', '.join(unknown)}; valid fields: {', '.join(sorted(defaults))}"
         )
-    if pretrained:
-        raise ValueError(
-            f"no trained weights are shipped for {name}; build it without pretrained and call "
-            "load_state_dict (baselines.swinir.load_official for the authors' SwinIR files), or "
-            "open a published network with baselines.load_checkpoint(path)"
-        )
-    return constructor(**{**defaults, **overrides})
+    model = constructor(**{**defaults, **overrides})
+    if pretrained and next(model.parameters(), None) is not None:
+        if name not in _WEIGHTS:
+            raise ValueError(
+                f"no trained weights are shipped for {name}; models that have some: "
+                f"{', '.join(sorted(_WEIGHTS))}. Build it without pretrained and call "
+                "load_state_dict (baselines.load_official for the authors' SwinIR files), or "
+                "open a published network with baselines.load_checkpoint(path)"
+            )
+        model.load_state_dict(read_weights(_WEIGHTS[name].fetch()))
+    return model
+
+
+def _lookup(name: str) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+    if name not in _MODELS:
+        raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_models())}")
+    return _MODELS[name]

@@ -2,15 +2,14 @@
 
 Written anew to be as fast as PyTorch allows: fused attention, and shift masks that are not
 rebuilt per block and size. Parameters carry the names of the authors' release, so their
-checkpoints load with `load_official`. Stochastic depth, used by the authors in training, is left
-out. Axis letters: B batch, C channels, H and W the padded map's height and width, N = window^2
-tokens per window, nW windows per map.
+checkpoints load with `baselines.load_official`. Stochastic depth, used by the authors in training,
+is left out. Axis letters: B batch, C channels, H and W the padded map's height and width,
+N = window^2 tokens per window, nW windows per map.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -295,38 +294,6 @@ def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
-
-
-def load_official(model: SwinIR, state_dict: Mapping[str, Any]) -> None:
-    """Load a checkpoint of the authors' release into a model of the same shape.
-
-    Args:
-        model: the network to fill.
-        state_dict: parameters by name, bare or under "params_ema" (preferred) or "params". Stored
-            shift masks are dropped, for they are computed here.
-
-    Raises:
-        ValueError: listing every parameter that is missing, unexpected or of another shape, and
-            every index of relative positions that differs from the model's.
-    """
-    weights = state_dict.get("params_ema", state_dict.get("params", state_dict))
-    weights = {name: value for name, value in weights.items() if not name.endswith("attn_mask")}
-    expected: dict[str, Tensor] = model.state_dict()
-    indices = {k: v for k, v in model.named_buffers() if k.endswith("relative_position_index")}
-    problems = [f"missing: {name}" for name in expected.keys() - weights.keys()]
-    for name, value in weights.items():
-        if name in indices:
-            if not torch.equal(value.to(indices[name]), indices[name]):
-                problems.append(f"differs: {name}")
-        elif name not in expected:
-            problems.append(f"unexpected: {name}")
-        elif value.shape != expected[name].shape:
-            shapes = f"{list(value.shape)} instead of {list(expected[name].shape)}"
-            problems.append(f"shape: {name} is {shapes}")
-    if problems:
-        listing = "\n  ".join(sorted(problems))
-        raise ValueError(f"the checkpoint does not fit this {model.config}:\n  {listing}")
-    model.load_state_dict({name: weights[name] for name in expected})
 
 
 PRESETS = {

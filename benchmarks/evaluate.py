@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import nn
 
-from benchmarks.measure.statistics import MIN_PAIRS
-from benchmarks.models import create_any_model, load_weights
+from benchmarks.models import create_for_task, load_weights
 from benchmarks.quality import (
-    Dataset,
     Evaluation,
-    Gain,
     ImageFailed,
+    Item,
     Protocol,
     Task,
+    Tiling,
+    compare_tiling,
     evaluate,
     get_protocol,
     get_task,
@@ -36,7 +33,16 @@ from benchmarks.quality import (
     load_dataset,
     paired_gain,
 )
+from benchmarks.quality.datasets import Dataset
 from benchmarks.quality.gallery import save_comparison, save_restored
+from benchmarks.quality.presentation import (
+    describe,
+    print_gains,
+    print_scores,
+    print_tile_effects,
+    write_csv,
+)
+from kgt.inference import BYTE_BUDGET, OVERLAP
 
 EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
 
@@ -53,19 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         task = get_task(options.task)
         dataset = load_dataset(options.dataset)
         protocol = get_protocol(options.protocol) if options.protocol else task.default_protocol
-        save = partial(save_restored, options.save_images) if options.save_images else None
-        evaluation = _run(
-            options.model, options.weights, task, dataset, protocol, options.strict, save
-        )
-        against = None
-        if options.against:
-            against = _run(
-                options.against, options.against_weights, task, dataset, protocol, options.strict
-            )
-        if options.save_images and evaluation.images:
-            save_comparison(options.save_images, evaluation, task, dataset, protocol)
-        if options.csv:
-            _write_csv(options.csv, evaluation, against)
+        tiling = _read_tiling(options)
+        if options.compare_tiling:
+            return _compare_tiling(options, task, dataset, protocol, tiling)
+        return _evaluate(options, task, dataset, protocol, tiling)
     except ImageFailed as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return EXIT_FAILURE
@@ -75,17 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:
         traceback.print_exc()
         return EXIT_FAILURE
-    for result in filter(None, (evaluation, against)):
-        for image, reason in result.failed.items():
-            print(f"evaluate: {result.model}: {image} failed: {reason}", file=sys.stderr)
-    gains = _compare(evaluation, against) if against else {}
-    if options.json:
-        print(json.dumps(_as_json(evaluation, against, gains)))
-    else:
-        _print_table(evaluation, protocol)
-        if against:
-            _print_comparison(evaluation, against, gains)
-    return EXIT_FINE if evaluation.images else EXIT_FAILURE
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -108,113 +94,100 @@ def _build_parser() -> argparse.ArgumentParser:
         help="write the restored images, and a picture of the worst, median and best",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    tiles = parser.add_argument_group("tiles, which images are restored whole without")
+    tiles.add_argument("--tile", metavar="N|auto", help="side in pixels, or what a budget allows")
+    tiles.add_argument("--overlap", type=int, default=OVERLAP, metavar="N", help="in pixels")
+    tiles.add_argument(
+        "--byte-budget", type=int, default=BYTE_BUDGET // 2**20, metavar="MIB", help="of auto"
+    )
+    tiles.add_argument(
+        "--compare-tiling", action="store_true", help="report whole images against tiles"
+    )
     return parser
 
 
-def _run(
-    name: str,
-    weights: Path | None,
-    task: Task,
-    dataset: Dataset,
-    protocol: Protocol,
-    strict: bool,
-    save: Any = None,
-) -> Evaluation:
-    messages = Console(stderr=True)
-    progress = partial(track, description=name, console=messages, disable=not messages.is_terminal)
-    model = _create_trained_model(name, task, weights)
-    callbacks = {"on_restored": save} if save else {}
-    return evaluate(model, task, dataset, protocol, progress, name=name, strict=strict, **callbacks)
+def _read_tiling(options: argparse.Namespace) -> Tiling:
+    if options.tile is None:
+        if options.compare_tiling:
+            raise ValueError("--compare-tiling compares whole images with tiles: add --tile")
+        return Tiling()
+    if options.tile != "auto" and not options.tile.isdecimal():
+        raise ValueError(f"--tile {options.tile}: a number of pixels, or auto")
+    budget = options.byte_budget * 2**20
+    if options.tile == "auto":
+        return Tiling("auto", options.overlap, budget)
+    return Tiling(int(options.tile), options.overlap, budget)
+
+
+def _evaluate(
+    options: argparse.Namespace, task: Task, dataset: Dataset, protocol: Protocol, tiling: Tiling
+) -> int:
+    if options.against_weights and not options.against:
+        raise ValueError("--against-weights are those of a second model: add --against MODEL")
+    run = partial(
+        evaluate,
+        task=task,
+        dataset=dataset,
+        protocol=protocol,
+        strict=options.strict,
+        tiling=tiling,
+    )
+    model = _create_trained_model(options.model, task, options.weights)
+    against: Evaluation | None = None
+    if options.against:
+        rival = _create_trained_model(options.against, task, options.against_weights)
+        against = run(rival, progress=_show_progress(options.against), name=options.against)
+    if options.save_images:
+        run = partial(run, on_restored=partial(save_restored, options.save_images))
+    evaluation = run(model, progress=_show_progress(options.model), name=options.model)
+    for result in filter(None, (evaluation, against)):
+        for image, reason in result.failed.items():
+            print(f"evaluate: {result.model}: {image} failed: {reason}", file=sys.stderr)
+    if options.save_images and evaluation.images:
+        save_comparison(options.save_images, evaluation, task, dataset, protocol)
+    if options.csv:
+        write_csv(options.csv, evaluation, against)
+    gains = {}
+    if against:
+        gains = {column: paired_gain(evaluation, against, column) for column in evaluation.metrics}
+    if options.json:
+        print(json.dumps(describe(evaluation, against, gains)))
+    else:
+        print_scores(evaluation, protocol)
+        if against:
+            print_gains(evaluation, against, gains)
+    return EXIT_FINE if evaluation.images else EXIT_FAILURE
+
+
+def _compare_tiling(
+    options: argparse.Namespace, task: Task, dataset: Dataset, protocol: Protocol, tiling: Tiling
+) -> int:
+    model = _create_trained_model(options.model, task, options.weights)
+    progress = _show_progress(options.model)
+    effects = compare_tiling(model, task, dataset, tiling, protocol, progress)
+    if options.json:
+        rows = {name: {**asdict(effect), "gain": effect.gain} for name, effect in effects.items()}
+        print(json.dumps({"tiling": str(tiling), "per_image": rows}))
+    else:
+        print_tile_effects(effects, tiling)
+    return EXIT_FINE
+
+
+def _show_progress(model: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
+    console = Console(stderr=True)
+    return partial(track, description=model, console=console, disable=not console.is_terminal)
 
 
 def _create_trained_model(name: str, task: Task, weights: Path | None) -> nn.Module:
-    # One name serves every scale: bicubic has no weights that would tie it to one.
-    overrides = {"scale": task.scale} if name == "bicubic" else {}
-    model = create_any_model(name, **overrides)
+    model = create_for_task(name, task.conditions)
     if weights:
         load_weights(model, weights)
     elif next(model.parameters(), None) is not None:
         try:
-            model = create_any_model(name, pretrained=True)
+            model = create_for_task(name, task.conditions, pretrained=True)
         except ValueError as error:
             raise ValueError(f"{error} (here: --weights FILE)") from error
     return model
-
-
-def _print_table(evaluation: Evaluation, protocol: Protocol) -> None:
-    table = Table()
-    table.add_column("image")
-    for column in evaluation.metrics:
-        table.add_column(column.upper(), justify="right")
-    for image, scores in evaluation.per_image.items():
-        table.add_row(image, *map(_format_score, scores.values()))
-    table.add_section()
-    table.add_row(f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values()))
-    console = Console(highlight=False)
-    console.print(
-        f"{evaluation.model} on {evaluation.dataset} ({evaluation.coverage} images), "
-        f"{evaluation.task}, inputs: {evaluation.degradation}"
-    )
-    console.print(table)
-    for column, reason in evaluation.unavailable.items():
-        console.print(f"{column}: {reason}", markup=False, soft_wrap=True)
-    if evaluation.failed:
-        console.print(f"{len(evaluation.failed)} images failed and are in no mean")
-    console.print(protocol.text, markup=False)
-
-
-def _compare(evaluation: Evaluation, against: Evaluation) -> dict[str, Gain | None]:
-    return {column: paired_gain(evaluation, against, column) for column in evaluation.metrics}
-
-
-def _print_comparison(
-    evaluation: Evaluation, against: Evaluation, gains: dict[str, Gain | None]
-) -> None:
-    print(f"{evaluation.model} less {against.model}, mean over images with a 99 % interval:")
-    for column, gain in gains.items():
-        if gain is None:
-            print(f"  {column.upper()}: no image has a finite difference")
-            continue
-        count = len(gain.differences)
-        caution = ""
-        if count < MIN_PAIRS:
-            caution = f"; {count} images cannot carry such an interval, take {MIN_PAIRS} or more"
-        print(
-            f"  {column.upper()}: {gain.mean:+.4f} [{gain.lo:+.4f}, {gain.hi:+.4f}] over {count} "
-            f"images, better on {gain.wins}, worse on {gain.losses}{caution}"
-        )
-
-
-def _as_json(
-    evaluation: Evaluation, against: Evaluation | None, gains: dict[str, Gain | None]
-) -> dict[str, Any]:
-    document = asdict(evaluation)
-    if against:
-        document["against"] = asdict(against)
-        document["gain"] = {column: gain and asdict(gain) for column, gain in gains.items()}
-    return document
-
-
-def _write_csv(path: Path, evaluation: Evaluation, against: Evaluation | None) -> None:
-    """One row per image: the scores of the model, those of its rival, and why it failed."""
-    runs = [("", evaluation)] + ([(f"{against.model}:", against)] if against else [])
-    header = [f"{prefix}{column}" for prefix, run in runs for column in (*run.metrics, "failed")]
-    names = sorted({name for _, run in runs for name in (*run.per_image, *run.failed)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *header])
-        for name in names:
-            row: list[Any] = [name]
-            for _, run in runs:
-                scores = run.per_image.get(name, {})
-                row += [scores.get(column, "") for column in run.metrics]
-                row.append(run.failed.get(name, ""))
-            writer.writerow(row)
-
-
-def _format_score(score: float | str | None) -> str:
-    return f"{score:.4f}" if isinstance(score, float) else str(score or "-")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Models of both packages by name, and weights from a file."""
+"""Models of both packages by name, networks from checkpoint files, and weights from a file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from torch import nn
 
 import baselines
 import kgt
+from baselines.checkpoints import read_weights
+from kgt.config import preset
 
 
 def list_any_models() -> list[str]:
@@ -34,13 +38,77 @@ def create_any_model(name: str, **overrides: Any) -> nn.Module:
     raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_any_models())}")
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file that has exactly the model's tensors.
+def create_for_task(
+    model: str, conditions: Mapping[str, Any], *, pretrained: bool = False
+) -> nn.Module:
+    """Create the network that is to restore images of a task.
+
+    Args:
+        model: Model name, or a checkpoint file.
+        conditions: What is known of the task's inputs, such as {"scale": 1, "sigma": 25}. A model
+            is told what it has a field for.
+        pretrained: Load trained weights where the model has parameters.
 
     Raises:
-        ValueError: The file is absent, not a safetensors file, or of another model.
+        ValueError: Neither a model nor a file, a value the model refuses, no trained weights, a
+            file as in `create_from_checkpoint`, or a network of another scale than the task's.
+    """
+    if model not in list_any_models() and Path(model).is_file():
+        network = create_from_checkpoint(Path(model))
+    else:
+        network = _create_named(model, conditions, pretrained)
+    scale = conditions.get("scale", network.scale)
+    if network.scale != scale:
+        raise ValueError(
+            f"{model} is a network of scale {network.scale}, the task needs one of scale {scale}"
+        )
+    return network
+
+
+def create_from_checkpoint(path: Path) -> nn.Module:
+    """Open a published network; its architecture is recognized by its parameters.
+
+    Raises:
+        ValueError: Naming the file: it is absent, unreadable, carries code, or holds a network that
+            spandrel does not know.
     """
     try:
-        load_model(model, path)
-    except (OSError, RuntimeError, SafetensorError) as error:
+        return baselines.load_checkpoint(path)
+    except FileNotFoundError as error:
+        raise ValueError(str(error)) from error
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a file that has exactly the model's tensors.
+
+    Args:
+        model: Network to fill.
+        path: A safetensors file, or for a SwinIR also a checkpoint of its authors' release.
+
+    Raises:
+        ValueError: The file is absent, of another kind, or of another model.
+    """
+    try:
+        if isinstance(model, baselines.SwinIR) and path.suffix != ".safetensors":
+            baselines.load_official(model, read_weights(path))
+        else:
+            load_model(model, path)
+    except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"cannot load {path}: {error}") from error
+
+
+def _create_named(name: str, conditions: Mapping[str, Any], pretrained: bool) -> nn.Module:
+    fields = _fields(name)
+    known = {field: value for field, value in conditions.items() if field in fields}
+    scale = known.pop("scale", None)
+    network = create_any_model(name, pretrained=pretrained, **known)
+    # Weights are of one scale. What has none serves every scale under one name.
+    if scale is not None and next(network.parameters(), None) is None:
+        network = create_any_model(name, scale=scale, **known)
+    return network
+
+
+def _fields(name: str) -> dict[str, Any]:
+    if name in kgt.list_models():
+        return asdict(preset(name))
+    return baselines.model_fields(name) if name in baselines.list_models() else {}

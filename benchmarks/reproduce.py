@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.plan.cells import Cell
+from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.records import Record, RecordStore
 from benchmarks.plan.runner import Run, measure_cell, valid_records
 from benchmarks.plan.specs import PROFILES, Kind, Profile, TableSpec, get_spec, load_specs
@@ -29,6 +30,7 @@ from benchmarks.report.claims import judge_claims
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
+from benchmarks.report.printed import judge_twins
 from benchmarks.report.render import render_csv, render_latex, render_markdown, row_values
 from benchmarks.report.tables import Table, build_table
 
@@ -117,9 +119,10 @@ def reproduce(
             return FINE, {"plan": {cell.id: state for cell, state in plan.items()}}
         _measure(missing, run)
     records = store.latest(cells, environment.key) if environment else {}
-    judgments = judge_claims(profile.claims, records)
+    everything = {**records, **load_printed(spec)}
+    judgments = [*judge_claims(profile.claims, everything), *judge_twins(spec, records)]
     table = build_table(spec, name, profile, records, environment, store.problems)
-    _write(table, judgments, draw_plot(spec.plot, table.title, records), options.reports)
+    _write(table, judgments, draw_plot(spec.plot, table.title, everything), options.reports)
     _console.print(f"wrote {options.reports}/{table.name}.md, .csv, .tex, .svg")
     for judgment in judgments:
         _console.print(f"  {judgment.verdict}: {judgment.claim} ({judgment.evidence})")
@@ -200,6 +203,7 @@ def _as_json(table: Table, judgments: list[Judgment]) -> dict[str, object]:
         "table": table.name,
         "rows": row_values(table),
         "notes": table.notes,
+        "coverage": table.coverage,
         "claims": [vars(judgment) for judgment in judgments],
         "environment": table.environment,
     }
@@ -214,9 +218,7 @@ def _print_list() -> None:
     print("paper; the numbering of arXiv 2402.02634 itself could not be recovered.")
     for number, entry in catalog.items():
         alias = f" (semanir:{entry['semanir']})" if entry["semanir"] else ""
-        spec = specs.get(number)
-        state = _describe_profiles(spec) if spec else "not reproducible yet"
-        print(f"  {number}{alias}: {entry['content']} -- {state}")
+        print(f"  {number}{alias}: {entry['content']} -- {_describe_profiles(specs[number])}")
     print("--study NAME is one of:")
     for spec in load_specs("study").values():
         print(f"  {spec.name}: {spec.title} -- {_describe_profiles(spec)}")

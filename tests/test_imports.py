@@ -6,7 +6,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "kgt": {"kgt", "torch", "triton"},
-    "baselines": {"baselines", "kgt", "torch", "spandrel", "numpy", "safetensors"},
+    "baselines": {
+        *("baselines", "kgt", "torch", "numpy", "safetensors"),
+        *("colour_demosaicing", "skimage", "spandrel"),
+    },
 }
 PROJECT = {"kgt", "baselines", "benchmarks"}
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from kgt.memory import LiveTensorBytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -33,56 +29,6 @@ class PeakMemory:
     rss_bytes: int | None
     live_tensor_bytes: int
     rss_missing: str | None = None
-
-
-class LiveTensorBytes(TorchDispatchMode):
-    """Counts the bytes of tensor storages that operators allocate while it is active.
-
-    Views and in-place results share a storage and count once; a storage leaves the count when
-    its last tensor dies, be it held by Python or saved for the backward pass. Tensors made
-    before, and memory that an operator frees before it returns, are not seen.
-
-    Attributes:
-        live: bytes alive now.
-        peak: largest `live` so far.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = 0
-        self.peak = 0
-        self._tracked: dict[int, tuple[weakref.ref[torch.UntypedStorage], int]] = {}
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run one operator and count the storages it allocated."""
-        kwargs = kwargs or {}
-        # torch.tensor fills its storage before the dispatcher sees it, as lift_fresh's input.
-        fresh_input = func is torch.ops.aten.lift_fresh.default
-        given = set() if fresh_input else {s._cdata for s in _storages((args, kwargs))}
-        output = func(*args, **kwargs)
-        for storage in _storages(output):
-            if storage._cdata in self._tracked or storage._cdata not in given:
-                self._update(storage)
-        self.peak = max(self.peak, self.live)
-        return output
-
-    def _update(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._tracked:
-            reference, counted = self._tracked[key]
-        else:
-            reference, counted = weakref.ref(storage, lambda _: self._forget(key)), 0
-        self._tracked[key] = reference, size
-        self.live += size - counted
-
-    def _forget(self, key: int) -> None:
-        self.live -= self._tracked.pop(key)[1]
 
 
 def measure_peak(fn: Callable[[], object]) -> PeakMemory:
@@ -148,11 +94,3 @@ def _return_free_heap() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def _storages(tree: Any) -> list[torch.UntypedStorage]:
-    return [
-        leaf.untyped_storage()
-        for leaf in tree_leaves(tree)
-        if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided
-    ]

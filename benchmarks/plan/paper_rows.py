@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.specs import Paper, TableSpec
 
 _PAPER = Path(__file__).with_name("paper")
 _METRICS = {
     "PSNR": ("psnr", "dB", 1.0),
     "SSIM": ("ssim", "", 1.0),
     "params_M": ("parameters", "", 1e6),
+    # What a text says of one method over another has no place in a column.
+    "PSNR_gain_dB": ("stated", "dB PSNR", 1.0),
+    "PSNR_gain_percent": ("stated", "% PSNR", 1.0),
+    "params_reduction_percent": ("stated", "% parameters", -1.0),
 }
-AS_PRINTED = "as printed"
+_NO_DATASET = "-"
 
 
-def load_paper_records(file: str, setting: str, task: str) -> list[Record]:
-    """Records of the rows of a printed table, one per method and dataset, in printed order.
+def load_printed(spec: TableSpec) -> dict[Cell, Record]:
+    """Every printed record of a table by its cell, in printed order."""
+    return {record.cell: record for paper in spec.papers for record in load_paper_records(paper)}
 
-    Args:
-        file: name of the CSV of printed numbers.
-        setting: the `setting` column of the rows wanted.
-        task: task that the rows are printed for.
+
+def load_paper_records(paper: Paper) -> list[Record]:
+    """Records of the rows of a printed table, one per method, variant, task and set.
+
+    Numbers of a method as a whole, its parameters, become a record of kind "training".
     """
-    frame = pd.read_csv(_PAPER / file, dtype={"value": float})
-    frame = frame[frame["setting"] == setting]
     records = []
-    for (method, dataset), rows in frame.groupby(["method", "dataset"], sort=False):
+    for key, rows in _read(paper.file).groupby(["method", "setting", "dataset"], sort=False):
+        method, setting, printed = map(str, key)
+        named, _, variant = setting.rpartition(";")
+        if variant not in paper.variants:
+            named, variant = setting, ""
+        if (name := named or printed) not in paper.tasks:
+            continue
         metrics = {}
         for metric, value in zip(rows["metric"], rows["value"], strict=True):
-            name, unit, factor = _METRICS[metric]
-            metrics[name] = Metric(value=float(value) * factor, unit=unit, statistic="as printed")
-        kind: dict[str, Any] = (
-            {"kind": "training"} if dataset == "-" else {"kind": "quality", "dataset": dataset}
+            quantity, unit, factor = _METRICS[metric]
+            metrics[quantity] = Metric(value=value * factor, unit=unit, statistic="as printed")
+        whole = printed == _NO_DATASET
+        cell = Cell(
+            kind="training" if whole else "quality",
+            dataset=None if whole else paper.datasets.get(printed, printed),
+            task=paper.tasks[name],
+            model=method,
+            recipe=", ".join(filter(None, (paper.source, paper.variants.get(variant)))),
+            protocol=paper.source,
         )
-        cell = Cell(**kind, task=task, model=str(method), recipe=AS_PRINTED, protocol=AS_PRINTED)
         records.append(Record(cell=cell, source="paper", metrics=metrics))
     return records
+
+
+@cache
+def _read(file: str) -> pd.DataFrame:
+    return pd.read_csv(_PAPER / file, dtype={"value": float})

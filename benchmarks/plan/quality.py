@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.models import create_any_model
+from benchmarks.models import create_for_task
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric
 from benchmarks.quality import (
@@ -22,6 +22,7 @@ from benchmarks.quality import (
     load_dataset,
     paired_gain,
 )
+from benchmarks.quality.manifest import MANIFEST
 from benchmarks.training import TrainingResult, load_recipe, train
 
 OnStep = Callable[[str, float], None]
@@ -66,13 +67,29 @@ def run_training_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[st
 
 
 def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str, Any]:
-    """Evaluate the cell's model on its set; a set that is not there makes it unsupported."""
+    """Evaluate the cell's model on its set; without weights or set the cell is unsupported.
+
+    Raises:
+        ValueError: the protocol's rules are at another version than the cell's.
+    """
     task = get_task(str(cell.task))
+    protocol = get_protocol(str(cell.protocol).partition("@")[0])
+    if str(protocol) != cell.protocol:
+        raise ValueError(f"the cell asks for protocol {cell.protocol}, the rules are {protocol}")
+    checks: dict[str, Any] = {}
+    if cell.recipe is None:
+        try:
+            model = create_for_task(str(cell.model), task.conditions, pretrained=True)
+        except ValueError as error:
+            return {"status": "unsupported", "reason": str(error)}
     try:
         dataset = load_dataset(str(cell.dataset))
-    except DatasetNotFound as error:
-        return {"status": "unsupported", "reason": str(error)}
-    protocol = get_protocol(str(cell.protocol).partition("@")[0])
+    except DatasetNotFound:
+        return {"status": "unsupported", "reason": _describe_absence(str(cell.dataset))}
+    if cell.recipe is not None:
+        trained = _train(cell, checkpoints, on_step)
+        model = trained.model
+        checks["weights"] = trained.weights_digest
 
     def progress(items: Iterable[Item]) -> Iterator[Item]:
         for done, item in enumerate(items):
@@ -82,26 +99,23 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
     def score(model: nn.Module, name: str) -> Evaluation:
         return evaluate(model, task, dataset, protocol, progress, name=name)
 
-    checks: dict[str, Any] = {}
-    if cell.recipe:
-        trained = _train(cell, checkpoints, on_step)
-        model = trained.model
-        checks["weights"] = trained.weights_digest
-    else:
-        model = create_any_model(str(cell.model), scale=task.scale)
     evaluation = score(model, str(cell.model))
     metrics = {
-        name: Metric(value=value, unit="dB" if name == "psnr" else "", statistic="mean of images")
+        name: Metric(
+            value=value, unit="dB" if name.startswith("psnr") else "", statistic="mean of images"
+        )
         for name, value in evaluation.metrics.items()
         if value is not None
     }
-    if cell.model != "bicubic":
-        bicubic = score(create_any_model("bicubic", scale=task.scale), "bicubic")
-        gain = paired_gain(evaluation, bicubic)
+    if cell.recipe is not None:
+        baseline = "bicubic" if task.scale > 1 else "identity"
+        plain = score(create_for_task(baseline, task.conditions), baseline)
+        gain = paired_gain(evaluation, plain)
         if gain:
             metrics["gain"] = _describe_gain(gain)
     checks |= {
         "images": evaluation.images,
+        "tiling": evaluation.tiling,
         "degradation": evaluation.degradation,
         "data": evaluation.data_digest[:12],
         "failed": evaluation.failed,
@@ -109,6 +123,14 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
     if len(dataset) < dataset.expected:
         checks["partial"] = dataset.coverage
     return {"metrics": metrics, "checks": checks, "per_image": evaluation.per_image}
+
+
+def _describe_absence(dataset: str) -> str:
+    """Why a set has no value, in words that are the same on every machine."""
+    split = MANIFEST[dataset]["test"]
+    return (
+        f"{dataset} is absent: {split.count:,} images expected in {split.folder} of the data root"
+    )
 
 
 def _describe_gain(gain: Gain) -> Metric:

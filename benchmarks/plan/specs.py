@@ -6,11 +6,12 @@ A table is one of the paper's; a study answers a question of our own by the same
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from benchmarks.plan.cells import Cell, expand
 from benchmarks.plan.cells import Kind as CellKind
@@ -28,9 +29,10 @@ class Column(_Strict):
     """A column of a table: which cell of the row it shows, and which of its metrics.
 
     Attributes:
-        header: what stands above it.
+        header: what stands above it, with the fields of `where` in braces and in {level} what
+            tells the tasks of a family apart, such as the s25 of denoise-gray-s25.
         kind: kind of the cell.
-        where: further fields of the cell.
+        where: further fields of the cell; a list stands for as many columns.
         metric: name of the metric, or of the check if `format` is "text"; "quality" shows PSNR
             and SSIM and needs none.
         format: how a value is printed.
@@ -41,8 +43,71 @@ class Column(_Strict):
     where: dict[str, Any] = {}
     metric: str = ""
     format: Literal[
-        "mib", "mflop", "ms", "ratio", "interval", "percent", "quality", "gain", "count", "text"
+        "mib",
+        "mflop",
+        "ms",
+        "ratio",
+        "interval",
+        "percent",
+        "quality",
+        "psnr",
+        "gain",
+        "count",
+        "text",
     ]
+
+    def expand(self) -> list[Column]:
+        """The columns that the lists of `where` stand for; the last one varies fastest."""
+        axes = [value if isinstance(value, list) else [value] for value in self.where.values()]
+        points = [dict(zip(self.where, point, strict=True)) for point in product(*axes)]
+        return [
+            self.model_copy(update={"header": _name_column(self.header, where), "where": where})
+            for where in points
+        ]
+
+
+def _name_column(header: str, where: dict[str, Any]) -> str:
+    return header.format(**where, level=describe_level(where.get("task", "")))
+
+
+def describe_level(task: str) -> str:
+    """What tells the tasks of a family apart: x4 of sr-x4, s25 of denoise-gray-s25."""
+    return task.rpartition("-")[2]
+
+
+class Paper(_Strict):
+    """A file of printed numbers and how its words are ours.
+
+    Attributes:
+        file: name of the CSV.
+        source: where its rows are printed.
+        tasks: our task (None: any) by the part of a printed setting that names one, or by the set
+            where no setting does; other rows belong to other tables.
+        variants: in our words, by the last part of a setting, what tells rows of a method apart.
+        datasets: our names of sets whose printed name differs.
+    """
+
+    file: str
+    source: str = "as printed"
+    tasks: dict[str, str | None]
+    variants: dict[str, str] = {}
+    datasets: dict[str, str] = {}
+
+
+class Twin(_Strict):
+    """A printed method that is measured here, too.
+
+    Attributes:
+        method: its printed name.
+        model: our model.
+        protocol: the protocol that the printed numbers follow.
+        within: dB that the measured PSNR of a complete set may lie from the printed one.
+    """
+
+    method: str
+    model: str
+    protocol: str
+    within: float
 
 
 class Profile(_Strict):
@@ -90,8 +155,8 @@ class TableSpec(_Strict):
         profiles: extents by name.
         rows: cell fields that make a row.
         columns: columns after the row's fields.
-        paper: file of printed numbers, and the setting whose rows are shown; empty if none.
-        paper_setting: setting of the printed rows.
+        papers: files of printed numbers whose rows are shown below the measured ones.
+        twins: printed methods that are measured here, too.
         plot: name of the plot.
     """
 
@@ -104,9 +169,14 @@ class TableSpec(_Strict):
     profiles: dict[Literal["smoke", "cpu", "gpu", "paper"], Profile]
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
-    paper: str = ""
-    paper_setting: str = ""
+    papers: tuple[Paper, ...] = ()
+    twins: tuple[Twin, ...] = ()
     plot: Literal["attention", "quality", "crossover", "axes"]
+
+    @field_validator("columns")
+    @classmethod
+    def _expand_columns(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
+        return tuple(one for column in columns for one in column.expand())
 
     @property
     def stem(self) -> str:

@@ -5,6 +5,8 @@ from benchmarks.quality.datasets import Dataset, DatasetNotFound, Item, list_dat
 from benchmarks.quality.evaluation import Evaluation, ImageFailed, evaluate
 from benchmarks.quality.protocols import Protocol, get_protocol, list_protocols
 from benchmarks.quality.tasks import Pair, Task, get_task, list_tasks
+from benchmarks.quality.tile_effect import TileEffect, compare_tiling
+from benchmarks.quality.tiling import Tiling
 
 __all__ = [
     "Dataset",
@@ -16,6 +18,9 @@ __all__ = [
     "Pair",
     "Protocol",
     "Task",
+    "TileEffect",
+    "Tiling",
+    "compare_tiling",
     "evaluate",
     "get_protocol",
     "get_task",

@@ -11,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.quality.datasets import Dataset, Item
 from benchmarks.quality.degradations import Input
 from benchmarks.quality.images import combine_digests, digest_pixels
 from benchmarks.quality.protocols import Protocol
 from benchmarks.quality.tasks import Task
+from benchmarks.quality.tiling import WHOLE, Tiling
 
 Score = float | Literal["exact"]
 
@@ -35,6 +36,7 @@ class Evaluation:
         dataset: Data set name.
         model: Model name.
         protocol: Protocol as name@version.
+        tiling: Tile rule: "whole", or as in "tile 256 overlap 32".
         degradation: Where the inputs came from: "shipped", or the name and version of a rule.
         images: Number of images scored.
         coverage: Images present out of those published, as in "25 of 100".
@@ -50,6 +52,7 @@ class Evaluation:
     dataset: str
     model: str
     protocol: str
+    tiling: str
     degradation: str
     images: int
     coverage: str
@@ -70,6 +73,7 @@ def evaluate(
     *,
     name: str | None = None,
     strict: bool = False,
+    tiling: Tiling = WHOLE,
     on_restored: Callable[[str, npt.NDArray[np.float32]], None] = lambda name, restored: None,
 ) -> Evaluation:
     """Score a model on every image of a set, on the device and in the dtype of its parameters.
@@ -86,6 +90,7 @@ def evaluate(
         progress: Wraps the iteration over the images, such as a progress bar.
         name: Model name to record; the class name if None.
         strict: Raise at the first image that fails.
+        tiling: How inputs are cut into tiles.
         on_restored: Told name and restored image [H, W, C] of every image that was scored.
 
     Raises:
@@ -112,11 +117,11 @@ def evaluate(
     scores: dict[str, dict[str, float]] = {}
     failed: dict[str, str] = {}
     digests: list[str] = []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for item in progress(dataset):
             try:
                 pair = task.make_pair(dataset, item, protocol)
-                prediction = restore_image(model, pair.input)
+                prediction = restore_image(model, pair.input, tiling)
                 scores[item.name] = protocol.score(prediction, pair.target, task.scale)
             except Exception as error:
                 if strict:
@@ -131,6 +136,7 @@ def evaluate(
         dataset=dataset.name,
         model=name or type(model).__name__,
         protocol=str(protocol),
+        tiling=str(tiling),
         degradation=task.degradation(dataset, protocol),
         images=len(scores),
         coverage=dataset.coverage,
@@ -152,28 +158,36 @@ def evaluate(
 
 
 @torch.inference_mode()
-def restore_image(model: nn.Module, image: Input) -> npt.NDArray[np.float32]:
+def restore_image(
+    model: nn.Module, image: Input, tiling: Tiling = WHOLE
+) -> npt.NDArray[np.float32]:
     """Run a model on one image.
 
     Args:
         model: As for `evaluate`.
         image: [h, w, 3] or [h, w]: uint8, or float32 on the scale of [0, 1].
+        tiling: How the image is cut into tiles.
 
     Returns:
         float32 [scale * h, scale * w, C].
     """
+    restored = tiling.restore(model, as_batch(model, image))
+    return restored[0].permute(1, 2, 0).float().cpu().numpy()
+
+
+def as_batch(model: nn.Module, image: Input) -> Tensor:
+    """An image as `restore_image` takes it, [1, C, h, w] on the device and dtype of a model."""
     x = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)[None]
     channels: Any = model.in_channels
     if x.shape[1] == 1:
         x = x.expand(-1, channels, -1, -1)
     like = next(model.parameters(), torch.empty(0))
-    x = x.to(like) / 255 if image.dtype == np.uint8 else x.to(like)
-    restored = model(x)
-    return restored[0].permute(1, 2, 0).float().cpu().numpy()
+    return x.to(like) / 255 if image.dtype == np.uint8 else x.to(like)
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and back into its own in the end."""
     was_training = model.training
     model.eval()
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,10 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.measure.statistics import bootstrap_interval
-from benchmarks.plan.records import Record
 from benchmarks.report.crossover import judge_auto_near_best, judge_native_crosses_dense
 from benchmarks.report.judgment import Judgment, VerdictLabel
+from benchmarks.report.quality_claims import (
+    judge_beats_bicubic,
+    judge_kgt_against_swinir,
+    judge_one_model_for_all,
+)
 from benchmarks.report.series import Line, Records, attention_series
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
@@ -194,66 +196,13 @@ def _judge_closed_form(records: Records) -> list[Judgment]:
     return [Judgment(claim, _verdict(low <= min(ratios) and max(ratios) <= high), evidence)]
 
 
-def _quality_gains(records: Records) -> dict[str, dict[str, Record]]:
-    """Quality records of trained networks as dataset -> model."""
-    found: dict[str, dict[str, Record]] = defaultdict(dict)
-    for cell, record in records.items():
-        if cell.kind == "quality" and cell.recipe and record.status == "ok":
-            found[cell.dataset or ""][cell.model or ""] = record
-    return found
-
-
-def _judge_beats_bicubic(records: Records) -> list[Judgment]:
-    judgments = []
-    for dataset, models in _quality_gains(records).items():
-        for model, record in models.items():
-            gain = record.metrics.get("gain")
-            if gain is None or gain.lo is None:
-                continue
-            judgments.append(
-                Judgment(
-                    f"{model} restores {dataset} better than bicubic interpolation",
-                    "HOLDS" if gain.lo > 0 else "FAILS" if gain.interval[1] < 0 else "UNCLEAR",
-                    f"{gain.value:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}]",
-                )
-            )
-    return judgments or [Judgment("networks beat bicubic", "NOT MEASURED", "no trained network")]
-
-
-def _judge_kgt_against_swinir(records: Records) -> list[Judgment]:
-    """C7 is about networks trained to the end; a difference after a short training is told."""
-    claim = "C7 KGT beats SwinIR at the same parameters"
-    told = []
-    for dataset, models in _quality_gains(records).items():
-        kgt = next((r for m, r in models.items() if m.startswith("kgt")), None)
-        swinir = next((r for m, r in models.items() if m.startswith("swinir")), None)
-        if kgt is None or swinir is None:
-            continue
-        differences = [
-            kgt.per_image[image]["psnr"] - swinir.per_image[image]["psnr"]
-            for image in kgt.per_image
-            if image in swinir.per_image
-        ]
-        lo, hi = bootstrap_interval(differences, np.mean)
-        wins = sum(difference > 0 for difference in differences)
-        told.append(
-            f"{dataset}: {np.mean(differences):+.3f} dB [{lo:+.3f}, {hi:+.3f}], "
-            f"KGT ahead on {wins} of {len(differences)} images"
-        )
-    if not told:
-        return [Judgment(claim, "NOT MEASURED", "no pair of trained networks")]
-    evidence = "; ".join(told)
-    return [
-        Judgment(claim, "NOT MEASURED", f"the training is too short to judge; so far {evidence}")
-    ]
-
-
 _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "C1": _judge_memory,
     "C2": _judge_linear_cost,
     "closed-form": _judge_closed_form,
-    "C7": _judge_kgt_against_swinir,
-    "beats-bicubic": _judge_beats_bicubic,
+    "C6": judge_one_model_for_all,
+    "C7": judge_kgt_against_swinir,
+    "beats-bicubic": judge_beats_bicubic,
     "auto-near-best": judge_auto_near_best,
     "native-crosses-dense": judge_native_crosses_dense,
 }

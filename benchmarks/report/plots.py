@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.plan.records import Record
 from benchmarks.report.panels import empty_figure, say_no_values, scale_keys, values_and_reach
+from benchmarks.report.quality_plots import draw_quality
 from benchmarks.report.series import Line, Records, attention_series
 from benchmarks.report.study_plots import draw_axes, draw_crossover
 
@@ -86,48 +85,9 @@ def _points(line: Line) -> tuple[np.ndarray, np.ndarray]:
     return values_and_reach([line[k] for k in sorted(line)])
 
 
-def _draw_quality(records: Records) -> Figure:
-    """PSNR per image of every model and set, and the loss over the steps of training."""
-    datasets: dict[str, dict[str, Record]] = defaultdict(dict)
-    losses: dict[str, Record] = {}
-    for cell, record in records.items():
-        if record.status != "ok" or record.source != "measured":
-            continue
-        if cell.kind == "quality":
-            datasets[cell.dataset or ""][cell.model or ""] = record
-        elif cell.kind == "training":
-            losses[cell.model or ""] = record
-    panels = [*datasets, *(["training"] if losses else [])]
-    if not panels:
-        return empty_figure()
-    figure = Figure(figsize=(3.6 * len(panels), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    names = list(dict.fromkeys(model for models in datasets.values() for model in models))
-    colors = {model: f"C{index}" for index, model in enumerate(names)}
-    for axis, dataset in zip(axes, datasets, strict=False):
-        for model, record in datasets[dataset].items():
-            scores = {image: s["psnr"] for image, s in record.per_image.items()}
-            axis.plot(scores.values(), list(scores), "o", color=colors[model], label=model)
-        axis.set_title(dataset)
-        axis.set_xlabel("PSNR, dB")
-    axes[0].legend(fontsize=7)
-    if losses:
-        for model, record in losses.items():
-            curve = record.metrics["loss"].samples
-            every = record.checks["loss_every"]
-            steps = [every * (index + 1) for index in range(len(curve))]
-            axes[-1].plot(steps, curve, color=colors.get(model), label=model)
-        axes[-1].set_title("training")
-        axes[-1].set_xlabel("step")
-        axes[-1].set_ylabel("L1 loss")
-        axes[-1].set_yscale("log")
-        axes[-1].legend(fontsize=7)
-    return figure
-
-
 _PLOTS: dict[str, Callable[[Records], Figure]] = {
     "attention": _draw_attention,
-    "quality": _draw_quality,
+    "quality": draw_quality,
     "crossover": draw_crossover,
     "axes": draw_axes,
 }

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from benchmarks.measure.environment import Environment
 from benchmarks.plan.cells import Cell
-from benchmarks.plan.paper_rows import load_paper_records
-from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.paper_rows import load_printed
+from benchmarks.plan.records import Record
 from benchmarks.plan.specs import Column, Profile, TableSpec
-
-_MISSING = "-"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One entry: its text for people and its numbers for programs, by column suffix."""
-
-    text: str
-    values: Mapping[str, object] = field(default_factory=dict)
+from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
+from benchmarks.report.printed import Distance, measure_distances
 
 
 @dataclass(frozen=True)
@@ -33,7 +25,8 @@ class Table:
         header: column headers.
         rows: entries, one list per row.
         notes: footnotes in order of their number.
-        environments: described, of the measured records.
+        coverage: how many of its cells have values.
+        environment: described, of the measured records.
         problems: record lines that could not be read.
     """
 
@@ -44,6 +37,7 @@ class Table:
     header: list[str]
     rows: list[list[Entry]]
     notes: list[str]
+    coverage: str
     environment: str
     problems: list[str]
 
@@ -69,25 +63,26 @@ def build_table(
     problems: list[str],
 ) -> Table:
     """Lay records out as the specification says; what is missing is printed with its reason."""
-    paper = []
-    if spec.paper:
-        task = next(cell.task for cell in profile.cells() if cell.task)
-        paper = load_paper_records(spec.paper, spec.paper_setting, task)
-    everything = {**records, **{record.cell: record for record in paper}}
-    cells = [*profile.cells(), *(record.cell for record in paper)]
+    printed = load_printed(spec)
+    everything = {**records, **printed}
+    distances = {distance.cell: distance for distance in measure_distances(spec, records)}
+    stated = {cell: r for cell, r in printed.items() if "stated" in r.metrics}
+    cells = [*profile.cells(), *(cell for cell in printed if cell not in stated)]
+    elsewhere = [cell for other in spec.profiles.values() for cell in other.cells()]
     footnotes = _Footnotes()
     rows = []
-    keys = dict.fromkeys(_row_key(spec, cell) for cell in cells)
-    for key in sorted(keys, key=lambda key: [part for part in key if isinstance(part, int)]):
+    for key in _order_rows(spec, cells):
         own = [cell for cell in cells if _row_key(spec, cell) == key]
-        row = [Entry(_describe_key(value), {"": value}) for value in key]
-        row += [_fill(column, own, everything, footnotes, profile_name) for column in spec.columns]
-        if spec.paper:
-            row += _provenance(own, everything)
-        rows.append(row)
-        if len({entry.text for entry in row[len(key) :]}) == 1:
-            # One reason for a whole row is said once.
-            row[len(key) + 1 :] = [Entry("", entry.values) for entry in row[len(key) + 1 :]]
+        planned = [cell for cell in elsewhere if _row_key(spec, cell) == key]
+        row = [
+            _fill(column, own, planned, everything, footnotes, profile_name)
+            for column in spec.columns
+        ]
+        source = _provenance(spec, own, everything)
+        rows.append([*_describe_row(key), *_say_once(row), *source])
+        if any(cell in distances for cell in own):
+            rows.append(_subtract_print(spec, key, own, distances, footnotes))
+    footnotes.notes += map(_describe_statement, stated.values())
     header = [*spec.rows, *(column.header for column in spec.columns)]
     return Table(
         name=f"{spec.stem}-{profile_name}",
@@ -97,12 +92,25 @@ def build_table(
             f"python -m benchmarks.reproduce --{spec.kind} {spec.name} "
             f"--profile {profile_name} --from-records"
         ),
-        header=[*header, "source", "protocol"] if spec.paper else header,
+        header=[*header, *_provenance_header(spec)],
         rows=rows,
         notes=footnotes.notes,
+        coverage=_describe_coverage(profile.cells(), records, printed),
         environment=environment.describe() if environment else "nothing measured",
         problems=problems,
     )
+
+
+def _order_rows(spec: TableSpec, cells: list[Cell]) -> list[tuple[object, ...]]:
+    """Keys of the rows: by number, then by task where rows have one, then as planned or printed."""
+    tasks = list(dict.fromkeys(cell.task for cell in cells))
+
+    def place(key: tuple[object, ...]) -> tuple[list[int], int]:
+        numbers = [part for part in key if isinstance(part, int)]
+        task = dict(zip(spec.rows, key, strict=True)).get("task")
+        return numbers, tasks.index(str(task)) if task else 0
+
+    return sorted(dict.fromkeys(_row_key(spec, cell) for cell in cells), key=place)
 
 
 def _row_key(spec: TableSpec, cell: Cell) -> tuple[object, ...]:
@@ -115,87 +123,124 @@ def _describe_key(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _provenance(cells: list[Cell], records: Mapping[Cell, Record]) -> list[Entry]:
+def _describe_statement(record: Record) -> str:
+    """What a text says of two methods, as a note below the table."""
+    cell, metric = record.cell, record.metrics["stated"]
+    where = " ".join(filter(None, (cell.task, cell.dataset)))
+    return f"{cell.recipe}: {cell.model}, {where}: {metric.value:+g} {metric.unit}"
+
+
+def _describe_row(key: tuple[object, ...]) -> list[Entry]:
+    return [Entry(_describe_key(value), {"": value}) for value in key]
+
+
+def _provenance_header(spec: TableSpec) -> list[str]:
+    if not spec.papers:
+        return []
+    return ["source"] if "protocol" in spec.rows else ["source", "protocol"]
+
+
+def _provenance(spec: TableSpec, cells: list[Cell], records: Mapping[Cell, Record]) -> list[Entry]:
     """Where a row's numbers come from, and by which protocol."""
     sources = sorted({records[cell].source for cell in cells if cell in records})
     protocols = sorted({cell.protocol for cell in cells if cell.protocol})
     texts = (", ".join(sources) or "not measured", ", ".join(protocols))
-    return [Entry(text, {"": text}) for text in texts]
+    return [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]
 
 
-def _fill(
-    column: Column,
+def _subtract_print(
+    spec: TableSpec,
+    key: tuple[object, ...],
     cells: list[Cell],
-    records: Mapping[Cell, Record],
+    distances: Mapping[Cell, Distance],
     footnotes: _Footnotes,
-    profile_name: str,
-) -> Entry:
-    wanted = [
+) -> list[Entry]:
+    """The row below a measured one: what it differs by from the printed row of its method."""
+    found = [distances[cell] for cell in cells if cell in distances]
+    names = dict(zip(spec.rows, key, strict=True))
+    names["model"] = f"{names['model']} - {found[0].twin.method}"
+    row = _describe_row(tuple(names.values()))
+    for column in spec.columns:
+        cell = next((cell for cell in _select(column, cells) if cell in distances), None)
+        row.append(Entry(MISSING) if cell is None else format_distance(column, distances[cell]))
+        if cell is not None and (partial := distances[cell].partial):
+            mark = footnotes.mark(_describe_partial(cell, partial))
+            row[-1] = Entry(row[-1].text + mark, row[-1].values)
+    texts = ("measured - printed", found[0].twin.protocol)
+    row += [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]
+    return row
+
+
+def _describe_partial(cell: Cell, coverage: str) -> str:
+    return f"{cell.dataset}: {coverage} images"
+
+
+def _say_once(row: list[Entry]) -> list[Entry]:
+    """A row whose only entries are one and the same reason, which then stands there once."""
+    reasons = [entry for entry in row if entry.text != MISSING]
+    texts = {entry.text for entry in reasons}
+    if len(texts) != 1 or not all("status" in entry.values for entry in reasons):
+        return row
+    return [
+        Entry("", entry.values) if entry.text in texts and entry is not reasons[0] else entry
+        for entry in row
+    ]
+
+
+def _describe_coverage(
+    planned: list[Cell], records: Mapping[Cell, Record], printed: Mapping[Cell, Record]
+) -> str:
+    valued = [records[cell] for cell in planned if cell in records and records[cell].status == "ok"]
+    partial = sum("partial" in record.checks for record in valued)
+    text = f"{len(valued)} of {len(planned)} planned cells have values"
+    if partial:
+        text += f", {partial} of them of partial sets"
+    if printed:
+        values = sum(len(record.metrics) for record in printed.values())
+        text += f"; {values} printed values are shown"
+    return text
+
+
+def _select(column: Column, cells: list[Cell]) -> list[Cell]:
+    """The cells of a row that a column shows."""
+    return [
         cell
         for cell in cells
         if cell.kind == column.kind
         and all(getattr(cell, name) == value for name, value in column.where.items())
     ]
+
+
+def _fill(
+    column: Column,
+    cells: list[Cell],
+    planned: list[Cell],
+    records: Mapping[Cell, Record],
+    footnotes: _Footnotes,
+    profile_name: str,
+) -> Entry:
+    """The entry of a row's cells, or why there is none; `planned` are those of all profiles."""
+    wanted = _select(column, cells)
     if not wanted:
-        planned = any(cell.kind == column.kind and cell not in records for cell in cells)
-        measured = any(records[cell].source == "measured" for cell in cells if cell in records)
-        if column.where and (planned or measured):
-            return Entry(_MISSING + footnotes.mark(f"not part of profile {profile_name}"))
-        return Entry(_MISSING)
+        if _select(column, planned):
+            return Entry(MISSING + footnotes.mark(f"not part of profile {profile_name}"))
+        return Entry(MISSING)
     record = records.get(wanted[0])
     if record is None:
         reason = f"not measured: run without --from-records (profile {profile_name})"
-        return Entry(_MISSING + footnotes.mark(reason), {"status": "missing"})
+        return Entry(MISSING + footnotes.mark(reason), {"status": "missing"})
     if record.status != "ok":
         mark = footnotes.mark(record.reason.splitlines()[0])
         status = {"status": record.status}
         if column.metric in record.metrics:
-            entry = _format(column, record)
+            entry = format_record(column, record)
             return Entry(entry.text + mark, {**entry.values, **status})
         return Entry(record.status + mark, status)
-    entry = _format(column, record)
+    entry = format_record(column, record)
     if record.checks.get("clamped"):
         mark = footnotes.mark("k is clamped to the N tokens of the window")
         return Entry(entry.text + mark, entry.values)
     if "partial" in record.checks:
-        mark = footnotes.mark(f"{record.cell.dataset}: {record.checks['partial']} images")
+        mark = footnotes.mark(_describe_partial(record.cell, record.checks["partial"]))
         return Entry(entry.text + mark, entry.values)
     return entry
-
-
-# Records hold bytes and FLOP; a column shows, to people and programs alike, what its header says.
-_UNITS = {"mib": 2**20, "mflop": 1e6}
-
-_FORMATS = {
-    "mib": lambda m: f"{m.value / _UNITS['mib']:,.1f}",
-    "mflop": lambda m: f"{m.value / _UNITS['mflop']:,.0f}",
-    "ms": lambda m: f"{m.value:,.2f}",
-    "ratio": lambda m: f"{m.value:.3f}",
-    "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
-    "percent": lambda m: f"{100 * m.value:.1f} %",
-    "gain": lambda m: f"{m.value:+.2f} [{m.lo:+.2f}, {m.hi:+.2f}]",
-    "count": lambda m: f"{m.value:,.0f}" if m.statistic == "exact" else f"{m.value / 1e6:.2f} M",
-}
-
-
-def _format(column: Column, record: Record) -> Entry:
-    if column.format == "text":
-        text = str(record.checks.get(column.metric, _MISSING))
-        return Entry(text, {"": text})
-    if column.format == "quality":
-        psnr, ssim = record.metrics.get("psnr"), record.metrics.get("ssim")
-        text = " / ".join([_decimals(psnr, 2), _decimals(ssim, 4)])
-        return Entry(text, {"PSNR": psnr and psnr.value, "SSIM": ssim and ssim.value})
-    metric = record.metrics.get(column.metric)
-    if metric is None:
-        return Entry(_MISSING)
-    if column.format in ("interval", "gain") and metric.lo is None:
-        return Entry(_MISSING)
-    values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
-    if metric.lo is not None:
-        values |= {"lo": metric.lo, "hi": metric.hi}
-    return Entry(_FORMATS[column.format](metric), values)
-
-
-def _decimals(metric: Metric | None, digits: int) -> str:
-    return _MISSING if metric is None else f"{metric.value:.{digits}f}"

@@ -28,6 +28,56 @@ def test_a_saved_network_comes_back(upstream, tmp_path, suffix):
     torch.testing.assert_close(model(x), upstream(x).clamp(0, 1))
 
 
+@torch.no_grad()
+def test_averaged_weights_are_preferred(upstream, tmp_path):
+    zeros = {name: torch.zeros_like(value) for name, value in upstream.state_dict().items()}
+    torch.save({"params": zeros, "params_ema": upstream.state_dict()}, tmp_path / "network.pth")
+    x = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(
+        load_checkpoint(tmp_path / "network.pth")(x), upstream(x).clamp(0, 1)
+    )
+
+
+SMALL_FIELDS = {
+    "hat-x4": {"embed_dim": 60, "depths": (2,)},
+    "dat-x4": {"embed_dim": 60, "depths": (2,), "split_size": (4, 8)},
+    "dncnn-gray": {"depth": 7},
+}
+
+
+@pytest.mark.parametrize("name", SMALL_FIELDS)
+@torch.no_grad()
+def test_the_architecture_is_recognized(tmp_path, name):
+    original = create_model(name, **SMALL_FIELDS[name]).eval()
+    torch.save({"state_dict": original.state_dict(), "epoch": 3}, tmp_path / "network.ckpt")
+    model = load_checkpoint(tmp_path / "network.ckpt")
+    assert (model.scale, model.in_channels) == (original.scale, original.in_channels)
+    x = torch.rand(1, model.in_channels, 16, 32)
+    torch.testing.assert_close(model(x), original(x).clamp(0, 1))
+
+
+def test_a_missing_parameter_is_never_made_up(upstream, tmp_path):
+    path = tmp_path / "network.pth"
+    weights = upstream.state_dict()
+    for name in weights:
+        torch.save({key: value for key, value in weights.items() if key != name}, path)
+        with pytest.raises(ValueError, match=r"network\.pth (looks like|holds no) .*architecture"):
+            load_checkpoint(path)
+
+
+def test_a_parameter_left_over_is_named(upstream, tmp_path):
+    weights = {**upstream.state_dict(), "added.weight": torch.zeros(1)}
+    torch.save(weights, tmp_path / "network.pth")
+    with pytest.raises(ValueError, match=r"(?s)network\.pth looks like .*added\.weight"):
+        load_checkpoint(tmp_path / "network.pth")
+
+
+def test_what_is_no_tensor_is_named(tmp_path):
+    torch.save({"step": 3, "losses": [1.0]}, tmp_path / "log.pth")
+    with pytest.raises(ValueError, match=r"log\.pth is no checkpoint of a network: step, losses"):
+        load_checkpoint(tmp_path / "log.pth")
+
+
 def test_moving_the_module_moves_the_network(upstream, tmp_path):
     torch.save(upstream.state_dict(), tmp_path / "network.pth")
     model = load_checkpoint(tmp_path / "network.pth").double()
@@ -91,6 +141,25 @@ PUBLISHED = {
     "dat-x4": (14.8, {"split_size": (4, 8)}),
     "grl-b-x4": (20.2, {"window_size": 8, "stripe_size": 16}),
 }
+
+
+def test_dncnn_has_the_printed_parameters():
+    """KGT's Table 5 prints 0.56 million for the gray network."""
+    gray, color = (create_model(f"dncnn-{kind}") for kind in ("gray", "color"))
+    assert round(sum(p.numel() for p in gray.parameters()) / 1e6, 2) == 0.56
+    assert [(m.in_channels, m.scale, m.task) for m in (gray, color)] == [
+        (1, 1, "denoise"),
+        (3, 1, "denoise"),
+    ]
+
+
+@torch.no_grad()
+def test_dncnn_predicts_the_noise():
+    model = create_model("dncnn-color").eval()
+    for parameter in model.parameters():
+        parameter.zero_()
+    x = torch.rand(1, 3, 9, 11)
+    assert torch.equal(model(x), x)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -37,9 +40,37 @@ def test_fields_are_overridden():
     assert (model.scale, model.in_channels, model.config.num_heads) == (2, 1, 6)
 
 
+def test_the_fields_of_a_model_are_told_with_their_defaults():
+    assert baselines.model_fields("bicubic") == {"scale": 4, "in_channels": 3}
+    baselines.model_fields("bicubic")["scale"] = 2
+    assert baselines.create_model("bicubic").scale == 4
+    with pytest.raises(ValueError, match=r"'swinir-xl'.*bicubic"):
+        baselines.model_fields("swinir-xl")
+
+
 def test_an_unknown_name_lists_the_valid_ones():
     with pytest.raises(ValueError, match=r"'swinir-xl'.*bicubic.*swinir-m-x4"):
         baselines.create_model("swinir-xl")
+
+
+@pytest.mark.parametrize(
+    "name", ["malvar", "ffdnet-color", "nl-means", "wiener", "dncnn-gray", "demosaicnet"]
+)
+@torch.no_grad()
+def test_restoration_keeps_the_size(name):
+    model = baselines.create_model(name).eval()
+    assert (model.scale, isinstance(model.size_multiple, int)) == (1, True)
+    assert model.task in ("denoise", "demosaic", "deblur")
+    x = torch.rand(2, model.in_channels, 9, 10)
+    y = model(x)
+    assert (y.shape, y.dtype) == (x.shape, x.dtype)
+
+
+def test_importing_the_models_loads_no_library_that_only_some_of_them_use():
+    heavy = "{'colour', 'cv2', 'scipy', 'skimage', 'spandrel'}"
+    code = f"import sys, baselines; print({heavy} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize("name", ["identity", "swinir-s-x2", "swinir-upstream-m-x4"])

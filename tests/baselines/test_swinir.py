@@ -1,4 +1,3 @@
-import copy
 from dataclasses import replace
 
 import pytest
@@ -6,7 +5,8 @@ import torch
 from spandrel.architectures.SwinIR import SwinIR as UpstreamSwinIR
 
 from baselines import swinir
-from baselines.swinir import PRESETS, SwinIR, SwinIRConfig, load_official
+from baselines.official import load_official
+from baselines.swinir import PRESETS, SwinIR, SwinIRConfig
 
 SMALL = SwinIRConfig(
     scale=2, embed_dim=20, depths=(2, 3), num_heads=2, mlp_ratio=1.5, upsampler="pixelshuffle"
@@ -189,45 +189,6 @@ def test_state_dict_has_the_keys_and_shapes_of_upstream(size):
     assert {name: value.shape for name, value in model.state_dict().items()} == {
         name: value.shape for name, value in upstream.items() if not name.endswith(BUFFERS)
     }
-
-
-@pytest.mark.parametrize("wrapper", [None, "params", "params_ema"])
-def test_official_layouts_load(wrapper):
-    weights = build_upstream(SMALL).state_dict()
-    model = SwinIR(SMALL)
-    load_official(model, {wrapper: weights} if wrapper else weights)
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, weights[name]), name
-
-
-def test_averaged_weights_are_preferred():
-    weights = build_upstream(SMALL).state_dict()
-    zeros = {name: torch.zeros_like(value) for name, value in weights.items()}
-    model = SwinIR(SMALL)
-    load_official(model, {"params": zeros, "params_ema": weights})
-    assert torch.equal(model.norm.weight, weights["norm.weight"])
-
-
-def test_a_checkpoint_that_does_not_fit_lists_every_difference():
-    weights = build_upstream(SMALL).state_dict()
-    index = "layers.0.residual_group.blocks.0.attn.relative_position_index"
-    weights["extra.weight"] = torch.zeros(1)
-    weights["conv_first.bias"] = torch.zeros(7)
-    weights[index] = weights[index].T.clone()
-    del weights["norm.weight"], weights["norm.bias"]
-    model = SwinIR(SMALL)
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ValueError, match="does not fit") as error:
-        load_official(model, weights)
-    assert str(error.value).splitlines()[1:] == [
-        f"  differs: {index}",
-        "  missing: norm.bias",
-        "  missing: norm.weight",
-        "  shape: conv_first.bias is [7] instead of [20]",
-        "  unexpected: extra.weight",
-    ]
-    for name, value in model.state_dict().items():
-        assert torch.equal(value, before[name]), name
 
 
 @pytest.mark.parametrize(

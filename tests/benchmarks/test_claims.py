@@ -174,7 +174,31 @@ def test_short_training_is_told_but_does_not_judge_kgt_against_swinir():
     assert "Set5: +0.333 dB" in judgment.evidence
     assert "KGT ahead on 2 of 3 images" in judgment.evidence
     (alone,) = judge_claims(("C7",), {kgt.cell: kgt})
-    assert alone.evidence == "no pair of trained networks"
+    assert alone.evidence == "no pair of trained networks; no comparable rows are printed"
+
+
+def make_printed(model, psnr, recipe="as printed, one model per level", task="jpeg-gray-q10"):
+    cell = Cell(kind="quality", task=task, dataset="LIVE1", model=model, recipe=recipe)
+    return Record(cell=cell, source="paper", metrics={"psnr": Metric(value=psnr)})
+
+
+def test_print_is_quoted_but_does_not_judge():
+    one = "as printed, one model for all levels"
+    records = [
+        make_printed("KGT", 29.9),
+        make_printed("KGT", 32.0, task="jpeg-gray-q20"),
+        make_printed("KGT", 29.7, one),
+        make_printed("SwinIR", 29.8),
+        make_printed("SwinIR", 32.3, task="jpeg-gray-q20"),
+        make_printed("SwinIR", 20.0, "as printed, another"),
+    ]
+    records = {record.cell: record for record in records}
+    against, alone = judge_claims(("C7", "C6"), records)
+    assert {against.verdict, alone.verdict} == {"NOT MEASURED"}
+    said = "as printed -0.100 dB on average, from -0.30 to +0.10, ahead in 1 of 2 values"
+    assert said in against.evidence
+    assert "as printed -0.200 dB on average" in alone.evidence
+    assert "ahead in 0 of 1 values" in alone.evidence
 
 
 def test_claims_are_judged_in_the_order_asked_for():

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from benchmarks.measure import memory
-from benchmarks.measure.memory import LiveTensorBytes, measure_peak, read_status_bytes
+from benchmarks.measure.memory import measure_peak, read_status_bytes
+from kgt.memory import LiveTensorBytes
 
 MIB = 2**20
 needs_clear_refs = pytest.mark.skipif(

@@ -93,14 +93,14 @@ def test_list_names_all_eight_tables_and_both_numberings(run):
     assert names == [*"12345678", "attention-axes", "attention-crossover"]
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
     assert any("attention-axes: What" in line and "smoke, cpu*" in line for line in lines)
-    assert any("  1: gray JPEG" in line and "not reproducible yet" in line for line in lines)
+    assert any("  1: gray JPEG" in line and "smoke*, cpu" in line for line in lines)
     assert "arXiv 2402.02634" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--table 99", "unknown table '99'; valid: 3, semanir:1, 8, semanir:10"),
+        ("--table 99", "unknown table '99'; valid: 1, 2, 3, semanir:1, 4, semanir:2"),
         ("--table 3 --profile gpu", "no profile 'gpu'; valid: smoke, cpu"),
         ("--table 3 --profile large", "invalid choice: 'large' (choose from"),
         (

@@ -1,13 +1,17 @@
+from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 import benchmarks.plan
 from baselines import list_models as list_baselines
 from benchmarks.plan.cells import Cell
-from benchmarks.plan.paper_rows import load_paper_records
-from benchmarks.plan.specs import PROFILES, Profile, TableSpec, get_spec, load_specs
+from benchmarks.plan.paper_rows import load_paper_records, load_printed
+from benchmarks.plan.specs import PROFILES, Column, Profile, TableSpec, get_spec, load_specs
+from benchmarks.quality import get_protocol, get_task
+from benchmarks.quality.manifest import MANIFEST
 from benchmarks.report.claims import judge_claims
 from kgt import list_backends, list_models
 
@@ -33,8 +37,10 @@ def test_names_are_unique_and_agree_with_the_catalog():
     assert len(set(names)) == len(names)
     catalog = yaml.safe_load((PLAN / "catalog.yaml").read_text())
     for number, spec in SPECS.items():
-        assert spec.aliases == (f"semanir:{catalog[number]['semanir']}",)
-        assert get_spec(spec.aliases[0]) == spec
+        semanir = catalog[number]["semanir"]
+        assert spec.aliases == ((f"semanir:{semanir}",) if semanir else ())
+        assert all(get_spec(alias) == spec for alias in spec.aliases)
+    assert list(SPECS) == list(catalog)
 
 
 @pytest.mark.parametrize(("spec", "name"), PROFILE_CASES)
@@ -44,13 +50,34 @@ def test_profile_is_complete(spec, name):
     assert cells
     assert len({cell.id for cell in cells}) == len(cells)
     assert len({cell.hash for cell in cells}) == len(cells)
+    printed = load_printed(spec)
     for column in spec.columns:
         assert set(column.where) <= set(Cell.model_fields)
         # A set's column may wait for a profile that measures it; a kind's column may not.
-        assert column.kind in {cell.kind for cell in cells}
+        assert column.kind in {cell.kind for cell in (*cells, *printed)}
+    headers = [column.header for column in spec.columns]
+    assert len(set(headers)) == len(headers)
+    # One column at most shows a cell's quality, so that a row has one place for each.
+    for cell in (*cells, *printed):
+        shown = [column for column in spec.columns if shows_quality(column, cell)]
+        stated = cell in printed and "stated" in printed[cell].metrics
+        assert stated or len(shown) == (cell.kind == "quality")
     assert {judged.verdict for judged in judge_claims(profile.claims, {})} <= {"NOT MEASURED"}
+    for cell in cells:
+        if cell.kind == "quality":
+            # The protocol is one of the task's, and its rules are at the version that is asked for.
+            name, _, version = cell.protocol.partition("@")
+            assert name in get_task(cell.task).protocols
+            assert get_protocol(name).version == int(version)
+            assert cell.dataset in MANIFEST
     models = {cell.model for cell in cells if cell.model}
     assert models <= {*list_models(), *list_baselines()}
+
+
+def shows_quality(column, cell):
+    return column.format in ("quality", "psnr") and all(
+        getattr(cell, name) == value for name, value in column.where.items()
+    )
 
 
 def test_default_profile_is_the_one_without_a_name():
@@ -117,7 +144,7 @@ def test_a_grid_overrides_what_is_common():
 
 
 def test_unknown_table_lists_the_valid_names():
-    with pytest.raises(ValueError, match=r"unknown table '99'; valid: 3, semanir:1, .*8"):
+    with pytest.raises(ValueError, match=r"unknown table '99'; valid: 1, 2, 3, semanir:1, .*8"):
         get_spec("99")
 
 
@@ -151,15 +178,70 @@ def test_misspelled_key_of_a_specification_is_refused(place, key):
 
 
 def test_paper_rows_are_the_printed_numbers():
-    records = load_paper_records("table8_sr.csv", "scale=x4", "sr-x4")
+    records = load_printed(SPECS["8"])
     found = {
-        (record.cell.model, record.cell.dataset): record.metrics
-        for record in records
-        if record.cell.kind == "quality"
+        (cell.model, cell.task, cell.dataset): record.metrics for cell, record in records.items()
     }
-    swinir = found["SwinIR", "Set5"]
+    swinir = found["SwinIR", "sr-x4", "Set5"]
     # SwinIR (ICCVW 2021), Table 2, trained on DF2K, x4.
     assert (swinir["psnr"].value, swinir["ssim"].value) == (32.92, 0.9044)
-    assert {record.source for record in records} == {"paper"}
-    assert {record.environment_key for record in records} == {""}
-    assert {metric.statistic for r in records for metric in r.metrics.values()} == {"as printed"}
+    assert {record.source for record in records.values()} == {"paper"}
+    assert {record.environment_key for record in records.values()} == {""}
+    metrics = [metric for record in records.values() for metric in record.metrics.values()]
+    assert {metric.statistic for metric in metrics} == {"as printed"}
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in (PLAN / "paper").iterdir()))
+def test_every_printed_number_is_in_a_table(file):
+    rows = pd.read_csv(PLAN / "paper" / file)
+    papers = [
+        (spec, paper) for spec in SPECS.values() for paper in spec.papers if paper.file == file
+    ]
+    assert papers
+    shown = Counter(
+        round(abs(metric.value) / (1e6 if name == "parameters" else 1), 6)
+        for _, paper in papers
+        for record in load_paper_records(paper)
+        for name, metric in record.metrics.items()
+    )
+    assert shown == Counter(rows["value"].round(6))
+    for spec, paper in papers:
+        assert {record.cell for record in load_paper_records(paper)} <= set(load_printed(spec))
+
+
+def test_variants_of_a_printed_method_are_told_apart():
+    kgt = {
+        cell.recipe: record.metrics["psnr"].value
+        for cell, record in load_printed(SPECS["1"]).items()
+        if (cell.model, cell.task, cell.dataset) == ("KGT", "jpeg-gray-q10", "Urban100")
+    }
+    assert kgt == {
+        "as printed, one model for all levels": 30.81,
+        "as printed, one model per level": 31.15,
+    }
+
+
+def test_lists_of_a_column_stand_for_columns():
+    (first, *_, last) = Column(
+        header="{dataset} {level}",
+        kind="quality",
+        where={"dataset": ["A", "B"], "task": ["denoise-gray-s15", "sr-x4"]},
+        format="psnr",
+    ).expand()
+    assert (first.header, last.header) == ("A s15", "B x4")
+    assert last.where == {"dataset": "B", "task": "sr-x4"}
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS.values() if spec.twins], ids=lambda s: s.name
+)
+def test_twins_are_measured_and_printed(spec):
+    methods = {(cell.model, cell.task, cell.dataset) for cell in load_printed(spec)}
+    for twin in spec.twins:
+        cells = [
+            cell
+            for profile in spec.profiles.values()
+            for cell in profile.cells()
+            if (cell.model, cell.protocol) == (twin.model, twin.protocol)
+        ]
+        assert any((twin.method, cell.task, cell.dataset) in methods for cell in cells)

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure.memory import LiveTensorBytes
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import get_backend
 from kgt.attention.problem import describe
 from kgt.attention.triton_op import choose_kernel
+from kgt.memory import LiveTensorBytes
 
 
 @pytest.mark.parametrize("backend", ["torch-mask", "torch-gather"])

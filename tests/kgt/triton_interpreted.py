@@ -11,11 +11,11 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.measure.memory import LiveTensorBytes
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import get_backend, triton_launch
 from kgt.attention.problem import describe
 from kgt.attention.triton_op import KERNELS, attend_with
+from kgt.memory import LiveTensorBytes
 
 CASES = [
     # windows, heads, nodes, head dimension, k, bias, strided, regions

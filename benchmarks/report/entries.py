@@ -1,0 +1,69 @@
+"""One entry of a table: a value as its column prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.specs import Column
+from benchmarks.report.printed import Distance
+
+MISSING = "-"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: its text for people and its numbers for programs, by column suffix."""
+
+    text: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+# Records hold bytes and FLOP; a column shows, to people and programs alike, what its header says.
+_UNITS = {"mib": 2**20, "mflop": 1e6}
+
+_FORMATS = {
+    "mib": lambda m: f"{m.value / _UNITS['mib']:,.1f}",
+    "mflop": lambda m: f"{m.value / _UNITS['mflop']:,.0f}",
+    "ms": lambda m: f"{m.value:,.2f}",
+    "ratio": lambda m: f"{m.value:.3f}",
+    "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
+    "percent": lambda m: f"{100 * m.value:.1f} %",
+    "gain": lambda m: f"{m.value:+.2f} [{m.lo:+.2f}, {m.hi:+.2f}]",
+    "psnr": lambda m: f"{m.value:.2f}",
+    "count": lambda m: f"{m.value:,.0f}" if m.statistic == "exact" else f"{m.value / 1e6:.2f} M",
+}
+
+
+def format_record(column: Column, record: Record) -> Entry:
+    """What a column shows of a record that has values."""
+    if column.format == "text":
+        text = str(record.checks.get(column.metric, MISSING))
+        return Entry(text, {"": text})
+    if column.format == "quality":
+        psnr, ssim = record.metrics.get("psnr"), record.metrics.get("ssim")
+        text = " / ".join([_decimals(psnr, 2), _decimals(ssim, 4)])
+        return Entry(text, {"PSNR": psnr and psnr.value, "SSIM": ssim and ssim.value})
+    metric = record.metrics.get("psnr" if column.format == "psnr" else column.metric)
+    if metric is None:
+        return Entry(MISSING)
+    if column.format in ("interval", "gain") and metric.lo is None:
+        return Entry(MISSING)
+    values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
+    if metric.lo is not None:
+        values |= {"lo": metric.lo, "hi": metric.hi}
+    return Entry(_FORMATS[column.format](metric), values)
+
+
+def _decimals(metric: Metric | None, digits: int) -> str:
+    return MISSING if metric is None else f"{metric.value:.{digits}f}"
+
+
+def format_distance(column: Column, distance: Distance) -> Entry:
+    """What a measured value differs by from the printed one, with its sign."""
+    psnr = MISSING if distance.psnr is None else f"{distance.psnr:+.3f}"
+    if column.format != "quality":
+        return Entry(psnr, {"": distance.psnr})
+    ssim = MISSING if distance.ssim is None else f"{distance.ssim:+.4f}"
+    return Entry(f"{psnr} / {ssim}", {"PSNR": distance.psnr, "SSIM": distance.ssim})

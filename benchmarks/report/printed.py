@@ -1,0 +1,82 @@
+"""How far measured values lie from the printed ones of the same method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.paper_rows import load_printed
+from benchmarks.plan.records import Record
+from benchmarks.plan.specs import TableSpec, Twin
+from benchmarks.report.judgment import Judgment
+from benchmarks.report.series import Records
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A measured quality beside the printed one of its method.
+
+    Attributes:
+        twin: what ties the two together.
+        cell: the measured cell.
+        psnr, ssim: measured minus printed, dB and absolute; None where either has no value.
+        partial: "25 of 100" where images of the set are missing, else empty.
+    """
+
+    twin: Twin
+    cell: Cell
+    psnr: float | None
+    ssim: float | None
+    partial: str
+
+
+def measure_distances(spec: TableSpec, records: Records) -> list[Distance]:
+    """The distances of all twins of a table that have a measured and a printed value."""
+    printed = {
+        (cell.model, cell.task, cell.dataset): record for cell, record in load_printed(spec).items()
+    }
+    distances = []
+    for twin in spec.twins:
+        for cell, record in records.items():
+            measured = record.source == "measured" and record.status == "ok"
+            if measured and (cell.model, cell.protocol) == (twin.model, twin.protocol):
+                other = printed.get((twin.method, cell.task, cell.dataset))
+                if other is not None:
+                    partial = str(record.checks.get("partial", ""))
+                    psnr, ssim = (_subtract(record, other, name) for name in ("psnr", "ssim"))
+                    distances.append(Distance(twin, cell, psnr, ssim, partial))
+    return distances
+
+
+def _subtract(measured: Record, printed: Record, name: str) -> float | None:
+    if name not in measured.metrics or name not in printed.metrics:
+        return None
+    # Printed numbers have few digits; the rest of a difference is noise of its binary form.
+    return round(measured.metrics[name].value - printed.metrics[name].value, 6)
+
+
+def judge_twins(spec: TableSpec, records: Records) -> list[Judgment]:
+    """Whether every measured value of a complete set agrees with its printed one."""
+    distances = measure_distances(spec, records)
+    return [
+        _judge_twin(twin, [distance for distance in distances if distance.twin == twin])
+        for twin in spec.twins
+    ]
+
+
+def _judge_twin(twin: Twin, distances: list[Distance]) -> Judgment:
+    claim = f"{twin.model} reproduces the printed {twin.method} within {twin.within:g} dB"
+    partial = dict.fromkeys(
+        f"{d.cell.dataset} ({d.partial} images)" for d in distances if d.partial
+    )
+    left_out = f"; left out as partial: {', '.join(partial)}" if partial else ""
+    gaps = {d: d.psnr for d in distances if not d.partial and d.psnr is not None}
+    if not gaps:
+        return Judgment(claim, "NOT MEASURED", f"no complete set was measured{left_out}")
+    worst = max(gaps, key=lambda distance: abs(gaps[distance]))
+    beyond = sum(abs(gap) > twin.within for gap in gaps.values())
+    evidence = (
+        f"{len(gaps) - beyond} of {len(gaps)} values do; farthest {gaps[worst]:+.4f} dB, "
+        f"{worst.cell.task} on {worst.cell.dataset}{left_out}"
+    )
+    return Judgment(claim, "FAILS" if beyond else "HOLDS", evidence)

@@ -1,0 +1,119 @@
+"""Claims on how well networks restore, judged on measured records; print is only quoted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.measure.statistics import bootstrap_interval
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Record
+from benchmarks.report.judgment import Judgment
+from benchmarks.report.series import Records
+
+# The variants of printed rows, as the specifications name them.
+_ONE_FOR_ALL = "one model for all levels"
+_ONE_PER_LEVEL = "one model per level"
+
+
+def _quality_gains(records: Records) -> dict[str, dict[str, Record]]:
+    """Quality records of trained networks as dataset -> model."""
+    found: dict[str, dict[str, Record]] = defaultdict(dict)
+    for cell, record in records.items():
+        measured = record.source == "measured" and record.status == "ok"
+        if measured and cell.kind == "quality" and cell.recipe:
+            found[cell.dataset or ""][cell.model or ""] = record
+    return found
+
+
+def judge_beats_bicubic(records: Records) -> list[Judgment]:
+    """Whether the interval of each trained network's gain lies above bicubic interpolation."""
+    judgments = []
+    for dataset, models in _quality_gains(records).items():
+        for model, record in models.items():
+            gain = record.metrics.get("gain")
+            if gain is None or gain.lo is None:
+                continue
+            judgments.append(
+                Judgment(
+                    f"{model} restores {dataset} better than bicubic interpolation",
+                    "HOLDS" if gain.lo > 0 else "FAILS" if gain.interval[1] < 0 else "UNCLEAR",
+                    f"{gain.value:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}]",
+                )
+            )
+    return judgments or [Judgment("networks beat bicubic", "NOT MEASURED", "no trained network")]
+
+
+def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
+    """C7 is about networks trained to the end; a difference after a short training is told."""
+    claim = "C7 KGT beats SwinIR at the same parameters"
+    told = []
+    for dataset, models in _quality_gains(records).items():
+        kgt = next((r for m, r in models.items() if m.startswith("kgt")), None)
+        swinir = next((r for m, r in models.items() if m.startswith("swinir")), None)
+        if kgt is None or swinir is None:
+            continue
+        differences = [
+            kgt.per_image[image]["psnr"] - swinir.per_image[image]["psnr"]
+            for image in kgt.per_image
+            if image in swinir.per_image
+        ]
+        lo, hi = bootstrap_interval(differences, np.mean)
+        wins = sum(difference > 0 for difference in differences)
+        told.append(
+            f"{dataset}: {np.mean(differences):+.3f} dB [{lo:+.3f}, {hi:+.3f}], "
+            f"KGT ahead on {wins} of {len(differences)} images"
+        )
+    measured = (
+        f"the training is too short to judge; so far {'; '.join(told)}"
+        if told
+        else "no pair of trained networks"
+    )
+    quoted = _compare_printed(
+        _read_printed(records, lambda cell: cell.model in ("KGT", "KGT-S"), with_recipe=True),
+        _read_printed(records, lambda cell: cell.model == "SwinIR", with_recipe=True),
+    )
+    return [Judgment(claim, "NOT MEASURED", measured + quoted)]
+
+
+def judge_one_model_for_all(records: Records) -> list[Judgment]:
+    """C6 needs trained networks of both kinds; what the printed rows say is quoted."""
+
+    def is_kgt(cell: Cell, ending: str) -> bool:
+        return cell.model == "KGT" and (cell.recipe or "").endswith(ending)
+
+    quoted = _compare_printed(
+        _read_printed(records, lambda cell: is_kgt(cell, _ONE_FOR_ALL)),
+        _read_printed(records, lambda cell: is_kgt(cell, _ONE_PER_LEVEL)),
+    )
+    claim = "C6 one model for many degradation levels loses little"
+    return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted)]
+
+
+def _read_printed(
+    records: Records, wanted: Callable[[Cell], bool], with_recipe: bool = False
+) -> dict[tuple[str | None, ...], float]:
+    """Printed PSNR by task and set, and by recipe if only equal ones are to be compared."""
+    return {
+        (cell.task, cell.dataset, cell.recipe if with_recipe else None): record.metrics[
+            "psnr"
+        ].value
+        for cell, record in records.items()
+        if record.source == "paper" and "psnr" in record.metrics and wanted(cell)
+    }
+
+
+def _compare_printed(
+    ours: dict[tuple[str | None, ...], float], others: dict[tuple[str | None, ...], float]
+) -> str:
+    """What print says of one row over another, to be appended to the evidence."""
+    gaps = [value - others[key] for key, value in ours.items() if key in others]
+    if not gaps:
+        return "; no comparable rows are printed"
+    ahead = sum(gap > 0 for gap in gaps)
+    return (
+        f"; as printed {np.mean(gaps):+.3f} dB on average, from {min(gaps):+.2f} to "
+        f"{max(gaps):+.2f}, ahead in {ahead} of {len(gaps)} values"
+    )
