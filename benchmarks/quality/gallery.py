@@ -109,7 +109,8 @@ def _format(value: Score) -> str:
 
 
 def _to_pixels(image: Input) -> Image:
-    return quantize(image.astype(np.float32) / PEAK if image.dtype == np.uint8 else image)
+    values = image / np.float32(PEAK) if image.dtype == np.uint8 else image
+    return quantize(values.astype(np.float32))
 
 
 def _enlarge(image: Image, scale: int) -> Image:

@@ -107,7 +107,10 @@ def test_table_names_coverage_and_protocol(set5, capsys):
         ("--task sr-x2 --dataset Set5 --model cubic", "kgt-s-x4"),
         ("--task sr-x2 --dataset Set5 --model cubic", "swinir-m-x4"),
         ("--task sr-x2 --dataset Set5 --model bicubic --protocol p", "sr-y601-crop-scale"),
-        ("--task sr-x2 --dataset Set5 --model identity", "needs a model of scale 2, got one of 1"),
+        (
+            "--task sr-x2 --dataset Set5 --model identity",
+            "identity is a network of scale 1, the task needs one of scale 2",
+        ),
         ("--task sr-x2 --dataset Set5 --model bicubic --checkpoint none.safetensors", "none.safet"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
     ],
