@@ -228,8 +228,8 @@ def test_claims_are_judged_in_the_order_asked_for():
 def test_closed_form_is_held_to_the_peak_of_large_cells(ratio, mebibytes, verdict):
     metrics = {
         "closed_form": Metric(value=mebibytes * 2**20, unit="bytes"),
-        "peak_rss": Metric(value=ratio * mebibytes * 2**20, unit="bytes"),
-        "rss_over_closed_form": Metric(value=ratio),
+        "peak": Metric(value=ratio * mebibytes * 2**20, unit="bytes"),
+        "peak_over_closed_form": Metric(value=ratio),
     }
     record = Record(cell=Cell(kind="memory", n=64, k=8, backend="sdpa"), metrics=metrics)
     (found,) = judge("closed-form", [record]).values()
