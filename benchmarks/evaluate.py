@@ -1,4 +1,4 @@
-"""Evaluate one model on one data set and print its scores."""
+"""Evaluate one model on one data set, or two against each other, and print the scores."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from torch import nn
 
-from benchmarks.models import create_any_model, load_weights
+from benchmarks.models import create_for_task, load_weights
 from benchmarks.quality import (
     Evaluation,
+    ImageFailed,
+    Item,
     Protocol,
     Task,
-    TileEffect,
     Tiling,
     compare_tiling,
     evaluate,
@@ -32,6 +31,16 @@ from benchmarks.quality import (
     list_protocols,
     list_tasks,
     load_dataset,
+    paired_gain,
+)
+from benchmarks.quality.datasets import Dataset
+from benchmarks.quality.gallery import save_comparison, save_restored
+from benchmarks.quality.presentation import (
+    describe,
+    print_gains,
+    print_scores,
+    print_tile_effects,
+    write_csv,
 )
 from kgt.inference import BYTE_BUDGET, OVERLAP
 
@@ -43,39 +52,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when at least one image was scored, 2 on wrong use or missing data, 3 on failure,
-        such as that of every image.
+        such as that of every image, or with `--strict` that of any.
     """
     options = _build_parser().parse_args(arguments)
-    messages = Console(stderr=True)
     try:
         task = get_task(options.task)
         dataset = load_dataset(options.dataset)
         protocol = get_protocol(options.protocol) if options.protocol else task.default_protocol
-        model = _create_trained_model(options.model, task, options.weights)
-        progress = partial(
-            track, description=dataset.name, console=messages, disable=not messages.is_terminal
-        )
         tiling = _read_tiling(options)
         if options.compare_tiling:
-            effects = compare_tiling(model, task, dataset, tiling, protocol, progress)
-            _print_effects(effects, tiling, options.json)
-            return EXIT_FINE
-        evaluation = evaluate(
-            model, task, dataset, protocol, progress, name=options.model, tiling=tiling
-        )
+            return _compare_tiling(options, task, dataset, protocol, tiling)
+        return _evaluate(options, task, dataset, protocol, tiling)
+    except ImageFailed as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return EXIT_FAILURE
     except ValueError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
     except Exception:
         traceback.print_exc()
         return EXIT_FAILURE
-    for image, reason in evaluation.failed.items():
-        print(f"evaluate: {image} failed: {reason}", file=sys.stderr)
-    if options.json:
-        print(json.dumps(asdict(evaluation)))
-    else:
-        _print_table(evaluation, protocol)
-    return EXIT_FINE if evaluation.images else EXIT_FAILURE
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -84,8 +80,18 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", required=True, help=", ".join(list_datasets()))
     parser.add_argument("--model", required=True, help="a name of kgt or baselines list_models()")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors to load")
+    parser.add_argument("--against", metavar="MODEL", help="a second model, compared by image")
+    parser.add_argument("--against-weights", type=Path, metavar="FILE", help="its weights")
     parser.add_argument(
         "--protocol", help=f"default: the task's own; one of {', '.join(list_protocols())}"
+    )
+    parser.add_argument("--strict", action="store_true", help="fail at the first image that fails")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores of each image")
+    parser.add_argument(
+        "--save-images",
+        type=Path,
+        metavar="DIR",
+        help="write the restored images, and a picture of the worst, median and best",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     tiles = parser.add_argument_group("tiles, which images are restored whole without")
@@ -113,63 +119,75 @@ def _read_tiling(options: argparse.Namespace) -> Tiling:
     return Tiling(int(options.tile), options.overlap, budget)
 
 
+def _evaluate(
+    options: argparse.Namespace, task: Task, dataset: Dataset, protocol: Protocol, tiling: Tiling
+) -> int:
+    if options.against_weights and not options.against:
+        raise ValueError("--against-weights are those of a second model: add --against MODEL")
+    run = partial(
+        evaluate,
+        task=task,
+        dataset=dataset,
+        protocol=protocol,
+        strict=options.strict,
+        tiling=tiling,
+    )
+    model = _create_trained_model(options.model, task, options.weights)
+    against: Evaluation | None = None
+    if options.against:
+        rival = _create_trained_model(options.against, task, options.against_weights)
+        against = run(rival, progress=_show_progress(options.against), name=options.against)
+    if options.save_images:
+        run = partial(run, on_restored=partial(save_restored, options.save_images))
+    evaluation = run(model, progress=_show_progress(options.model), name=options.model)
+    for result in filter(None, (evaluation, against)):
+        for image, reason in result.failed.items():
+            print(f"evaluate: {result.model}: {image} failed: {reason}", file=sys.stderr)
+    if options.save_images and evaluation.images:
+        save_comparison(options.save_images, evaluation, task, dataset, protocol)
+    if options.csv:
+        write_csv(options.csv, evaluation, against)
+    gains = {}
+    if against:
+        gains = {column: paired_gain(evaluation, against, column) for column in evaluation.metrics}
+    if options.json:
+        print(json.dumps(describe(evaluation, against, gains)))
+    else:
+        print_scores(evaluation, protocol)
+        if against:
+            print_gains(evaluation, against, gains)
+    return EXIT_FINE if evaluation.images else EXIT_FAILURE
+
+
+def _compare_tiling(
+    options: argparse.Namespace, task: Task, dataset: Dataset, protocol: Protocol, tiling: Tiling
+) -> int:
+    model = _create_trained_model(options.model, task, options.weights)
+    progress = _show_progress(options.model)
+    effects = compare_tiling(model, task, dataset, tiling, protocol, progress)
+    if options.json:
+        rows = {name: {**asdict(effect), "gain": effect.gain} for name, effect in effects.items()}
+        print(json.dumps({"tiling": str(tiling), "per_image": rows}))
+    else:
+        print_tile_effects(effects, tiling)
+    return EXIT_FINE
+
+
+def _show_progress(model: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
+    console = Console(stderr=True)
+    return partial(track, description=model, console=console, disable=not console.is_terminal)
+
+
 def _create_trained_model(name: str, task: Task, weights: Path | None) -> nn.Module:
-    # One name serves every scale: bicubic has no weights that would tie it to one.
-    overrides = {"scale": task.scale} if name == "bicubic" else {}
-    model = create_any_model(name, **overrides)
+    model = create_for_task(name, task.conditions)
     if weights:
         load_weights(model, weights)
     elif next(model.parameters(), None) is not None:
         try:
-            model = create_any_model(name, pretrained=True)
+            model = create_for_task(name, task.conditions, pretrained=True)
         except ValueError as error:
             raise ValueError(f"{error} (here: --weights FILE)") from error
     return model
-
-
-def _print_effects(effects: dict[str, TileEffect], tiling: Tiling, as_json: bool) -> None:
-    """What tiles change, image by image and on average."""
-    if as_json:
-        rows = {name: {**asdict(effect), "gain": effect.gain} for name, effect in effects.items()}
-        print(json.dumps({"tiling": str(tiling), "per_image": rows}))
-        return
-    table = Table("image", "tile", "8-bit steps", "PSNR whole", "PSNR tiled", "dPSNR")
-    for name, effect in effects.items():
-        scores = (effect.psnr_whole, effect.psnr_tiled, effect.gain)
-        tile = "whole" if effect.tile is None else str(effect.tile)
-        table.add_row(name, tile, str(effect.max_steps), *(f"{score:.4f}" for score in scores))
-    table.add_section()
-    means = (
-        fmean(getattr(effect, name) for effect in effects.values())
-        for name in ("psnr_whole", "psnr_tiled", "gain")
-    )
-    steps = max(effect.max_steps for effect in effects.values())
-    table.add_row(f"{len(effects)} images", "", str(steps), *(f"{mean:.4f}" for mean in means))
-    console = Console(highlight=False)
-    console.print(f"whole against {tiling}")
-    console.print(table)
-
-
-def _print_table(evaluation: Evaluation, protocol: Protocol) -> None:
-    table = Table()
-    table.add_column("image")
-    for column in evaluation.metrics:
-        table.add_column(column.upper(), justify="right")
-    for image, scores in evaluation.per_image.items():
-        table.add_row(image, *map(_format_score, scores.values()))
-    table.add_section()
-    table.add_row(f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values()))
-    console = Console(highlight=False)
-    console.print(
-        f"{evaluation.model} on {evaluation.dataset} ({evaluation.coverage} images), "
-        f"{evaluation.task}, inputs: {evaluation.degradation}, restored: {evaluation.tiling}"
-    )
-    console.print(table)
-    console.print(protocol.text, markup=False)
-
-
-def _format_score(score: float | str | None) -> str:
-    return f"{score:.4f}" if isinstance(score, float) else str(score or "-")
 
 
 if __name__ == "__main__":

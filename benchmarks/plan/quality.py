@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from benchmarks.measure.statistics import bootstrap_interval
 from benchmarks.models import create_for_task
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric
 from benchmarks.quality import (
     DatasetNotFound,
     Evaluation,
+    Gain,
     Item,
     evaluate,
     get_protocol,
     get_task,
     load_dataset,
+    paired_gain,
 )
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.training import TrainingResult, load_recipe, train
@@ -110,7 +110,9 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
     if cell.recipe is not None:
         baseline = "bicubic" if task.scale > 1 else "identity"
         plain = score(create_for_task(baseline, task.conditions), baseline)
-        metrics["gain"] = _paired_gain(evaluation, plain)
+        gain = paired_gain(evaluation, plain)
+        if gain:
+            metrics["gain"] = _describe_gain(gain)
     checks |= {
         "images": evaluation.images,
         "tiling": evaluation.tiling,
@@ -131,18 +133,12 @@ def _describe_absence(dataset: str) -> str:
     )
 
 
-def _paired_gain(evaluation: Evaluation, baseline: Evaluation) -> Metric:
-    """Mean PSNR difference over the images, with an interval over images."""
-    differences = [
-        float(scores["psnr"]) - float(baseline.per_image[image]["psnr"])
-        for image, scores in evaluation.per_image.items()
-    ]
-    lo, hi = bootstrap_interval(differences, np.mean)
+def _describe_gain(gain: Gain) -> Metric:
     return Metric(
-        value=float(np.mean(differences)),
+        value=gain.mean,
         unit="dB",
         statistic="mean of paired differences over images",
-        lo=lo,
-        hi=hi,
-        samples=tuple(differences),
+        lo=gain.lo,
+        hi=gain.hi,
+        samples=gain.differences,
     )

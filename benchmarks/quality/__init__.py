@@ -1,7 +1,8 @@
 """From data to degradation to metric, under named protocols."""
 
+from benchmarks.quality.comparison import Gain, paired_gain
 from benchmarks.quality.datasets import Dataset, DatasetNotFound, Item, list_datasets, load_dataset
-from benchmarks.quality.evaluation import Evaluation, evaluate
+from benchmarks.quality.evaluation import Evaluation, ImageFailed, evaluate
 from benchmarks.quality.protocols import Protocol, get_protocol, list_protocols
 from benchmarks.quality.tasks import Pair, Task, get_task, list_tasks
 from benchmarks.quality.tile_effect import TileEffect, compare_tiling
@@ -11,6 +12,8 @@ __all__ = [
     "Dataset",
     "DatasetNotFound",
     "Evaluation",
+    "Gain",
+    "ImageFailed",
     "Item",
     "Pair",
     "Protocol",
@@ -25,4 +28,5 @@ __all__ = [
     "list_protocols",
     "list_tasks",
     "load_dataset",
+    "paired_gain",
 ]

@@ -23,6 +23,10 @@ from benchmarks.quality.tiling import WHOLE, Tiling
 Score = float | Literal["exact"]
 
 
+class ImageFailed(RuntimeError):  # noqa: N818  (states what happened)
+    """An image could not be read, restored or scored, and none may be left out."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of one model on one set, as plain data.
@@ -70,6 +74,7 @@ def evaluate(
     name: str | None = None,
     strict: bool = False,
     tiling: Tiling = WHOLE,
+    on_restored: Callable[[str, npt.NDArray[np.float32]], None] = lambda name, restored: None,
 ) -> Evaluation:
     """Score a model on every image of a set, on the device and in the dtype of its parameters.
 
@@ -86,8 +91,10 @@ def evaluate(
         name: Model name to record; the class name if None.
         strict: Raise at the first image that fails.
         tiling: How inputs are cut into tiles.
+        on_restored: Told name and restored image [H, W, C] of every image that was scored.
 
     Raises:
+        ImageFailed: An image failed, and `strict` is set.
         ValueError: The model's scale or channels are not the task's, or the protocol does not apply
             to the task.
     """
@@ -118,9 +125,10 @@ def evaluate(
                 scores[item.name] = protocol.score(prediction, pair.target, task.scale)
             except Exception as error:
                 if strict:
-                    raise
+                    raise ImageFailed(f"{item.name}: {type(error).__name__}: {error}") from error
                 failed[item.name] = f"{type(error).__name__}: {error}"
             else:
+                on_restored(item.name, prediction)
                 digests += (digest_pixels(pair.input), digest_pixels(pair.target))
 
     return Evaluation(

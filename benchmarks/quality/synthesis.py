@@ -150,7 +150,7 @@ def draw_streaks(rng: np.random.Generator, height: int, width: int) -> Array:
         line[round(y), round(x)] = 1
     line = _blur(line, 0.5)
     # A drop covers a pixel for the share of the exposure in which it passes.
-    return 1 - np.exp(-0.5 * _convolve(drops, line / line.max()))
+    return 1 - np.exp(-0.5 * _convolve(drops, line / line.max()).clip(min=0))
 
 
 def add_snow(target: Image, name: str) -> Image:

@@ -15,7 +15,7 @@ from benchmarks.quality.datasets import (
     list_datasets,
     load_dataset,
 )
-from benchmarks.quality.images import combine_digests, digest_pixels, read_image
+from benchmarks.quality.images import combine_digests, digest_pixels
 
 DATA = Path(os.environ.get("KGT_DATA", "unset"))
 
@@ -152,13 +152,6 @@ def test_two_files_of_one_stem_are_refused(set5, photograph):
     Image.fromarray(photograph).save(set5 / "bird.webp", lossless=True)
     with pytest.raises(ValueError, match="share a stem"):
         load_dataset("Set5")
-
-
-@pytest.mark.parametrize("suffix", ["png", "webp", "bmp", "tif"])
-def test_digest_does_not_depend_on_the_file_format(tmp_path, photograph, suffix):
-    path = tmp_path / f"image.{suffix}"
-    Image.fromarray(photograph).save(path, **({"lossless": True} if suffix == "webp" else {}))
-    assert digest_pixels(read_image(path)) == digest_pixels(photograph)
 
 
 @given(image=arrays(np.uint8, array_shapes(min_dims=2, max_dims=3)), data=st.data())

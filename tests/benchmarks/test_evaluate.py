@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.evaluate import main
 from benchmarks.models import create_any_model, load_weights
-from benchmarks.quality import evaluate, get_task, load_dataset
+from benchmarks.quality import ImageFailed, evaluate, get_task, load_dataset
 from benchmarks.quality.evaluation import restore_image
 from benchmarks.quality.images import combine_digests, digest_pixels
 
@@ -107,7 +107,10 @@ def test_table_names_coverage_and_protocol(set5, capsys):
         ("--task sr-x2 --dataset Set5 --model cubic", "kgt-s-x4"),
         ("--task sr-x2 --dataset Set5 --model cubic", "swinir-m-x4"),
         ("--task sr-x2 --dataset Set5 --model bicubic --protocol p", "sr-y601-crop-scale"),
-        ("--task sr-x2 --dataset Set5 --model identity", "needs a model of scale 2, got one of 1"),
+        (
+            "--task sr-x2 --dataset Set5 --model identity",
+            "identity is a network of scale 1, the task needs one of scale 2",
+        ),
         ("--task sr-x2 --dataset Set5 --model bicubic --weights none.safetensors", "none.safet"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
     ],
@@ -161,7 +164,7 @@ def test_unforeseen_errors_exit_with_3(set5, monkeypatch, capsys):
 
 def test_strict_raises_at_the_first_bad_file(set5):
     (set5 / "bird.png").write_bytes(b"not an image")
-    with pytest.raises(OSError, match="bird"):
+    with pytest.raises(ImageFailed, match=r"^bird: OSError: .*fetch it anew"):
         evaluate(Nearest(), get_task("sr-x2"), load_dataset("Set5"), strict=True)
 
 

@@ -2,12 +2,16 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.signal import convolve2d
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
-from benchmarks.quality.colors import luma_bt601
-from benchmarks.quality.metrics import psnr, ssim_valid
+from benchmarks.quality.metrics import psnr, psnr_b, ssim_3d, ssim_same_zero, ssim_valid
 
 
 def ssim_by_convolution(x, y):
@@ -54,7 +58,7 @@ def test_psnr_and_ssim_equal_an_independent_computation(pair):
 @given(image_pairs())
 def test_both_are_symmetric_and_see_no_orientation(pair):
     prediction, target = pair
-    for metric in (psnr, ssim_valid):
+    for metric in (psnr, ssim_valid, ssim_same_zero):
         value = metric(prediction, target)
         assert metric(target, prediction) == pytest.approx(value)
         assert metric(prediction[::-1].T, target[::-1].T) == pytest.approx(value)
@@ -85,26 +89,105 @@ def test_ssim_of_color_is_the_mean_over_channels():
     assert ssim_valid(x, y) == pytest.approx(np.mean(channels), abs=1e-9)
 
 
-def test_luma_equals_the_formula_of_the_standard():
-    rgb = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    weighted = 0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]
-    # The customary matrix has three decimals of the studio range.
-    np.testing.assert_allclose(luma_bt601(rgb), 16 + 219 / 255 * weighted, atol=2e-3)
+def as_batch(image):
+    """[H, W] or [H, W, C] to torch's [1, C, H, W] in float64."""
+    return torch.from_numpy(np.moveaxis(np.atleast_3d(image), -1, 0)[None].astype(np.float64))
 
 
-@pytest.mark.parametrize(("level", "luma"), [(0, 16), (255, 235)])
-def test_luma_spans_the_studio_range(level, luma):
-    assert luma_bt601(np.full((2, 2, 3), level, np.uint8)) == pytest.approx(luma)
+@pytest.fixture
+def _in_float64():
+    """torchmetrics takes its constants in the default type, and single precision shows."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
-@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 1)])
-def test_gray_is_read_as_equal_channels(shape):
-    gray = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    rgb = np.repeat(gray.reshape(5, 6, 1), 3, axis=2)
-    assert np.array_equal(luma_bt601(gray), luma_bt601(rgb))
+@pytest.mark.usefixtures("_in_float64")
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(image_pairs())
+def test_psnr_and_ssim_equal_those_of_torchmetrics(pair):
+    prediction, target = map(as_batch, pair)
+    assert psnr(*pair) == pytest.approx(
+        float(peak_signal_noise_ratio(prediction, target, data_range=255.0)), abs=1e-6
+    )
+    # torchmetrics reads a mirror outside of the image; 5 pixels inside, nothing of it is seen.
+    _, similarity = structural_similarity_index_measure(
+        prediction, target, sigma=1.5, data_range=255.0, return_full_image=True
+    )
+    expected = float(similarity[..., 5:-5, 5:-5].mean())
+    assert ssim_valid(*pair) == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("metric", [psnr, ssim_valid])
+@settings(max_examples=10, deadline=None)
+@given(image_pairs())
+def test_ssim_with_zeros_outside_equals_a_convolution_of_the_framed_image(pair):
+    prediction, target = pair
+    framed = [np.pad(image, 5) for image in pair]
+    expected = ssim_by_convolution(*framed)
+    assert ssim_same_zero(prediction, target) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_of_a_volume_equals_that_of_torchmetrics():
+    rng = np.random.default_rng(0)
+    target = rng.uniform(0, 255, (20, 24, 3))
+    prediction = np.clip(target + rng.normal(0, 30, target.shape), 0, 255)
+    # Of the volume with its border repeated, the part that sees nothing else is the volume itself.
+    volumes = [
+        torch.from_numpy(np.pad(image, 5, mode="edge"))[None, None]
+        for image in (prediction, target)
+    ]
+    _, similarity = structural_similarity_index_measure(
+        *volumes, sigma=1.5, data_range=255.0, return_full_image=True
+    )
+    expected = float(similarity[0, 0, 5:-5, 5:-5, 5:-5].mean())
+    assert ssim_3d(prediction, target) == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(ValueError, match=r"needs color images .*\(20, 24\)"):
+        ssim_3d(prediction[..., 0], target[..., 0])
+
+
+def psnr_b_by_loops(x, y):
+    """Yim and Bovik 2011, pair by pair of neighbors."""
+    height, width = x.shape
+    seams, others = [], []
+    for plane in (x, x.T):
+        for line in plane:
+            for position in range(len(line) - 1):
+                square = (line[position] - line[position + 1]) ** 2
+                (seams if position % 8 == 7 else others).append(square)
+    scale = math.log2(8) / math.log2(min(height, width))
+    effect = scale * max(0, np.mean(seams) - np.mean(others))
+    return 10 * math.log10(255**2 / (np.mean((x - y) ** 2) + effect))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (24, 40)])
+def test_psnr_b_equals_a_computation_pair_by_pair(size):
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 256, size).astype(np.float64)
+    blocks = target.reshape(size[0] // 8, 8, size[1] // 8, 8).mean((1, 3))
+    blocky = blocks.repeat(8, 0).repeat(8, 1)
+    for prediction in (blocky, np.clip(target + rng.normal(0, 9, size), 0, 255)):
+        expected = psnr_b_by_loops(prediction, target)
+        assert psnr_b(prediction, target) == pytest.approx(expected, abs=1e-9)
+    assert psnr_b(blocky, target) < psnr(blocky, target)
+
+
+def test_psnr_b_of_color_is_the_mean_over_channels():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0, 255, (2, 16, 24, 3))
+    channels = [psnr_b_by_loops(x[..., c], y[..., c]) for c in range(3)]
+    assert psnr_b(x, y) == pytest.approx(np.mean(channels), abs=1e-9)
+
+
+def test_psnr_b_of_smooth_and_of_tiny_images():
+    ramp = np.add.outer(np.arange(32.0), np.arange(32.0))
+    assert psnr_b(ramp, ramp) == math.inf
+    with pytest.raises(ValueError, match="at least 16x16 pixels, got 15x40"):
+        psnr_b(np.zeros((15, 40)), np.zeros((15, 40)))
+
+
+@pytest.mark.parametrize("metric", [psnr, psnr_b, ssim_valid, ssim_same_zero, ssim_3d])
 @pytest.mark.parametrize(
     ("prediction", "target", "message"),
     [

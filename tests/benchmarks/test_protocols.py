@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.quality.protocols import PROTOCOLS, crop_border, get_protocol, quantize
+from benchmarks.quality.colors import COLORS
+from benchmarks.quality.protocols import METRICS, PROTOCOLS, crop_border, get_protocol, quantize
+from benchmarks.quality.sizing import SIZINGS
+from benchmarks.quality.tasks import TASKS
 
 SR = PROTOCOLS["sr-y601-crop-scale"]
 
@@ -99,3 +102,50 @@ def test_text_follows_the_rules():
 def test_protocols_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         SR.version = 2
+
+
+def test_every_protocol_is_used_and_every_use_is_a_protocol():
+    used = {name for task in TASKS.values() for name in task.protocols}
+    assert used == set(PROTOCOLS)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
+def test_every_rule_has_a_name_that_exists(protocol):
+    assert protocol.color in COLORS
+    assert protocol.sizing in SIZINGS
+    assert protocol.source
+    assert len({column.name for column in protocol.columns}) == len(protocol.columns)
+    for column in protocol.columns:
+        assert column.metric in METRICS
+        assert column.color in {"", *COLORS}
+        assert column.name in protocol.text
+    for task in TASKS.values():
+        if protocol.name in task.protocols and protocol.degradation:
+            assert protocol.degradation in task.degradations
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
+def test_every_protocol_scores_gray_and_color(protocol, target):
+    large = np.tile(target, (2, 2, 1))
+    prediction = large / 255 * 0.9
+    for truth in (large, large[..., 1]):
+        scores = protocol.score(prediction, truth, 2)
+        assert set(scores) == {c.name for c in protocol.columns} - set(protocol.unavailable())
+        assert all(math.isfinite(value) for value in scores.values())
+
+
+def test_a_column_may_have_its_own_color(target):
+    native = PROTOCOLS["native"]
+    prediction = target / 255
+    prediction[..., 2] = 0  # blue weighs 11 % in luma, a third in RGB
+    scores = native.score(prediction, target, 1)
+    assert scores["psnr_y"] > scores["psnr"] + 5
+    assert "psnr_y (psnr of y601-studio-float)" in native.text
+
+
+def test_demosaic_protocols_differ_by_their_border():
+    target = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    prediction = target / 255
+    prediction[:10] = 0
+    assert PROTOCOLS["demosaic-border10"].score(prediction, target, 1)["psnr"] == math.inf
+    assert PROTOCOLS["demosaic-border0"].score(prediction, target, 1)["psnr"] < 20
