@@ -4,10 +4,10 @@ import io
 import pytest
 
 from benchmarks.plan.records import Metric, Record
-from benchmarks.plan.specs import get_spec
+from benchmarks.plan.specs import get_spec, load_specs
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins, measure_distances
-from benchmarks.report.render import render_csv, render_markdown
+from benchmarks.report.render import render_csv, render_latex, render_markdown
 from benchmarks.report.tables import build_table
 
 SPEC = get_spec("1")
@@ -134,6 +134,24 @@ def test_coverage_counts_cells_partial_sets_and_printed_values():
         "2 of 24 planned cells have values, 1 of them of partial sets; 210 printed values are shown"
     )
     assert f"Coverage: {table.coverage}\n" in render_markdown(table, [], "p.svg")
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in load_specs().values() if spec.papers], ids=lambda spec: spec.stem
+)
+def test_every_form_of_a_table_is_whole_and_repeats(spec):
+    def render():
+        table = build_table(spec, *spec.profile(None), {}, None, [])
+        return table, render_markdown(table, [], "p.svg"), render_csv(table), render_latex(table)
+
+    table, *forms = render()
+    assert tuple(forms) == render()[1:]
+    assert len(set(table.header)) == len(table.header)
+    assert {len(row) for row in table.rows} == {len(table.header)}
+    lines = [line for line in forms[0].splitlines() if line.startswith("| ")]
+    assert {line.count("|") for line in lines} == {len(table.header) + 1}
+    assert len(list(csv.reader(io.StringIO(forms[1])))) == len(table.rows) + 1
+    assert forms[2].count(r" \\") == len(table.rows) + 1
 
 
 def test_what_a_text_states_of_two_methods_is_a_note():
