@@ -101,10 +101,15 @@ def test_the_row_below_a_measured_one_is_its_distance_to_print():
     assert distance["Classic5 q10"].values == {"PSNR": 0.004, "SSIM": 0.0131}
     assert distance["Urban100 q10"].text == f"-0.200 / -0.0085 [{mark}]"
     assert distance["Classic5 q20"].text == "-"
-    assert distance["source"].text == "measured - printed"
     assert printed["Classic5 q10"].text == "27.82 / 0.7600"
     reason = table.notes.index("no trained weights") + 1
     assert kgt["Classic5 q10"].text == f"unsupported [{reason}]"
+    assert [row["source"].text for row in rows[:4]] == [
+        "measured",
+        "measured - printed",
+        "not measured",
+        "paper",
+    ]
     assert {kgt[column.header].text for column in SPEC.columns[1:]} == {""}
 
 
