@@ -20,7 +20,8 @@ class Cell(BaseModel):
         kind: what is measured.
         task, dataset, protocol: of a quality cell.
         model: network or method by its registry name.
-        recipe: training recipe of a network that is trained here.
+        recipe: training recipe of a network that is trained here; of a printed row where it is
+            printed, and which variant of its method it is.
         n, k: tokens per window and keys per token.
         backend: attention backend that is measured, or "dense" (every key, no graph).
         baseline: backend that a latency is relative to.

@@ -14,6 +14,7 @@ from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.quality_claims import (
     judge_beats_bicubic,
     judge_kgt_against_swinir,
+    judge_larger_windows,
     judge_one_model_for_all,
 )
 from benchmarks.report.series import Line, Records, attention_series
@@ -199,6 +200,7 @@ _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "C1": _judge_memory,
     "C2": _judge_linear_cost,
     "closed-form": _judge_closed_form,
+    "C5": judge_larger_windows,
     "C6": judge_one_model_for_all,
     "C7": judge_kgt_against_swinir,
     "beats-bicubic": judge_beats_bicubic,
