@@ -22,6 +22,8 @@ OVERLAP = 32
 BYTE_BUDGET = 2 * 2**30
 # Side in pixels of the square that a network's memory is measured on.
 _PROBE = 128
+# Resident bytes for a byte of tensors: allocators keep as much again for later.
+_RESIDENT = 2
 
 
 @torch.no_grad()
@@ -106,9 +108,9 @@ def choose_tile(
     from calls on noise of two sizes, in which the tensors alive at the same time are counted.
     Windowed networks and convolutions are like that; what stops growing at some size makes the
     choice smaller than it could be, and for a network that attends to the whole image it is too
-    large. Not counted are the weights, the image, what an operator needs while it runs, and what
-    the allocator keeps for later: glibc's as it is set by default may double the resident set of a
-    process, with MALLOC_MMAP_THRESHOLD_=131072 in its environment it follows the count.
+    large. Every byte of tensors is taken for two of the budget, for glibc keeps up to as much again
+    resident for later. Not counted are the weights, the image, and what an operator needs while it
+    runs.
 
     Of the tiles that need the fewest calls of the network, the smallest are taken. Whoever restores
     many images of a size calls this once and passes the tile to `restore`.
@@ -133,9 +135,10 @@ def choose_tile(
 
     def needed(side: int) -> int:
         rows, columns = min(side, height), min(side, width)
-        call = math.ceil(constant + per_pixel * rows * columns)
-        whole = (rows, columns) == (height, width)
-        return call if whole else call + math.ceil(per_result * (pixels + rows * width))
+        tensors = constant + per_pixel * rows * columns
+        if (rows, columns) != (height, width):
+            tensors += per_result * (pixels + rows * width)
+        return math.ceil(_RESIDENT * tensors)
 
     whole = max(height, width)
     sides = [*range(overlap + multiple, whole, multiple), whole]

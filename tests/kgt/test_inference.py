@@ -171,9 +171,10 @@ def test_automatic_tiles_keep_to_the_budget(name, size):
     with LiveTensorBytes() as memory:
         kgt.restore(net, image)
     whole = memory.peak
-    assert choose_tile(net, image, byte_budget=int(1.05 * whole)) is None
+    # A byte of tensors is taken for two resident ones.
+    assert choose_tile(net, image, byte_budget=int(2.1 * whole)) is None
     budget = whole // 2
-    tile = choose_tile(net, image, byte_budget=budget)
+    tile = choose_tile(net, image, byte_budget=2 * budget)
     with LiveTensorBytes() as memory:
         kgt.restore(net, image, tile)
     assert 0.5 * budget < memory.peak <= 1.02 * budget
