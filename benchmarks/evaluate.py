@@ -1,4 +1,8 @@
-"""Evaluate one model on one data set, or two against each other, and print the scores."""
+"""Evaluate one model on one data set, or two against each other, and print the scores.
+
+Exit codes: 0 when an image was scored, 2 on wrong use or missing data, 3 on failure, such as that
+of every image, or with --strict that of any.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -18,9 +23,9 @@ from torch import nn
 from benchmarks.models import create_for_task, load_weights
 from benchmarks.quality import (
     Evaluation,
+    Gain,
     ImageFailed,
     Item,
-    Protocol,
     Task,
     Tiling,
     compare_tiling,
@@ -33,11 +38,9 @@ from benchmarks.quality import (
     load_dataset,
     paired_gain,
 )
-from benchmarks.quality.datasets import Dataset
 from benchmarks.quality.gallery import save_comparison, save_restored
-from benchmarks.quality.presentation import (
-    describe,
-    print_gains,
+from benchmarks.report.scores import (
+    print_comparison,
     print_scores,
     print_tile_effects,
     write_csv,
@@ -48,21 +51,10 @@ EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Returns:
-        0 when at least one image was scored, 2 on wrong use or missing data, 3 on failure,
-        such as that of every image, or with `--strict` that of any.
-    """
+    """Run the command line and return its exit code."""
     options = _build_parser().parse_args(arguments)
     try:
-        task = get_task(options.task)
-        dataset = load_dataset(options.dataset)
-        protocol = get_protocol(options.protocol) if options.protocol else task.default_protocol
-        tiling = _read_tiling(options)
-        if options.compare_tiling:
-            return _compare_tiling(options, task, dataset, protocol, tiling)
-        return _evaluate(options, task, dataset, protocol, tiling)
+        return _run(options)
     except ImageFailed as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return EXIT_FAILURE
@@ -75,13 +67,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--task", required=True, help=", ".join(list_tasks()))
     parser.add_argument("--dataset", required=True, help=", ".join(list_datasets()))
-    parser.add_argument("--model", required=True, help="a name of kgt or baselines list_models()")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="safetensors to load")
-    parser.add_argument("--against", metavar="MODEL", help="a second model, compared by image")
-    parser.add_argument("--against-weights", type=Path, metavar="FILE", help="its weights")
+    parser.add_argument("--model", help="a name of kgt or baselines list_models()")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="weights of --model; without it, of any network that spandrel recognizes",
+    )
+    parser.add_argument(
+        "--against", metavar="MODEL", help="a second model, or a file, compared by image"
+    )
+    parser.add_argument("--against-checkpoint", type=Path, metavar="FILE", help="its weights")
     parser.add_argument(
         "--protocol", help=f"default: the task's own; one of {', '.join(list_protocols())}"
     )
@@ -106,6 +109,64 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(options: argparse.Namespace) -> int:
+    task = get_task(options.task)
+    dataset = load_dataset(options.dataset)
+    protocol = get_protocol(options.protocol) if options.protocol else task.default_protocol
+    tiling = _read_tiling(options)
+    model = _create_model(options.model, options.checkpoint, task)
+    name = options.model or options.checkpoint.stem
+    if options.compare_tiling:
+        effects = compare_tiling(model, task, dataset, tiling, protocol, _track(name))
+        if options.json:
+            rows = {
+                image: {**asdict(effect), "gain": effect.gain} for image, effect in effects.items()
+            }
+            print(json.dumps({"tiling": str(tiling), "per_image": rows}))
+        else:
+            print_tile_effects(effects, tiling)
+        return EXIT_FINE
+
+    def score(model: nn.Module, name: str, **callbacks: Any) -> Evaluation:
+        result = evaluate(
+            model,
+            task,
+            dataset,
+            protocol,
+            _track(name),
+            name=name,
+            strict=options.strict,
+            tiling=tiling,
+            **callbacks,
+        )
+        for image, reason in result.failed.items():
+            print(f"evaluate: {name}: {image} failed: {reason}", file=sys.stderr)
+        return result
+
+    save = {"on_restored": partial(save_restored, options.save_images)}
+    evaluation = score(model, name, **(save if options.save_images else {}))
+    against = None
+    if options.against:
+        rival = _create_model(options.against, options.against_checkpoint, task)
+        against = score(rival, options.against)
+    if options.save_images and evaluation.images:
+        save_comparison(options.save_images, evaluation, task, dataset, protocol)
+    if options.csv:
+        write_csv(options.csv, evaluation, against)
+    gains = {
+        column: paired_gain(evaluation, against, column)
+        for column in (evaluation.metrics if against else ())
+        if against
+    }
+    if options.json:
+        print(json.dumps(_as_json(evaluation, against, gains)))
+    else:
+        print_scores(evaluation, protocol)
+        if against:
+            print_comparison(evaluation, against, gains)
+    return EXIT_FINE if evaluation.images else EXIT_FAILURE
+
+
 def _read_tiling(options: argparse.Namespace) -> Tiling:
     if options.tile is None:
         if options.compare_tiling:
@@ -119,75 +180,35 @@ def _read_tiling(options: argparse.Namespace) -> Tiling:
     return Tiling(int(options.tile), options.overlap, budget)
 
 
-def _evaluate(
-    options: argparse.Namespace, task: Task, dataset: Dataset, protocol: Protocol, tiling: Tiling
-) -> int:
-    if options.against_weights and not options.against:
-        raise ValueError("--against-weights are those of a second model: add --against MODEL")
-    run = partial(
-        evaluate,
-        task=task,
-        dataset=dataset,
-        protocol=protocol,
-        strict=options.strict,
-        tiling=tiling,
-    )
-    model = _create_trained_model(options.model, task, options.weights)
-    against: Evaluation | None = None
-    if options.against:
-        rival = _create_trained_model(options.against, task, options.against_weights)
-        against = run(rival, progress=_show_progress(options.against), name=options.against)
-    if options.save_images:
-        run = partial(run, on_restored=partial(save_restored, options.save_images))
-    evaluation = run(model, progress=_show_progress(options.model), name=options.model)
-    for result in filter(None, (evaluation, against)):
-        for image, reason in result.failed.items():
-            print(f"evaluate: {result.model}: {image} failed: {reason}", file=sys.stderr)
-    if options.save_images and evaluation.images:
-        save_comparison(options.save_images, evaluation, task, dataset, protocol)
-    if options.csv:
-        write_csv(options.csv, evaluation, against)
-    gains = {}
-    if against:
-        gains = {column: paired_gain(evaluation, against, column) for column in evaluation.metrics}
-    if options.json:
-        print(json.dumps(describe(evaluation, against, gains)))
-    else:
-        print_scores(evaluation, protocol)
-        if against:
-            print_gains(evaluation, against, gains)
-    return EXIT_FINE if evaluation.images else EXIT_FAILURE
-
-
-def _compare_tiling(
-    options: argparse.Namespace, task: Task, dataset: Dataset, protocol: Protocol, tiling: Tiling
-) -> int:
-    model = _create_trained_model(options.model, task, options.weights)
-    progress = _show_progress(options.model)
-    effects = compare_tiling(model, task, dataset, tiling, protocol, progress)
-    if options.json:
-        rows = {name: {**asdict(effect), "gain": effect.gain} for name, effect in effects.items()}
-        print(json.dumps({"tiling": str(tiling), "per_image": rows}))
-    else:
-        print_tile_effects(effects, tiling)
-    return EXIT_FINE
-
-
-def _show_progress(model: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
-    console = Console(stderr=True)
-    return partial(track, description=model, console=console, disable=not console.is_terminal)
-
-
-def _create_trained_model(name: str, task: Task, weights: Path | None) -> nn.Module:
-    model = create_for_task(name, task.conditions)
-    if weights:
-        load_weights(model, weights)
-    elif next(model.parameters(), None) is not None:
+def _create_model(name: str | None, checkpoint: Path | None, task: Task) -> nn.Module:
+    if name is None:
+        if checkpoint is None:
+            raise ValueError("name a network: --model NAME, --checkpoint FILE, or both")
+        return create_for_task(str(checkpoint), task.conditions)
+    if checkpoint is None:
         try:
-            model = create_for_task(name, task.conditions, pretrained=True)
+            return create_for_task(name, task.conditions, pretrained=True)
         except ValueError as error:
-            raise ValueError(f"{error} (here: --weights FILE)") from error
+            raise ValueError(f"{error} (here: --checkpoint FILE)") from error
+    model = create_for_task(name, task.conditions)
+    load_weights(model, checkpoint)
     return model
+
+
+def _track(name: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
+    """A progress bar on a terminal."""
+    messages = Console(stderr=True)
+    return partial(track, description=name, console=messages, disable=not messages.is_terminal)
+
+
+def _as_json(
+    evaluation: Evaluation, against: Evaluation | None, gains: dict[str, Gain | None]
+) -> dict[str, Any]:
+    document = asdict(evaluation)
+    if against:
+        document["against"] = asdict(against)
+        document["gain"] = {column: gain and asdict(gain) for column, gain in gains.items()}
+    return document
 
 
 if __name__ == "__main__":

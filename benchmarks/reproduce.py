@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -70,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     try:
         codes, documents = zip(*(reproduce(*spec, options, command) for spec in specs), strict=True)
+    except ValueError as error:
+        _console.print(f"reproduce: {error}")
+        return WRONG_USE
     except KeyboardInterrupt:
         _console.print("interrupted; finished cells are kept, the same command resumes")
         return FAILURE
@@ -103,6 +107,11 @@ def reproduce(
     if options.from_records:
         environment = store.newest_environment(cells)
     else:
+        if any(cell.device for cell in cells) and not torch.cuda.is_available():
+            raise ValueError(
+                f"{spec.kind} {spec.name}, profile {name} needs a CUDA device, and torch finds "
+                "none; --from-records renders what is recorded"
+            )
         environment = capture_environment()
         run = Run(profile, store, environment, command, options.results / "checkpoints")
         recorded = {} if options.fresh else valid_records(run)

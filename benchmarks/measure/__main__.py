@@ -13,14 +13,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.measure.attention import WrongOutputError, check_call, layers_of
+from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
 from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
 from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.kernels import (
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["forward", "backward"],
         help="backward is forward and backward",
     )
+    attention.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     attention.add_argument("--bias", action="store_true", help="with a position-bias table")
     attention.add_argument(
         "--layers",
@@ -191,6 +192,7 @@ def _compare(
     calls: Mapping[str, Callable[[], object]],
     options: argparse.Namespace,
     calls_per_run: Mapping[str, int] | None = None,
+    device: str | None = None,
 ) -> list[Row]:
     with _console.status("warming up") as status:
         result = measure_latency(
@@ -199,6 +201,7 @@ def _compare(
             budget_s=options.budget,
             seed=options.seed,
             calls_per_run=calls_per_run,
+            synchronize=synchronizer(device),
             on_round=lambda done, seconds: status.update(
                 f"round {done}, {seconds:.0f} of {options.budget:.0f} s"
             ),
@@ -224,6 +227,9 @@ def _rows(result: LatencyResult) -> list[Row]:
 
 
 def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
+    device: Literal["cuda"] | None = "cuda" if options.device == "cuda" else None
+    if device and not torch.cuda.is_available():
+        raise ValueError("--device cuda needs a CUDA device, and torch finds none")
     for n in options.tokens:
         for k in options.k:
             cell = Cell(
@@ -236,6 +242,7 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
                 graph=options.graph,
                 bias=options.bias,
                 layers=options.layers,
+                device=device,
                 dtype=options.dtype,
                 mode=options.mode,
                 seed=options.seed,
@@ -247,7 +254,7 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
                     calls[name] = make_stage_call(inputs, name, cell)
                     check_call(inputs, calls[name], name, cell)
             layers = layers_of(calls)
-            for row in _compare(calls, options, layers):
+            for row in _compare(calls, options, layers, device):
                 yield {"tokens": n, "k": min(k, n), **row, "stage_calls": layers[row["contender"]]}
 
 
@@ -330,7 +337,7 @@ def _measure_memory(job: NetworkJob) -> Row:
         raise RuntimeError(f"{job.description}: memory: {outcome.status}: {outcome.reason}")
     peak: PeakMemory = outcome.value
     return {
-        "peak_mib": None if peak.rss_bytes is None else peak.rss_bytes / 2**20,
+        "peak_mib": None if peak.peak_bytes is None else peak.peak_bytes / 2**20,
         "tensors_mib": peak.live_tensor_bytes / 2**20,
     }
 

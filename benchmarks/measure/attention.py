@@ -1,13 +1,17 @@
-"""Latency and memory of attention cells; both functions run in a fresh process each time."""
+"""Latency and memory of attention cells.
+
+On a CPU both functions run in a fresh process each time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from benchmarks.measure.memory import measure_peak, pin_allocator
+from benchmarks.measure.memory import measure_device_peak, measure_peak, pin_allocator
 from benchmarks.measure.problems import (
     AttentionInputs,
     StageCall,
@@ -99,22 +103,22 @@ def measure_memory_cell(cell: Cell) -> Measured:
     make_call(make_inputs(small), backend, small)()
     inputs = make_inputs(cell)
     call = StageCall(make_call(inputs, backend, cell), inputs.graph)
-    peak = measure_peak(call)
+    peak = (measure_device_peak if cell.device else measure_peak)(call)
     metrics = {
         "live_tensors": Metric(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
     }
-    if peak.rss_bytes is not None:
-        metrics["peak_rss"] = Metric(value=peak.rss_bytes, unit="bytes", statistic="peak")
+    if peak.peak_bytes is not None:
+        metrics["peak"] = Metric(value=peak.peak_bytes, unit="bytes", statistic="peak")
     cost = closed_form(cell, inputs.graph.k)
     if cost is not None:
         metrics["closed_form"] = Metric(value=cost.peak_bytes, unit="bytes")
         metrics["flops"] = Metric(value=cost.flops, unit="FLOP")
-        if peak.rss_bytes is not None:
-            metrics["rss_over_closed_form"] = Metric(value=peak.rss_bytes / cost.peak_bytes)
+        if peak.peak_bytes is not None:
+            metrics["peak_over_closed_form"] = Metric(value=peak.peak_bytes / cost.peak_bytes)
     # The latency cell compares with the reference; equal digests tell that this output is that one.
     checks = _describe(inputs, call(), backend)
-    if peak.rss_missing:
-        checks["rss_missing"] = peak.rss_missing
+    if peak.peak_missing:
+        checks["peak_missing"] = peak.peak_missing
     return Measured(metrics, checks)
 
 
@@ -139,8 +143,14 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
         max_rounds=200,
         seed=cell.seed,
         calls_per_run=layers_of(calls),
+        synchronize=synchronizer(cell.device),
     )
     return Measured(*summarize(result, result.contenders[backend], checks))
+
+
+def synchronizer(device: str | None) -> Callable[[], object]:
+    """Waits for the device of a cell."""
+    return torch.cuda.synchronize if device else lambda: None
 
 
 def layers_of(calls: Mapping[str, StageCall]) -> dict[str, int]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from kgt.memory import LiveTensorBytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -19,16 +21,17 @@ class PeakMemory:
     """Peak memory of a call above what was in use before it.
 
     Attributes:
-        rss_bytes: growth of the resident set, kernel workspaces and allocator slack included;
+        peak_bytes: growth of the resident set, kernel workspaces and allocator slack included, or
+            of what torch's allocator holds on a GPU;
             None where the system cannot tell.
         live_tensor_bytes: largest sum of the tensor storages allocated by the call and alive
             at the same time; exact and repeatable, blind to workspaces within an operator.
-        rss_missing: why `rss_bytes` is None, else None.
+        peak_missing: why `peak_bytes` is None, else None.
     """
 
-    rss_bytes: int | None
+    peak_bytes: int | None
     live_tensor_bytes: int
-    rss_missing: str | None = None
+    peak_missing: str | None = None
 
 
 def measure_peak(fn: Callable[[], object]) -> PeakMemory:
@@ -45,12 +48,27 @@ def measure_peak(fn: Callable[[], object]) -> PeakMemory:
         Peaks above the state before the call, in bytes.
     """
     try:
-        rss_bytes, rss_missing = _measure_peak_rss_bytes(fn), None
+        peak_bytes, peak_missing = _measure_peak_rss_bytes(fn), None
     except OSError as error:
-        rss_bytes, rss_missing = None, f"needs Linux's {_CLEAR_REFS} ({error.strerror})"
+        peak_bytes, peak_missing = None, f"needs Linux's {_CLEAR_REFS} ({error.strerror})"
     with LiveTensorBytes() as counter:
         fn()
-    return PeakMemory(rss_bytes, counter.peak, rss_missing)
+    return PeakMemory(peak_bytes, counter.peak, peak_missing)
+
+
+def measure_device_peak(fn: Callable[[], object]) -> PeakMemory:
+    """Measure the peak memory of a call on the current CUDA device; as `measure_peak` else.
+
+    The allocator's own count needs no fresh process.
+    """
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    fn()
+    peak_bytes = torch.cuda.max_memory_allocated() - before
+    with LiveTensorBytes() as counter:
+        fn()
+    return PeakMemory(peak_bytes, counter.peak)
 
 
 def _measure_peak_rss_bytes(fn: Callable[[], object]) -> int:

@@ -22,6 +22,7 @@ from benchmarks.quality.datasets import load_dataset
 from kgt import KeyGraph, build_key_graph, key_graph_attention
 from kgt.attention import AttentionProblem, choose_backend
 from kgt.attention.cost import Cost, dense_attention_cost
+from kgt.attention.sdpa import attend_densely
 from kgt.position import dense_bias, window_of
 
 AUTO, DENSE = "auto", "dense"
@@ -69,7 +70,7 @@ def digest_tensors(*tensors: Tensor) -> str:
     for tensor in tensors:
         half = tensor.dtype in (torch.bfloat16, torch.float16)
         exact = tensor.detach().float() if half else tensor.detach()
-        sha.update(exact.contiguous().numpy().tobytes())
+        sha.update(exact.contiguous().cpu().numpy().tobytes())
     return sha.hexdigest()[:12]
 
 
@@ -135,7 +136,7 @@ def random_graph(windows: int, n: int, k: int, generator: torch.Generator) -> Ke
 
 
 def make_inputs(cell: Cell) -> AttentionInputs:
-    """The inputs of an attention cell; equal cells give equal inputs.
+    """The inputs of an attention cell, on its device; equal cells give equal inputs.
 
     Raises:
         ValueError: when a bias is asked for and n is not the square of a window's side.
@@ -149,18 +150,24 @@ def make_inputs(cell: Cell) -> AttentionInputs:
     k = cell.k or n
     generator = torch.Generator().manual_seed(cell.seed)
     dtype = getattr(torch, cell.dtype or "float32")
+    device = cell.device or "cpu"
     shape = (windows, heads, n, head_dim)
-    q, key, v = torch.randn((3, *shape), generator=generator).to(dtype).unbind()
+
+    def draw(*sizes: int) -> Tensor:
+        return torch.randn(sizes, generator=generator).to(device, dtype)
+
+    q, key, v = draw(3, *shape).unbind()
     if cell.graph == "random":
         graph = random_graph(windows, n, k, generator)
+        graph = KeyGraph(graph.indices.to(device), graph.requested_k)
     else:
-        graph = build_key_graph(photo_tokens(windows, n, cell.seed), k)
+        graph = build_key_graph(photo_tokens(windows, n, cell.seed).to(device), k)
     bias = gradient = None
     if cell.bias:
         side = 2 * window_of(n) - 1
-        bias = torch.randn(heads, side, side, generator=generator).to(dtype)
+        bias = draw(heads, side, side)
     if cell.mode == "backward":
-        gradient = torch.randn(shape, generator=generator).to(dtype)
+        gradient = draw(*shape)
     return AttentionInputs(q.clone(), key.clone(), v.clone(), graph, bias, gradient)
 
 
@@ -216,10 +223,10 @@ def _choose_attention(inputs: AttentionInputs, backend: str, cell: Cell) -> Atte
         chosen = resolve_backend(cell, inputs.graph.k, backend)
         return partial(_attend_along, inputs.graph, chosen, cell.byte_budget)
     if inputs.bias is None or cell.mode == "backward":
-        return _attend_densely
+        return _attend_to_all
     # Nothing in the call depends on it, so whoever wants to be fast expands it beforehand.
     mask = dense_bias(inputs.bias, inputs.graph.nodes)[None]
-    return lambda q, k, v, bias: F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return lambda q, k, v, bias: attend_densely(q, k, v, mask, q.shape[-1] ** -0.5)
 
 
 def _attend_along(
@@ -234,10 +241,10 @@ def _attend_along(
     return key_graph_attention(q, k, v, graph, bias, backend, byte_budget=byte_budget)
 
 
-def _attend_densely(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
+def _attend_to_all(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """Attention to every token; the gradient of the bias flows to its table."""
     mask = None if bias is None else dense_bias(bias, q.shape[2])[None]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return attend_densely(q, k, v, mask, q.shape[-1] ** -0.5)
 
 
 def _differentiate(attend: Attend, inputs: AttentionInputs) -> tuple[Tensor, list[Tensor]]:
@@ -271,6 +278,7 @@ def describe_problem(cell: Cell, k: int) -> AttentionProblem:
         head_dim=cell.head_dim or 1,
         k=k,
         dtype=getattr(torch, cell.dtype or "float32"),
+        device=cell.device or "cpu",
         has_bias=bool(cell.bias),
         requires_grad=cell.mode == "backward",
         byte_budget=cell.byte_budget,
@@ -312,7 +320,7 @@ def gradient_errors(
     exact, plain = inputs.last_head(torch.float64), inputs.last_head(inputs.q.dtype)
     _, truth = _differentiate(_truth_of(backend, exact), exact)
     usual = (
-        _attend_densely
+        _attend_to_all
         if backend == DENSE
         else partial(_attend_along, plain.graph, "torch-mask", None)
     )
@@ -331,5 +339,5 @@ def gradient_errors(
 def _truth_of(backend: str, exact: AttentionInputs) -> Attend:
     """What a backend must compute: the reference, or attention to every token."""
     if backend == DENSE:
-        return _attend_densely
+        return _attend_to_all
     return partial(_attend_along, exact.graph, "reference", None)

@@ -20,7 +20,8 @@ class Cell(BaseModel):
         kind: what is measured.
         task, dataset, protocol: of a quality cell.
         model: network or method by its registry name.
-        recipe: training recipe of a network that is trained here.
+        recipe: training recipe of a network that is trained here; of a printed row where it is
+            printed, and which variant of its method it is.
         n, k: tokens per window and keys per token.
         backend: attention backend that is measured, or "dense" (every key, no graph).
         baseline: backend that a latency is relative to.
@@ -29,6 +30,7 @@ class Cell(BaseModel):
         byte_budget: bytes a chunked backend may hold; None is its default, 0 without limit.
         bias: whether a position-bias table is added to the scores.
         layers: layers that share what a backend derives from the graph; None is 6.
+        device: "cuda" for a GPU; None is the CPU.
         threads: torch's intra-op threads; None is the environment's number.
         dtype: element type.
         mode: "forward" or "backward" (forward and backward).
@@ -54,6 +56,7 @@ class Cell(BaseModel):
     byte_budget: int | None = None
     bias: bool | None = None
     layers: int | None = None
+    device: Literal["cuda"] | None = None
     threads: int | None = None
     dtype: str | None = None
     mode: Literal["forward", "backward"] | None = None
@@ -76,7 +79,17 @@ class Cell(BaseModel):
     @property
     def id(self) -> str:
         """Readable name, unique with the hash: the fields that are set, in order."""
-        named = {"kind", "task", "dataset", "model", "backend", "baseline", "mode", "graph"}
+        named = {
+            "kind",
+            "task",
+            "dataset",
+            "model",
+            "backend",
+            "baseline",
+            "mode",
+            "graph",
+            "device",
+        }
         parts = []
         for field, value in self.model_dump(exclude_none=True, exclude_defaults=True).items():
             parts.append(str(value) if field in named else f"{field}={value}")

@@ -9,6 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
 from benchmarks.measure.environment import Environment
 from benchmarks.measure.problems import AUTO, DENSE, closed_form, describe_problem
 from benchmarks.measure.sandbox import Outcome, run_isolated
@@ -112,23 +115,43 @@ def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
     reasons = _unsupported_reasons(cell)
     if reasons:
         return {"status": "unsupported", "reason": "; ".join(reasons)}
+    outcome = (_run_on_device if cell.device else _run_on_cpu)(cell, run)
+    if outcome.status == "ok":
+        return {"metrics": outcome.value.metrics, "checks": outcome.value.checks}
+    return _explain(cell, outcome, run.profile)
+
+
+def _run_on_cpu(cell: Cell, run: Run) -> Outcome:
+    """Measure in a fresh process, whose memory is the cell's alone."""
     limits: dict[str, Any] = {
         "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
         "timeout_s": run.profile.timeout_s,
         "threads": cell.threads or run.environment.threads,
     }
     if cell.kind == "memory":
-        outcome = run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
-    else:
-        job = (cell, run.profile.budget_s)
-        outcome = run_isolated("benchmarks.measure.attention:measure_latency_cell", job, **limits)
-    if outcome.status == "ok":
-        return {"metrics": outcome.value.metrics, "checks": outcome.value.checks}
-    return _explain(cell, outcome, run.profile)
+        return run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
+    job = (cell, run.profile.budget_s)
+    return run_isolated("benchmarks.measure.attention:measure_latency_cell", job, **limits)
+
+
+def _run_on_device(cell: Cell, run: Run) -> Outcome:
+    """Measure in this process: a new one would take seconds to find the GPU, to no one's use."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties().total_memory
+    limit_bytes = run.profile.memory_limit_mib * 2**20
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
+    try:
+        if cell.kind == "memory":
+            return Outcome("ok", measure_memory_cell(cell))
+        return Outcome("ok", measure_latency_cell((cell, run.profile.budget_s)))
+    except torch.OutOfMemoryError as error:
+        return Outcome("oom", reason=str(error))
 
 
 def _unsupported_reasons(cell: Cell) -> list[str]:
     problem = describe_problem(cell, min(cell.k or 1, cell.n or 1))
+    if cell.device and not torch.cuda.is_available():
+        return ["needs a CUDA device, and there is none"]
     if cell.kind == "memory" and cell.backend == "flex":
         return ["flex is compiled as a whole, and tensors within compiled code are not counted"]
     return [

@@ -64,7 +64,7 @@ def print_gains(evaluation: Evaluation, against: Evaluation, gains: Gains) -> No
 
 def print_tile_effects(effects: Mapping[str, TileEffect], tiling: Tiling) -> None:
     """Print what tiles change, image by image and on average."""
-    table = Table("image", "tile", "largest step of 8 bits", "whole dB", "tiled dB", "gain dB")
+    table = Table("image", "tile", "8-bit steps", "PSNR whole", "PSNR tiled", "dPSNR")
     for name, effect in effects.items():
         scores = (effect.psnr_whole, effect.psnr_tiled, effect.gain)
         tile = "whole" if effect.tile is None else str(effect.tile)

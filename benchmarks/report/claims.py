@@ -9,11 +9,12 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.report.crossover import judge_auto_near_best, judge_native_crosses_dense
+from benchmarks.report.crossover import judge_auto_near_best, judge_kernel_crosses_dense
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.quality_claims import (
     judge_beats_bicubic,
     judge_kgt_against_swinir,
+    judge_larger_windows,
     judge_one_model_for_all,
 )
 from benchmarks.report.series import Line, Records, attention_series
@@ -115,9 +116,9 @@ def _judge_linear_cost(records: Records) -> list[Judgment]:
             verdict = "HOLDS" if inside else "FAILS" if outside else "UNCLEAR"
             evidence = f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {sorted(line.times)}"
             if n in whole:
-                # Its page faults set in with its size: a fact about memory, not about attention.
+                # On a CPU page faults set in with its size, which says nothing about attention.
                 lo, hi = whole[n].exponent_interval()
-                evidence += f"; gathered whole, page faults included: k^[{lo:.2f}, {hi:.2f}]"
+                evidence += f"; gathered whole: k^[{lo:.2f}, {hi:.2f}]"
             judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence))
     if not judgments:
         judgments.append(Judgment(claim, "NOT MEASURED", "no backend with three k at one N"))
@@ -184,11 +185,10 @@ def _judge_closed_form(records: Records) -> list[Judgment]:
     low, high = _CLOSED_FORM_RANGE
     claim = f"measured peak over closed form within {low}-{high} above 64 MiB"
     ratios = [
-        record.metrics["rss_over_closed_form"].value
+        record.metrics["peak_over_closed_form"].value
         for record in records.values()
-        if "rss_over_closed_form" in record.metrics
-        and max(record.metrics[name].value for name in ("closed_form", "peak_rss"))
-        > _CLOSED_FORM_FROM
+        if "peak_over_closed_form" in record.metrics
+        and max(record.metrics[name].value for name in ("closed_form", "peak")) > _CLOSED_FORM_FROM
     ]
     if not ratios:
         return [Judgment(claim, "NOT MEASURED", "no cell above 64 MiB")]
@@ -200,9 +200,10 @@ _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "C1": _judge_memory,
     "C2": _judge_linear_cost,
     "closed-form": _judge_closed_form,
+    "C5": judge_larger_windows,
     "C6": judge_one_model_for_all,
     "C7": judge_kgt_against_swinir,
     "beats-bicubic": judge_beats_bicubic,
     "auto-near-best": judge_auto_near_best,
-    "native-crosses-dense": judge_native_crosses_dense,
+    "kernel-crosses-dense": judge_kernel_crosses_dense,
 }

@@ -13,6 +13,7 @@ from benchmarks.report.series import Records, latency_lines
 
 # `auto` may take this much of the time of the best backend.
 _MOST_LAG = 1 / 0.95
+_KERNELS = ("native", "triton")
 
 
 @dataclass(frozen=True)
@@ -84,22 +85,25 @@ def _compare(where: str, chosen: str, own: Record, rival: str, other: Record) ->
     )
 
 
-def judge_native_crosses_dense(records: Records) -> list[Judgment]:
-    """Say per N and graph from which k on `native` is no longer faster than `dense`."""
-    claim = "native is faster than dense where few keys are kept"
+def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
+    """Say per N and graph from which k on our kernel is no longer faster than `dense`."""
+    claim = "{} is faster than dense where few keys are kept"
     judgments = []
     verdicts: dict[str, VerdictLabel] = {"FASTER": "HOLDS", "SLOWER": "FAILS", "SAME": "FAILS"}
     for (n, graph), lines in latency_lines(records).items():
-        if line := lines.get("native"):
+        for name in filter(lines.__contains__, _KERNELS):
+            line = lines[name]
             label = str(line[min(line)].checks["verdict"])
             judgments.append(
                 Judgment(
-                    f"{claim} (N = {n}, {graph} graph)",
+                    f"{claim.format(name)} (N = {n}, {graph} graph)",
                     verdicts.get(label, "UNCLEAR"),
                     _describe_crossing(n, line),
                 )
             )
-    return judgments or [Judgment(claim, "NOT MEASURED", "native was not timed beside dense")]
+    return judgments or [
+        Judgment(claim.format("a kernel"), "NOT MEASURED", "none was timed beside dense")
+    ]
 
 
 def _describe_crossing(n: int, line: dict[int, Record]) -> str:

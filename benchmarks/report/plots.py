@@ -39,7 +39,7 @@ def draw_plot(name: str, title: str, records: Records) -> str:
 
 def _draw_attention(records: Records) -> Figure:
     """Memory and relative time over k, one column of panels per N."""
-    memory = attention_series(records, "memory", "peak_rss")
+    memory = attention_series(records, "memory", "peak")
     closed = attention_series(records, "memory", "closed_form")
     ratio = attention_series(records, "latency", "ratio")
     sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})

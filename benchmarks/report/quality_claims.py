@@ -16,6 +16,7 @@ from benchmarks.report.series import Records
 # The variants of printed rows, as the specifications name them.
 _ONE_FOR_ALL = "one model for all levels"
 _ONE_PER_LEVEL = "one model per level"
+_SMALL_WINDOWS, _LARGE_WINDOWS = "windows of 8", "windows of 32"
 
 
 def _quality_gains(records: Records) -> dict[str, dict[str, Record]]:
@@ -78,18 +79,29 @@ def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
     return [Judgment(claim, "NOT MEASURED", measured + quoted)]
 
 
+def judge_larger_windows(records: Records) -> list[Judgment]:
+    """C5 needs networks trained with several windows; what the printed rows say is quoted."""
+    quoted = _compare_printed(
+        _read_printed(records, lambda cell: _is_variant(cell, _LARGE_WINDOWS)),
+        _read_printed(records, lambda cell: _is_variant(cell, _SMALL_WINDOWS)),
+    )
+    claim = "C5 larger windows restore better"
+    return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted)]
+
+
 def judge_one_model_for_all(records: Records) -> list[Judgment]:
     """C6 needs trained networks of both kinds; what the printed rows say is quoted."""
-
-    def is_kgt(cell: Cell, ending: str) -> bool:
-        return cell.model == "KGT" and (cell.recipe or "").endswith(ending)
-
+    kgt = {cell: record for cell, record in records.items() if cell.model == "KGT"}
     quoted = _compare_printed(
-        _read_printed(records, lambda cell: is_kgt(cell, _ONE_FOR_ALL)),
-        _read_printed(records, lambda cell: is_kgt(cell, _ONE_PER_LEVEL)),
+        _read_printed(kgt, lambda cell: _is_variant(cell, _ONE_FOR_ALL)),
+        _read_printed(kgt, lambda cell: _is_variant(cell, _ONE_PER_LEVEL)),
     )
     claim = "C6 one model for many degradation levels loses little"
     return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted)]
+
+
+def _is_variant(cell: Cell, variant: str) -> bool:
+    return (cell.recipe or "").endswith(variant)
 
 
 def _read_printed(

@@ -40,7 +40,7 @@ def draw_crossover(records: Records) -> Figure:
     if not lines:
         return empty_figure()
     sizes = sorted({n for n, _ in lines})
-    figure = Figure(figsize=(max(3.4 * len(sizes), 5), 3.8), layout="constrained")
+    figure = Figure(figsize=(max(3.4 * len(sizes), 7), 3.8), layout="constrained")
     axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
     names = dict.fromkeys(name for contenders in lines.values() for name in contenders)
     styles: dict[str, dict[str, Any]] = {

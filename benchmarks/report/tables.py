@@ -142,7 +142,8 @@ def _provenance_header(spec: TableSpec) -> list[str]:
 
 def _provenance(spec: TableSpec, cells: list[Cell], records: Mapping[Cell, Record]) -> list[Entry]:
     """Where a row's numbers come from, and by which protocol."""
-    sources = sorted({records[cell].source for cell in cells if cell in records})
+    found = [records[cell] for cell in cells if cell in records]
+    sources = sorted({record.source for record in found if record.status == "ok"})
     protocols = sorted({cell.protocol for cell in cells if cell.protocol})
     texts = (", ".join(sources) or "not measured", ", ".join(protocols))
     return [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]

@@ -68,6 +68,18 @@ def torch_mask_cost(problem: AttentionProblem) -> Cost:
     return Cost(dense_flops(problem), max(scatter, softmax, biased))
 
 
+def missing_dims(dim: int, dtype: torch.dtype, device: str) -> int:
+    """By how much torch's fused kernels for GPUs want a head dimension padded."""
+    return 0 if device == "cpu" else -dim % (16 // dtype.itemsize)
+
+
+def _fused_bytes(problem: AttentionProblem) -> int:
+    """What fused attention allocates: the output, and q, k, v where D is padded."""
+    missing = missing_dims(problem.head_dim, problem.dtype, problem.device)
+    padded = _rows(problem) * problem.heads * (problem.head_dim + missing) * problem.dtype.itemsize
+    return 4 * padded if missing else padded
+
+
 def sdpa_cost(problem: AttentionProblem) -> Cost:
     """The additive mask [W, 1 or H, N, N]; the fused kernel itself keeps no [N, N] array.
 
@@ -81,7 +93,7 @@ def sdpa_cost(problem: AttentionProblem) -> Cost:
     combined = pairs * problem.heads if problem.has_bias and not complete else 0
     return Cost(
         dense_flops(problem),
-        max(scatter, graph + bias + combined, graph + _output_bytes(problem)),
+        max(scatter, graph + bias + combined, graph + _fused_bytes(problem)),
     )
 
 
@@ -156,5 +168,5 @@ def native_cost(problem: AttentionProblem) -> Cost:
 
 
 def dense_attention_cost(problem: AttentionProblem) -> Cost:
-    """Attention over every pair by torch's fused kernel: nothing but the output is kept."""
-    return Cost(dense_flops(problem), _output_bytes(problem))
+    """Attention over every pair by torch's fused kernel, which keeps no scores."""
+    return Cost(dense_flops(problem), _fused_bytes(problem))

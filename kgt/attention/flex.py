@@ -91,11 +91,12 @@ def _add_bias(table: Tensor, window: int) -> Callable[..., Tensor]:
 
 @dataclass(frozen=True)
 class FlexBackend(Backend):
-    """A backend that, besides, needs a compiler and vector instructions."""
+    """A backend that, besides, needs a compiler and vector instructions on a CPU."""
 
     def unsupported_reasons(self, problem: AttentionProblem) -> list[str]:
         """Every reason why this backend cannot do the problem; empty when it can."""
-        return super().unsupported_reasons(problem) + _missing()
+        missing = _missing() if problem.device == "cpu" else []
+        return super().unsupported_reasons(problem) + missing
 
 
 @cache
@@ -117,7 +118,7 @@ BACKEND = FlexBackend(
     "flex",
     attend,
     flex_cost,
-    devices=("cpu",),
+    devices=("cpu", "cuda"),
     dtypes=(torch.float32, torch.bfloat16, torch.float16),
     backward=False,
 )

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kgt.attention.cost import sdpa_cost
+from kgt.attention.cost import missing_dims, sdpa_cost
 from kgt.attention.registry import Backend
 from kgt.graph import KeyGraph
 from kgt.position import dense_bias
@@ -32,7 +32,19 @@ def attend(
     if bias is not None:
         dense = dense_bias(bias.to(q.dtype), graph.nodes)
         mask = dense[None] if mask is None else dense + mask
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    return attend_densely(q, k, v, mask, scale)
+
+
+def attend_densely(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """Torch's fused attention to all N keys, [W, H, N, D], with an additive mask or None.
+
+    On GPUs a vector of D elements that does not fill whole words of 16 bytes makes torch fall back
+    to plain products, which keep N x N scores, so there D is padded with zeros.
+    """
+    dim = q.shape[-1]
+    if missing := missing_dims(dim, q.dtype, q.device.type):
+        q, k, v = (F.pad(t, (0, missing)) for t in (q, k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)[..., :dim]
 
 
 BACKEND = Backend("sdpa", attend, sdpa_cost, priority=0)

@@ -102,8 +102,7 @@ int64_t select_row(const Similarities& row, int64_t k, float& guess, Room& room,
   const int64_t left_out = kth.above + kth.equal - k;
   int64_t found = 0;
   const float limit = kth.equal ? std::nextafter(kth.value, -kInfinity) : kth.value;
-  Ints number;
-  for (int i = 0; i < kLanes; ++i) number[i] = i;
+  Ints number = count_lanes();
   int32_t* numbers = room.numbers.data();
   for (int64_t j = 0; j < row.count; j += kLanes, number += kLanes)
     found += compress(bits_above(load(row.values + j), limit), number, numbers + found);

@@ -19,6 +19,13 @@ constexpr double kGatherCost = 2.0;
 // k = 16: 0.96 and 0.85); at 10.3 (random, k = 64) they are 2.6 and 2.0.
 constexpr double kAmxGatherCost = 7.3;
 
+Ints load_words(const uint16_t* from) {
+  typedef uint16_t Words __attribute__((vector_size(kLanes * 2)));
+  Words words;
+  std::memcpy(&words, from, sizeof words);
+  return __builtin_convertvector(words, Ints);
+}
+
 KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
   KeyRows rows{};
   for (int i = 0; i < group.count; ++i) {
@@ -31,19 +38,24 @@ KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
   return rows;
 }
 
-// The padded union of a group's keys; returns how many they are.
+// The padded union of a group's keys; returns how many they are. There are bits for N tokens and on
+// to a full register.
 int64_t unite(const KeyRows& rows, int count, std::vector<uint16_t>& bits,
               std::vector<Edges>& edges) {
   const int64_t nodes = static_cast<int64_t>(bits.size());
   std::fill(bits.begin(), bits.end(), 0);
-  int64_t found = 0;
   for (int i = 0; i < count; ++i)
     for (int64_t j = 0; j < rows.degree[i]; ++j)
       bits[rows.keys[i][j]] |= static_cast<uint16_t>(1u << i);
   edges.resize(nodes + kUnionPadding);
-  for (int64_t n = 0; n < nodes; ++n) {
-    edges[found] = {static_cast<uint16_t>(n), bits[n]};
-    found += bits[n] != 0;
+  static_assert(sizeof(Edges) == sizeof(int32_t) && kUnionPadding >= kLanes);
+  int32_t* words = reinterpret_cast<int32_t*>(edges.data());
+  int64_t found = 0;
+  for (int64_t n = 0; n < nodes; n += kLanes) {
+    const Ints chosen = load_words(bits.data() + n);
+    const uint32_t met = bits_above(__builtin_convertvector(chosen, Floats), 0.0f);
+    const Ints keys = static_cast<int32_t>(n) + count_lanes();
+    found += compress(met, chosen << 16 | keys, words + found);
   }
   const int64_t padded = (found + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
   for (int64_t u = found; u < padded; ++u) edges[u] = {edges[0].key, 0};
@@ -64,7 +76,7 @@ at::Tensor plan_groups(const Graph& graph) {
   int32_t* numbers = header.data_ptr<int32_t>();
   const Layout layout(graph.nodes);
   at::parallel_for(0, groups, 4, [&](int64_t begin, int64_t end) {
-    std::vector<uint16_t> bits(graph.nodes);
+    std::vector<uint16_t> bits((graph.nodes + kLanes - 1) / kLanes * kLanes);
     std::vector<Edges> edges;
     for (int64_t t = begin; t < end; ++t) {
       const Group group = layout.group(t % per_window);

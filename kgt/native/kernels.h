@@ -45,7 +45,7 @@ struct Bias {
   KGT_INLINE Ints place(Ints n) const {
     // Token numbers are below 2^16: the product is off by far less than the half that is added.
     const Floats row = (__builtin_convertvector(n, Floats) + 0.5f) * (1.0f / side);
-    return n + __builtin_convertvector(row, Ints) * (side - 1);
+    return n + multiply_small(__builtin_convertvector(row, Ints), side - 1);
   }
   KGT_INLINE int32_t from(int32_t n) const { return place(n) + (side - 1) * 2 * side; }
 };

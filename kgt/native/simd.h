@@ -143,6 +143,24 @@ KGT_INLINE Floats log2_positive(Floats x) {
   return __builtin_convertvector(exponent, Floats) + y * t;
 }
 
+// Products of numbers below 2^15, in one instruction where a full product takes two.
+KGT_INLINE Ints multiply_small(Ints a, int32_t b) {
+#if defined(__AVX512BW__) && !defined(KGT_EMULATED)
+  return (Ints)_mm512_madd_epi16((__m512i)a, _mm512_set1_epi32(b));
+#elif defined(__AVX2__) && !defined(KGT_EMULATED)
+  return (Ints)_mm256_madd_epi16((__m256i)a, _mm256_set1_epi32(b));
+#else
+  return a * b;
+#endif
+}
+
+// 0, 1, 2, ...
+KGT_INLINE Ints count_lanes() {
+  Ints out;
+  for (int i = 0; i < kLanes; ++i) out[i] = i;
+  return out;
+}
+
 // table[place of the lane]
 KGT_INLINE Floats look_up(const float* table, Ints place) {
 #if defined(__AVX512F__) && !defined(KGT_EMULATED)

@@ -53,3 +53,15 @@ def test_every_call_of_a_memory_cell_derives_anew(deriving):
     # Warm-up, resident set, tensors, digest.
     assert len(deriving) == 4
     assert measured.metrics["live_tensors"].value >= 64 * 64
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_cells_are_measured_on_a_gpu():
+    cell = CELL.model_copy(update={"device": "cuda", "backend": "triton", "mode": "backward"})
+    timed = measure_latency_cell((cell, 0.01))
+    assert timed.metrics["latency"].value > 0
+    held = measure_memory_cell(CELL.model_copy(update={"kind": "memory", "device": "cuda"}))
+    # Scores of 2 heads of 64 x 64 and their softmax, in blocks of 512 bytes.
+    assert held.metrics["peak"].value >= 2 * 2 * 64 * 64 * 4
+    assert held.metrics["peak"].value % 512 == 0

@@ -13,6 +13,7 @@ OTHER = {
     "graph": "random",
     "mode": "backward",
     "bias": True,
+    "device": "cuda",
 }
 
 

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from benchmarks.plan.cells import Cell
+from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.specs import get_spec
 from benchmarks.report.claims import judge_claims
 
 KS = (32, 64, 128)
@@ -193,12 +195,20 @@ def test_print_is_quoted_but_does_not_judge():
         make_printed("SwinIR", 20.0, "as printed, another"),
     ]
     records = {record.cell: record for record in records}
-    against, alone = judge_claims(("C7", "C6"), records)
-    assert {against.verdict, alone.verdict} == {"NOT MEASURED"}
+    against, alone, windows = judge_claims(("C7", "C6", "C5"), records)
+    assert {against.verdict, alone.verdict, windows.verdict} == {"NOT MEASURED"}
     said = "as printed -0.100 dB on average, from -0.30 to +0.10, ahead in 1 of 2 values"
     assert said in against.evidence
     assert "as printed -0.200 dB on average" in alone.evidence
     assert "ahead in 0 of 1 values" in alone.evidence
+    assert windows.evidence == "no trained networks; no comparable rows are printed"
+
+
+def test_printed_windows_of_different_sizes_are_compared():
+    (judgment,) = judge_claims(("C5",), load_printed(get_spec("5")))
+    assert judgment.verdict == "NOT MEASURED"
+    # SemanIR's text: 33.20 dB with windows of 8, 33.38 dB with windows of 32.
+    assert "as printed +0.180 dB on average" in judgment.evidence
 
 
 def test_claims_are_judged_in_the_order_asked_for():
@@ -228,8 +238,8 @@ def test_claims_are_judged_in_the_order_asked_for():
 def test_closed_form_is_held_to_the_peak_of_large_cells(ratio, mebibytes, verdict):
     metrics = {
         "closed_form": Metric(value=mebibytes * 2**20, unit="bytes"),
-        "peak_rss": Metric(value=ratio * mebibytes * 2**20, unit="bytes"),
-        "rss_over_closed_form": Metric(value=ratio),
+        "peak": Metric(value=ratio * mebibytes * 2**20, unit="bytes"),
+        "peak_over_closed_form": Metric(value=ratio),
     }
     record = Record(cell=Cell(kind="memory", n=64, k=8, backend="sdpa"), metrics=metrics)
     (found,) = judge("closed-form", [record]).values()

@@ -100,9 +100,9 @@ def test_auto_without_a_rival_is_not_judged(records):
     assert judge_auto(*records)[0] == "NOT MEASURED"
 
 
-def test_native_crosses_dense_where_a_power_law_between_two_k_is_one():
+def test_kernel_crosses_dense_where_a_power_law_between_two_k_is_one():
     line = [make_record("native", 4 * k / 1024, k=k) for k in (16, 64, 512, 1024)]
-    ((claim, (verdict, evidence)),) = judge("native-crosses-dense", line).items()
+    ((claim, (verdict, evidence)),) = judge("kernel-crosses-dense", line).items()
     assert claim == f"{CROSSES} (N = 1024, photo graph)"
     assert verdict == "HOLDS"
     assert evidence == (
@@ -117,7 +117,7 @@ def test_native_crosses_dense_where_a_power_law_between_two_k_is_one():
 )
 def test_native_that_never_crosses_dense_is_told(ratio, verdict, side):
     line = [make_record("native", ratio, k=k, n=64) for k in (16, 32)]
-    ((found, evidence),) = judge("native-crosses-dense", line).values()
+    ((found, evidence),) = judge("kernel-crosses-dense", line).values()
     assert found == verdict
     assert evidence == (
         f"{side} dense at every k measured: "
@@ -131,7 +131,7 @@ def test_each_size_and_graph_is_judged_by_itself():
         make_record("native", 2.0, k=16, n=64),
         make_record("native", 0.5, k=16, n=1024, graph="random"),
     ]
-    found = judge("native-crosses-dense", records)
+    found = judge("kernel-crosses-dense", records)
     assert {claim.removeprefix(CROSSES): verdict for claim, (verdict, _) in found.items()} == {
         " (N = 64, photo graph)": "FAILS",
         " (N = 1024, photo graph)": "HOLDS",
@@ -139,5 +139,11 @@ def test_each_size_and_graph_is_judged_by_itself():
     }
 
 
-def test_without_native_nothing_crosses():
-    assert judge("native-crosses-dense", [make_record("sdpa", 0.5)])[CROSSES][0] == "NOT MEASURED"
+def test_without_a_kernel_nothing_crosses():
+    ((verdict, _),) = judge("kernel-crosses-dense", [make_record("sdpa", 0.5)]).values()
+    assert verdict == "NOT MEASURED"
+
+
+def test_the_kernel_of_gpus_is_judged_as_that_of_cpus():
+    (claim,) = judge("kernel-crosses-dense", [make_record("triton", 0.5, k=16, n=1024)])
+    assert claim == f"{CROSSES} (N = 1024, photo graph)".replace("native", "triton")

@@ -112,7 +112,7 @@ def test_table_names_coverage_and_protocol(set5, capsys):
             "--task sr-x2 --dataset Set5 --model identity",
             "identity is a network of scale 1, the task needs one of scale 2",
         ),
-        ("--task sr-x2 --dataset Set5 --model bicubic --weights none.safetensors", "none.safet"),
+        ("--task sr-x2 --dataset Set5 --model bicubic --checkpoint none.safetensors", "none.safet"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
     ],
 )
@@ -331,12 +331,12 @@ def test_weights_are_loaded(set5, tmp_path, capsys):
     model = create_any_model("swinir-tiny-x2")
     save_model(model, str(path))
     command = "--task sr-x2 --dataset Set5 --model swinir-tiny-x2 --json"
-    code, out, err = run(f"{command} --weights {path}", capsys)
+    code, out, err = run(f"{command} --checkpoint {path}", capsys)
     assert code == 0, err
     expected = evaluate(model, get_task("sr-x2"), load_dataset("Set5"))
     for image, scores in json.loads(out)["per_image"].items():
         assert scores == pytest.approx(expected.per_image[image])
-    code, _, err = run(f"{command.replace('x2', 'x4')} --weights {path}", capsys)
+    code, _, err = run(f"{command.replace('x2', 'x4')} --checkpoint {path}", capsys)
     assert code == 2
 
 

@@ -27,7 +27,7 @@ def count(fn):
 @needs_clear_refs
 def test_phases_of_one_process_read_apart():
     readings = [measure_peak(lambda m=m: torch.ones(m * MIB // 4)) for m in (300, 100, 300, 100)]
-    rss_mib = [reading.rss_bytes / MIB for reading in readings]
+    rss_mib = [reading.peak_bytes / MIB for reading in readings]
     assert rss_mib == pytest.approx([300, 100, 300, 100], abs=15)
     assert [reading.live_tensor_bytes for reading in readings] == [
         300 * MIB,
@@ -35,7 +35,7 @@ def test_phases_of_one_process_read_apart():
         300 * MIB,
         100 * MIB,
     ]
-    assert all(reading.rss_missing is None for reading in readings)
+    assert all(reading.peak_missing is None for reading in readings)
 
 
 @needs_clear_refs
@@ -44,7 +44,7 @@ def test_resident_peak_sees_memory_that_is_freed_within_the_call():
         torch.ones(200 * MIB // 4)
         return torch.ones(50 * MIB // 4)
 
-    assert measure_peak(work).rss_bytes / MIB == pytest.approx(200, abs=15)
+    assert measure_peak(work).peak_bytes / MIB == pytest.approx(200, abs=15)
 
 
 @needs_clear_refs
@@ -52,7 +52,7 @@ def test_heap_reuse_does_not_hide_small_blocks():
     def work():
         return [torch.ones(MIB // 4) for _ in range(64)]
 
-    readings = [measure_peak(work).rss_bytes / MIB for _ in range(3)]
+    readings = [measure_peak(work).peak_bytes / MIB for _ in range(3)]
     assert readings == pytest.approx([64] * 3, abs=15)
 
 
@@ -66,8 +66,8 @@ def test_status_fields_are_bytes():
 def test_missing_proc_is_said_and_never_filled_in(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
     reading = measure_peak(lambda: torch.ones(25))
-    assert reading.rss_bytes is None
-    assert "clear_refs" in reading.rss_missing
+    assert reading.peak_bytes is None
+    assert "clear_refs" in reading.peak_missing
     assert reading.live_tensor_bytes == 100
 
 

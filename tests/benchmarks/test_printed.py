@@ -4,10 +4,10 @@ import io
 import pytest
 
 from benchmarks.plan.records import Metric, Record
-from benchmarks.plan.specs import get_spec
+from benchmarks.plan.specs import get_spec, load_specs
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins, measure_distances
-from benchmarks.report.render import render_csv, render_markdown
+from benchmarks.report.render import render_csv, render_latex, render_markdown
 from benchmarks.report.tables import build_table
 
 SPEC = get_spec("1")
@@ -101,10 +101,15 @@ def test_the_row_below_a_measured_one_is_its_distance_to_print():
     assert distance["Classic5 q10"].values == {"PSNR": 0.004, "SSIM": 0.0131}
     assert distance["Urban100 q10"].text == f"-0.200 / -0.0085 [{mark}]"
     assert distance["Classic5 q20"].text == "-"
-    assert distance["source"].text == "measured - printed"
     assert printed["Classic5 q10"].text == "27.82 / 0.7600"
     reason = table.notes.index("no trained weights") + 1
     assert kgt["Classic5 q10"].text == f"unsupported [{reason}]"
+    assert [row["source"].text for row in rows[:4]] == [
+        "measured",
+        "measured - printed",
+        "not measured",
+        "paper",
+    ]
     assert {kgt[column.header].text for column in SPEC.columns[1:]} == {""}
 
 
@@ -134,6 +139,24 @@ def test_coverage_counts_cells_partial_sets_and_printed_values():
         "2 of 24 planned cells have values, 1 of them of partial sets; 210 printed values are shown"
     )
     assert f"Coverage: {table.coverage}\n" in render_markdown(table, [], "p.svg")
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in load_specs().values() if spec.papers], ids=lambda spec: spec.stem
+)
+def test_every_form_of_a_table_is_whole_and_repeats(spec):
+    def render():
+        table = build_table(spec, *spec.profile(None), {}, None, [])
+        return table, render_markdown(table, [], "p.svg"), render_csv(table), render_latex(table)
+
+    table, *forms = render()
+    assert tuple(forms) == render()[1:]
+    assert len(set(table.header)) == len(table.header)
+    assert {len(row) for row in table.rows} == {len(table.header)}
+    lines = [line for line in forms[0].splitlines() if line.startswith("| ")]
+    assert {line.count("|") for line in lines} == {len(table.header) + 1}
+    assert len(list(csv.reader(io.StringIO(forms[1])))) == len(table.rows) + 1
+    assert forms[2].count(r" \\") == len(table.rows) + 1
 
 
 def test_what_a_text_states_of_two_methods_is_a_note():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import torch
 
 from benchmarks.plan import specs
 from benchmarks.plan.cells import Cell
@@ -101,13 +102,18 @@ def test_list_names_all_eight_tables_and_both_numberings(run):
     ("arguments", "message"),
     [
         ("--table 99", "unknown table '99'; valid: 1, 2, 3, semanir:1, 4, semanir:2"),
-        ("--table 3 --profile gpu", "no profile 'gpu'; valid: smoke, cpu"),
+        ("--table 3 --profile paper", "no profile 'paper'; valid: smoke, cpu, gpu"),
+        pytest.param(
+            "--table 3 --profile gpu",
+            "profile gpu needs a CUDA device",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         ("--table 3 --profile large", "invalid choice: 'large' (choose from"),
         (
             "--study attention-size",
             "unknown study 'attention-size'; valid: attention-axes, ",
         ),
-        ("--study attention-axes --profile gpu", "study attention-axes has no profile 'gpu'"),
+        ("--study attention-axes --profile paper", "study attention-axes has no profile 'paper'"),
         ("--table 3 --study attention-axes", "not allowed with argument --table"),
         ("", "one of the arguments --table --study --list is required"),
     ],

@@ -133,7 +133,10 @@ def test_axes_change_one_thing_at_a_time():
             }
             assert len(changed) <= 1
             assert cell.baseline == "dense" or changed == {"bias"}
+    usual = spec.profiles["cpu"].cells()[0]
     assert (usual.n, usual.k, usual.windows, usual.threads) == (1024, 128, 4, 2)
+    usual = spec.profiles["gpu"].cells()[0]
+    assert (usual.n, usual.k, usual.windows, usual.device) == (1024, 128, 64, "cuda")
 
 
 def test_a_grid_overrides_what_is_common():

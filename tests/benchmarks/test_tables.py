@@ -26,7 +26,7 @@ SPEC = TableSpec.model_validate(
         "default_profile": "smoke",
         "rows": ["k", "backend"],
         "columns": [
-            {"header": "peak MiB", "kind": "memory", "metric": "peak_rss", "format": "mib"},
+            {"header": "peak MiB", "kind": "memory", "metric": "peak", "format": "mib"},
             {"header": "form MiB", "kind": "memory", "metric": "closed_form", "format": "mib"},
             {"header": "time [99 %]", "kind": "latency", "metric": "ratio", "format": "interval"},
             {"header": "floor", "kind": "latency", "metric": "floor", "format": "percent"},
@@ -60,7 +60,7 @@ def make_records(environment):
         fields = {"checks": {"clamped": cell.k > cell.n, "verdict": "FASTER"}}
         if cell.kind == "memory":
             metrics = {
-                "peak_rss": Metric(value=1.25 * MIB * cell.k),
+                "peak": Metric(value=1.25 * MIB * cell.k),
                 "closed_form": Metric(value=1.0 * MIB * cell.k),
             }
         else:
@@ -72,7 +72,7 @@ def make_records(environment):
             metrics = {}
             fields = {"status": "unsupported", "reason": "triton runs on cuda\nsecond line"}
         elif cell.backend == "torch-gather" and cell.kind == "memory":
-            metrics.pop("peak_rss")
+            metrics.pop("peak")
             fields = {"status": "oom", "reason": "wanted 16 MiB, 50% over the limit"}
         elif cell.backend == "sdpa" and cell.kind == "latency":
             continue
@@ -166,7 +166,7 @@ def test_rendering_twice_gives_the_same_bytes(environment):
 def test_svg_depends_on_the_records(environment):
     records = make_records(environment)
     cell = next(cell for cell in records if cell.backend == "torch-mask" and cell.kind == "memory")
-    moved = {"peak_rss": Metric(value=7.0 * MIB)}
+    moved = {"peak": Metric(value=7.0 * MIB)}
     changed = {**records, cell: records[cell].model_copy(update={"metrics": moved})}
     assert draw_plot("attention", "t", records) != draw_plot("attention", "t", changed)
 

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from kgt import build_key_graph, key_graph_attention, list_backends
 from kgt.attention import AttentionProblem, Backend, choose_backend, get_backend
 from kgt.attention import registry as registry_module
+from kgt.attention.cost import dense_attention_cost
+from kgt.attention.sdpa import attend_densely
 from kgt.graph import KeyGraph
 from kgt.position import dense_bias
 
@@ -227,3 +229,36 @@ def test_bias_needs_a_square_window():
 def test_graph_indices_must_be_int32():
     with pytest.raises(ValueError, match="int64"):
         KeyGraph(torch.zeros(1, 4, 2, dtype=torch.int64), 2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("head_dim", [30, 32])
+def test_fused_attention_keeps_no_scores_on_a_gpu(head_dim, dtype):
+    nodes = 2048
+    q, k, v = torch.randn(3, 1, 6, nodes, head_dim, device="cuda", dtype=dtype).unbind()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    out = attend_densely(q, k, v, None, head_dim**-0.5)
+    held = torch.cuda.max_memory_allocated() - before
+    assert held < 6 * nodes * nodes * q.element_size() / 4
+    exact = F.scaled_dot_product_attention(q.double(), k.double(), v.double())
+    assert (out - exact).abs().max() <= 8 * torch.finfo(dtype).eps * v.abs().max()
+    if dtype == torch.float32:  # in 16 bits idle multiprocessors share the keys in a workspace
+        cost = dense_attention_cost(AttentionProblem(1, 6, nodes, head_dim, nodes, dtype, "cuda"))
+        assert cost.peak_bytes == pytest.approx(held, rel=0.1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("backend", ["torch-mask", "torch-gather", "sdpa", "flex"])
+def test_backends_agree_with_the_reference_on_a_gpu(backend):
+    inputs = problem(2, 3, 144, 30, 20, bias=True, dtype=torch.float32)
+    q, k, v, graph, table = (t.cuda() if torch.is_tensor(t) else t for t in inputs)
+    graph = KeyGraph(graph.indices.cuda(), graph.requested_k)
+    exact = key_graph_attention(
+        q.double(), k.double(), v.double(), graph, table.double(), "reference"
+    )
+    found = key_graph_attention(q, k, v, graph, table, backend)
+    assert (found - exact).abs().max() <= 3e-6

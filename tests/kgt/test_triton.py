@@ -131,10 +131,11 @@ def _graph(rows):
     return KeyGraph(torch.tensor([rows]).int(), len(rows[0]))
 
 
-@pytest.mark.parametrize(("different", "kernel"), [(1, "tile"), (3, "tile"), (5, "gather")])
+@pytest.mark.parametrize(("different", "kernel"), [(1, "tile"), (9, "tile"), (11, "gather")])
 def test_tiles_where_neighbors_share_their_keys_else_gathers(different, kernel):
-    # 200 is no square number: tiles are runs of 32 queries, of `different` disjoint sets of keys.
-    rows = [list(range(8 * (q % different), 8 * (q % different) + 8)) for q in range(200)]
+    # 400 tokens in tiles of 4 x 8 of a window of 20 x 20, of `different` disjoint sets of 32 keys.
+    rows = [list(range(32 * (q % different), 32 * (q % different) + 32)) for q in range(400)]
     graph = _graph(rows)
-    assert choose_kernel(graph) == kernel
+    assert choose_kernel(graph, torch.float32) == kernel
     assert ("triton-tiles" in graph.derived) == (kernel == "tile")
+    assert choose_kernel(graph, torch.bfloat16) == "tile"
