@@ -84,10 +84,10 @@ class Protocol:
         size = "" if self.sizing == "native" else f"images sized by {self.sizing}; "
         noise = f"noise drawn as by {self.degradation}; " if self.degradation else ""
         return (
-            f"{self}: {size}{noise}prediction clipped to [0, 1], rounded {self.rounding}; {self.color}, "
-            f"peak {PEAK:g}; border crop {self.border}; input padded by the {self.padding}; "
-            f"{', '.join(map(_describe, self.columns))}; mean over images, PSNR of identical "
-            f"images left out; after {self.source}"
+            f"{self}: {size}{noise}prediction clipped to [0, 1], rounded {self.rounding}; "
+            f"{self.color}, peak {PEAK:g}; border crop {self.border}; "
+            f"input padded by the {self.padding}; {', '.join(map(_describe, self.columns))}; "
+            f"mean over images, PSNR of identical images left out; after {self.source}"
         )
 
     def unavailable(self) -> dict[str, str]:
