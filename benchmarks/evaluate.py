@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from benchmarks.models import create_for_task, load_weights
+from benchmarks.models import create_for_task, create_from_checkpoint, load_weights
 from benchmarks.quality import (
     Evaluation,
     Gain,
@@ -184,7 +184,7 @@ def _create_model(name: str | None, checkpoint: Path | None, task: Task) -> nn.M
     if name is None:
         if checkpoint is None:
             raise ValueError("name a network: --model NAME, --checkpoint FILE, or both")
-        return create_for_task(str(checkpoint), task.conditions)
+        return create_from_checkpoint(checkpoint)
     if checkpoint is None:
         try:
             return create_for_task(name, task.conditions, pretrained=True)

@@ -124,9 +124,10 @@ def evaluate(
                 prediction = restore_image(model, pair.input, tiling)
                 scores[item.name] = protocol.score(prediction, pair.target, task.scale)
             except Exception as error:
+                reason = _describe_failure(item, error)
                 if strict:
-                    raise ImageFailed(f"{item.name}: {type(error).__name__}: {error}") from error
-                failed[item.name] = f"{type(error).__name__}: {error}"
+                    raise ImageFailed(f"{item.name}: {reason}") from error
+                failed[item.name] = reason
             else:
                 on_restored(item.name, prediction)
                 digests += (digest_pixels(pair.input), digest_pixels(pair.target))
@@ -194,6 +195,12 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+def _describe_failure(item: Item, error: Exception) -> str:
+    """What went wrong, with the file's name where the error does not know it."""
+    reason = f"{type(error).__name__}: {error}"
+    return reason if str(item.path) in reason else f"{item.path}: {reason}"
 
 
 def _mean_of_finite(values: Iterable[float]) -> float | None:

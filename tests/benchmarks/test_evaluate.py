@@ -113,6 +113,8 @@ def test_table_names_coverage_and_protocol(set5, capsys):
             "identity is a network of scale 1, the task needs one of scale 2",
         ),
         ("--task sr-x2 --dataset Set5 --model bicubic --checkpoint none.safetensors", "none.safet"),
+        ("--task sr-x2 --dataset Set5 --checkpoint none.pth", "none.pth"),
+        ("--task sr-x2 --dataset Set5", "--model NAME, --checkpoint FILE, or both"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
     ],
 )

@@ -231,6 +231,12 @@ def test_graph_indices_must_be_int32():
         KeyGraph(torch.zeros(1, 4, 2, dtype=torch.int64), 2)
 
 
+@pytest.mark.parametrize(("device", "chosen"), [("cpu", "native"), ("cuda", "triton")])
+def test_auto_takes_the_kernel_of_the_device(device, chosen):
+    problem = AttentionProblem(1, 2, 64, 8, 8, has_bias=True, device=device)
+    assert choose_backend(problem).name == chosen
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
