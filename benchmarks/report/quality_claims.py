@@ -20,12 +20,14 @@ _SMALL_WINDOWS, _LARGE_WINDOWS = "windows of 8", "windows of 32"
 
 
 def _quality_gains(records: Records) -> dict[str, dict[str, Record]]:
-    """Quality records of trained networks as dataset -> model."""
+    """Quality records of trained networks as dataset, with its coverage if partial -> model."""
     found: dict[str, dict[str, Record]] = defaultdict(dict)
     for cell, record in records.items():
         measured = record.source == "measured" and record.status == "ok"
         if measured and cell.kind == "quality" and cell.recipe:
-            found[cell.dataset or ""][cell.model or ""] = record
+            partial = record.checks.get("partial")
+            name = f"{cell.dataset} ({partial} images)" if partial else str(cell.dataset)
+            found[name][str(cell.model)] = record
     return found
 
 

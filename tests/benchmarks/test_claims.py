@@ -162,6 +162,13 @@ def test_networks_beat_bicubic_only_by_the_whole_interval(gain, verdict):
     assert judge("beats-bicubic", records) == {claim: verdict}
 
 
+def test_claims_on_a_part_of_a_set_say_so():
+    whole = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
+    part = whole.model_copy(update={"checks": {"partial": "25 of 100"}})
+    claim = "kgt-tiny-x4 restores Set5 (25 of 100 images) better than bicubic interpolation"
+    assert judge("beats-bicubic", [part]) == {claim: "HOLDS"}
+
+
 def test_without_trained_networks_nothing_is_said_of_bicubic():
     assert set(judge("beats-bicubic", []).values()) == {"NOT MEASURED"}
 
