@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,10 @@ def _load_network(backbone: Path) -> nn.Module:
     # The package takes seconds to import, and few evaluations need it.
     import lpips
 
-    network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    with warnings.catch_warnings():
+        # It calls torchvision by a keyword that is deprecated there.
+        warnings.simplefilter("ignore", UserWarning)
+        network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
     weights = torch.load(backbone, map_location="cpu", weights_only=True)
     # lpips cuts torchvision's `features` into slices, and keeps the numbers of the layers.
     backbone_state = {

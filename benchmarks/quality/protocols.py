@@ -57,7 +57,8 @@ class Protocol:
         columns: The scores.
         source: Where the definition comes from.
         border: Pixels cropped from each side before the metric, or "scale" for the task's scale.
-        degradation: The task's degradation that this protocol asks for; empty for its default.
+        degradation: The task's degradation that this protocol asks for, so far the rule by which
+            noise is drawn; empty for the task's default.
         sizing: Key of `SIZINGS`: how images are cropped or resized before anything else.
         rounding: Rule that turns the prediction into 8 bits before the metric.
         padding: Who pads the input: "network" pads to its own size multiple and crops the output.
@@ -81,11 +82,12 @@ class Protocol:
     def text(self) -> str:
         """The rules in one line, for the footnote of a table."""
         size = "" if self.sizing == "native" else f"images sized by {self.sizing}; "
+        noise = f"noise drawn as by {self.degradation}; " if self.degradation else ""
         return (
-            f"{self}: {size}prediction clipped to [0, 1], rounded {self.rounding}; {self.color}, "
-            f"peak {PEAK:g}; border crop {self.border}; input padded by the {self.padding}; "
-            f"{', '.join(map(_describe, self.columns))}; mean over images, PSNR of identical "
-            f"images left out; after {self.source}"
+            f"{self}: {size}{noise}prediction clipped to [0, 1], rounded {self.rounding}; "
+            f"{self.color}, peak {PEAK:g}; border crop {self.border}; "
+            f"input padded by the {self.padding}; {', '.join(map(_describe, self.columns))}; "
+            f"mean over images, PSNR of identical images left out; after {self.source}"
         )
 
     def unavailable(self) -> dict[str, str]:

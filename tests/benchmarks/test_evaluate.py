@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import statistics
@@ -14,7 +15,7 @@ from benchmarks.evaluate import main
 from benchmarks.models import create_any_model, load_weights
 from benchmarks.quality import ImageFailed, evaluate, get_task, load_dataset
 from benchmarks.quality.evaluation import restore_image
-from benchmarks.quality.images import combine_digests, digest_pixels
+from benchmarks.quality.images import combine_digests, digest_pixels, read_image
 
 DATA = Path(os.environ.get("KGT_DATA", "unset"))
 
@@ -115,6 +116,8 @@ def test_table_names_coverage_and_protocol(set5, capsys):
         ("--task sr-x2 --dataset Set5 --checkpoint none.pth", "none.pth"),
         ("--task sr-x2 --dataset Set5", "--model NAME, --checkpoint FILE, or both"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
+        ("--task sr-x2 --dataset Set5 --model bicubic --against cubic", "swinir-m-x4"),
+        ("--task deblur --dataset Set5 --model identity --protocol native", "valid names: deblur-"),
     ],
 )
 def test_wrong_use_exits_with_2_and_one_line(set5, arguments, message, capsys):
@@ -162,6 +165,83 @@ def test_unforeseen_errors_exit_with_3(set5, monkeypatch, capsys):
     code, _, err = run("--task sr-x2 --dataset Set5 --model bicubic", capsys)
     assert code == 3
     assert "out of order" in err
+
+
+def test_strict_ends_at_a_bad_file(set5, capsys):
+    (set5 / "bird.png").write_bytes(b"not an image")
+    code, out, err = run("--task sr-x2 --dataset Set5 --model bicubic --strict", capsys)
+    assert code == 3
+    assert not out
+    assert err.startswith("evaluate: bird: OSError: ")
+
+
+def test_the_score_says_what_it_covers(set5, capsys):
+    (set5 / "bird.png").write_bytes(b"not an image")
+    _, out, _ = run("--task sr-x2 --dataset Set5 --model bicubic", capsys)
+    for text in ("3 of 5 images", "mean of 2", "1 images failed and are in no mean"):
+        assert text in out
+
+
+def test_csv_has_a_row_per_image(set5, tmp_path, capsys):
+    (set5 / "bird.png").write_bytes(b"not an image")
+    path = tmp_path / "new" / "scores.csv"
+    command = f"--task denoise-gray-s25 --dataset Set5 --model identity --csv {path} --json"
+    _, out, _ = run(f"{command} --against bicubic", capsys)
+    result = json.loads(out)
+    with path.open(newline="") as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["baby", "bird", "head"]
+    assert float(rows["baby"]["psnr"]) == result["per_image"]["baby"]["psnr"]
+    assert float(rows["head"]["bicubic:ssim"]) == result["against"]["per_image"]["head"]["ssim"]
+    assert rows["bird"]["psnr"] == ""
+    assert rows["bird"]["failed"] == rows["bird"]["bicubic:failed"] == result["failed"]["bird"]
+
+
+def test_two_models_are_compared_by_image(set5, capsys):
+    command = "--task denoise-color-s25 --dataset Set5 --model bicubic --against identity"
+    _, out, _ = run(f"{command} --json", capsys)
+    result = json.loads(out)
+    assert result["against"]["model"] == "identity"
+    for image, scores in result["per_image"].items():
+        other = result["against"]["per_image"][image]
+        # Bicubic rounds to 8 bits at once, the protocol later: the same pixels.
+        assert scores == pytest.approx(other, abs=1e-3)
+    gain = result["gain"]["psnr"]
+    assert gain["lo"] <= gain["mean"] <= gain["hi"]
+    assert len(gain["differences"]) == 3
+    _, out, _ = run(command, capsys)
+    assert "bicubic less identity" in out
+    assert "over 3 images" in out
+    assert "3 images cannot carry such an interval, take 8 or more" in out
+
+
+def test_restored_images_are_saved_as_they_are_scored(set5, tmp_path, capsys):
+    folder = tmp_path / "restored"
+    command = f"--task sr-x2 --dataset Set5 --model bicubic --save-images {folder} --json"
+    result = json.loads(run(command, capsys)[1])
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("baby.png", "bird.png", "comparison.png", "head.png")
+    ]
+    task, dataset = get_task("sr-x2"), load_dataset("Set5")
+    for item in dataset:
+        restored = read_image(folder / f"{item.name}.png") / 255
+        scores = task.default_protocol.score(restored, task.make_pair(dataset, item).target, 2)
+        assert scores == pytest.approx(result["per_image"][item.name])
+
+
+def test_the_comparison_shows_input_restored_and_target(set5, tmp_path, capsys):
+    folder = tmp_path / "restored"
+    run(f"--task sr-x2 --dataset Set5 --model bicubic --save-images {folder}", capsys)
+    picture = read_image(folder / "comparison.png")
+    task, dataset = get_task("sr-x2"), load_dataset("Set5")
+    found = 0
+    for item in dataset:
+        pair = task.make_pair(dataset, item)
+        enlarged = pair.input.repeat(2, 0).repeat(2, 1)
+        for panel in (enlarged, pair.target, read_image(folder / f"{item.name}.png")):
+            windows = np.lib.stride_tricks.sliding_window_view(picture, panel.shape)
+            found += bool((windows == panel).all(axis=(-1, -2, -3)).any())
+    assert found == 9
 
 
 def test_strict_raises_at_the_first_bad_file(set5):

@@ -97,6 +97,8 @@ def test_text_follows_the_rules():
     assert "border crop scale" in SR.text
     assert "psnr, ssim (ssim-valid)" in SR.text
     assert "border crop 10" in dataclasses.replace(SR, border=10).text
+    grl = PROTOCOLS["denoise-color-grl"].text
+    assert "images sized by crop-8; noise drawn as by grl" in grl
 
 
 def test_protocols_cannot_be_changed():
