@@ -59,12 +59,29 @@ def judge_auto_near_best(records: Records) -> list[Judgment]:
 
 def _lags_of_auto(records: Records) -> Iterator[_Lag]:
     """`auto` beside every rival at every point; what it chose itself cannot be ahead of it."""
+    direct = {(lag.where, lag.rival): lag for lag in _direct_lags(records)}
     for (n, graph), lines in latency_lines(records).items():
         for k, own in lines.get("auto", {}).items():
             chosen = str(own.checks["backend"])
+            where = f"N = {n}, k = {k}, {graph} graph"
             for name, line in lines.items():
                 if name not in ("auto", chosen) and k in line:
-                    yield _compare(f"N = {n}, k = {k}, {graph} graph", chosen, own, name, line[k])
+                    indirect = _compare(where, chosen, own, name, line[k])
+                    yield direct.get((where, name), indirect)
+
+
+def _direct_lags(records: Records) -> Iterator[_Lag]:
+    """`auto` timed in the same rounds as a rival, which tells more than two times of two runs."""
+    for cell, record in records.items():
+        ratio = record.metrics.get("ratio")
+        if cell.backend == "auto" and cell.baseline not in ("dense", None) and ratio:
+            yield _Lag(
+                f"N = {cell.n}, k = {cell.k}, {cell.graph} graph",
+                str(record.checks["backend"]),
+                str(cell.baseline),
+                ratio.value,
+                *ratio.interval,
+            )
 
 
 def _compare(where: str, chosen: str, own: Record, rival: str, other: Record) -> _Lag:

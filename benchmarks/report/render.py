@@ -21,13 +21,15 @@ _LATEX_SPECIAL = {
 
 
 def render_markdown(table: Table, judgments: list[Judgment], plot: str) -> str:
-    """A page: heading, table, footnotes, plot, claims, environment, how to regenerate it."""
+    """A page: heading, table, footnotes, protocols, plot, claims, where and how it was made."""
     lines = [f"# {table.title}", "", table.text, ""]
     lines.append("| " + " | ".join(table.header) + " |")
     lines.append("|" + "|".join(" --- " for _ in table.header) + "|")
     lines += ["| " + " | ".join(entry.text for entry in row) + " |" for row in table.rows]
     lines.append("")
     lines += [f"[{number}] {note}\n" for number, note in enumerate(table.notes, start=1)]
+    if table.protocols:
+        lines += ["Scored by:", "", *(f"- {text}" for text in table.protocols), ""]
     lines += [f"![{table.title}]({plot})", ""]
     if judgments:
         lines += ["## Claims", "", "| claim | verdict | evidence |", "| --- | --- | --- |"]

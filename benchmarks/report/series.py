@@ -32,13 +32,15 @@ def attention_series(records: Records, kind: str, metric: str) -> dict[str, dict
 
 
 def latency_lines(records: Records) -> dict[tuple[int, str], dict[str, dict[int, Record]]]:
-    """Records of timed cells as (N, graph) -> contender -> k -> record, smallest N first.
+    """Records of cells timed beside dense attention, as (N, graph) -> contender -> k -> record.
 
-    Cells with a position bias and clamped cells are left out as in `attention_series`.
+    Smallest N first. Cells with a position bias and clamped cells are left out as in
+    `attention_series`.
     """
     found: dict[tuple[int, str], dict[str, dict[int, Record]]] = {}
     for cell, record in records.items():
-        usable = cell.kind == "latency" and not cell.bias and not record.checks.get("clamped")
+        usable = cell.kind == "latency" and cell.baseline == "dense" and not cell.bias
+        usable &= not record.checks.get("clamped")
         if usable and "ratio" in record.metrics and cell.n and cell.k and cell.graph:
             contenders = found.setdefault((cell.n, cell.graph), {})
             contenders.setdefault(cell.contender, {})[cell.k] = record

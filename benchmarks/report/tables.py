@@ -10,6 +10,7 @@ from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.records import Record
 from benchmarks.plan.specs import Column, Profile, TableSpec
+from benchmarks.quality import get_protocol
 from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
 from benchmarks.report.printed import Distance, measure_distances
 
@@ -25,6 +26,7 @@ class Table:
         header: column headers.
         rows: entries, one list per row.
         notes: footnotes in order of their number.
+        protocols: the rules by which what is measured here was scored.
         coverage: how many of its cells have values.
         environment: described, of the measured records.
         problems: record lines that could not be read.
@@ -37,6 +39,7 @@ class Table:
     header: list[str]
     rows: list[list[Entry]]
     notes: list[str]
+    protocols: list[str]
     coverage: str
     environment: str
     problems: list[str]
@@ -95,6 +98,7 @@ def build_table(
         header=[*header, *_provenance_header(spec)],
         rows=rows,
         notes=footnotes.notes,
+        protocols=_describe_protocols(profile.cells()),
         coverage=_describe_coverage(profile.cells(), records, printed),
         environment=environment.describe() if environment else "nothing measured",
         problems=problems,
@@ -121,6 +125,11 @@ def _describe_key(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
+
+
+def _describe_protocols(cells: list[Cell]) -> list[str]:
+    named = dict.fromkeys(cell.protocol.partition("@")[0] for cell in cells if cell.protocol)
+    return [get_protocol(name).text for name in named]
 
 
 def _describe_statement(record: Record) -> str:

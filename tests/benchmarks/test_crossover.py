@@ -9,11 +9,20 @@ CROSSES = "native is faster than dense where few keys are kept"
 
 
 def make_record(
-    backend, ratio, k=128, n=1024, graph="photo", ran=None, reach=0.01, floor=0.005, **fields
+    backend,
+    ratio,
+    k=128,
+    n=1024,
+    graph="photo",
+    ran=None,
+    reach=0.01,
+    floor=0.005,
+    baseline="dense",
+    **fields,
 ):
-    """A contender's time over dense attention's, with an interval of a relative reach."""
+    """A contender's time over its baseline's, with an interval of a relative reach."""
     label = "FASTER" if ratio < 0.95 else "SLOWER" if ratio > 1.05 else "SAME"
-    cell = Cell(kind="latency", n=n, k=k, backend=backend, baseline="dense", graph=graph, **fields)
+    cell = Cell(kind="latency", n=n, k=k, backend=backend, baseline=baseline, graph=graph, **fields)
     metrics = {
         "ratio": Metric(value=ratio, lo=ratio / (1 + reach), hi=ratio * (1 + reach)),
         "floor": Metric(value=floor),
@@ -54,6 +63,17 @@ def test_noise_of_intervals_or_twins_makes_it_unclear(reach, floor):
             make_record("sdpa", rival, reach=reach, floor=floor),
         )
         assert verdict == "UNCLEAR"
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.0, "HOLDS"), (1.1, "FAILS"), (1.05, "UNCLEAR")])
+def test_rounds_in_common_with_a_rival_tell_more(ratio, verdict):
+    apart = [
+        make_record("auto", 1.0, ran="native", reach=0.1),
+        make_record("sdpa", 1.0, reach=0.1),
+    ]
+    assert judge_auto(*apart)[0] == "UNCLEAR"
+    together = make_record("auto", ratio, ran="native", baseline="sdpa", floor=0.2)
+    assert judge_auto(*apart, together)[0] == verdict
 
 
 def test_one_bad_point_fails_the_claim_and_is_named():
