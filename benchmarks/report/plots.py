@@ -29,7 +29,8 @@ _STYLE: dict[Any, Any] = {
 
 def draw_plot(name: str, title: str, records: Records) -> str:
     """The SVG of a table's plot; a plot without any value says so in the picture."""
-    with mpl.rc_context(_STYLE):
+    # Names within the file are made of numbers as numpy prints them, which other packages change.
+    with mpl.rc_context(_STYLE), np.printoptions(legacy=False):
         figure = _PLOTS[name](records)
         figure.suptitle(title, fontsize=10)
         stream = io.StringIO()
