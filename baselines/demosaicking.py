@@ -7,6 +7,7 @@ not looked at.
 
 from __future__ import annotations
 
+import importlib
 from collections import OrderedDict
 from itertools import chain, pairwise
 from typing import Any
@@ -38,6 +39,26 @@ def sample_mosaic(x: Tensor) -> Tensor:
     return mosaic
 
 
+def interpolate_malvar(mosaic: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Linear 5x5 interpolation (Malvar, He, Cutler, ICASSP 2004) by colour-demosaicing.
+
+    Args:
+        mosaic: samples [h, w] under an RGGB pattern.
+
+    Returns:
+        [h, w, 3], not clipped; the sensor's samples stay as they are.
+    """
+    # The library repeats the border pixels, which puts samples at positions of other colors.
+    mirrored = np.pad(mosaic, 2, mode="reflect")
+    return _load_library().demosaicing_CFA_Bayer_Malvar2004(mirrored, "RGGB")[2:-2, 2:-2]
+
+
+def _load_library() -> Any:
+    """colour-demosaicing, which takes seconds to load and changes how numpy prints numbers."""
+    with np.printoptions():
+        return importlib.import_module("colour_demosaicing")
+
+
 class _ClassicalDemosaicker(ImageFilter):
     task = "demosaic"
     min_size = 2
@@ -57,11 +78,7 @@ class Malvar(_ClassicalDemosaicker):
 
     def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Interpolate one mosaic, float64 [h, w, 3]."""
-        from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004
-
-        # The library repeats the border pixels, which puts samples at positions of other colors.
-        mosaic = np.pad(image.sum(-1), 2, mode="reflect")
-        return demosaicing_CFA_Bayer_Malvar2004(mosaic, "RGGB")[2:-2, 2:-2]
+        return interpolate_malvar(image.sum(-1))
 
 
 @register("menon")
@@ -70,9 +87,7 @@ class Menon(_ClassicalDemosaicker):
 
     def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Interpolate one mosaic, float64 [h, w, 3]."""
-        from colour_demosaicing import demosaicing_CFA_Bayer_Menon2007
-
-        return demosaicing_CFA_Bayer_Menon2007(image.sum(-1), "RGGB")
+        return _load_library().demosaicing_CFA_Bayer_Menon2007(image.sum(-1), "RGGB")
 
 
 @register("demosaicnet", weights=BAYER_WEIGHTS)

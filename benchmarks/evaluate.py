@@ -153,11 +153,9 @@ def _run(options: argparse.Namespace) -> int:
         save_comparison(options.save_images, evaluation, task, dataset, protocol)
     if options.csv:
         write_csv(options.csv, evaluation, against)
-    gains = {
-        column: paired_gain(evaluation, against, column)
-        for column in (evaluation.metrics if against else ())
-        if against
-    }
+    gains: dict[str, Gain | None] = {}
+    if against:
+        gains = {column: paired_gain(evaluation, against, column) for column in evaluation.metrics}
     if options.json:
         print(json.dumps(_as_json(evaluation, against, gains)))
     else:

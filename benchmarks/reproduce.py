@@ -66,14 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = shlex.join(["python", "-m", "benchmarks.reproduce", *(arguments or sys.argv[1:])])
     try:
         specs = _choose_specs(kind, options.study or options.table, options.profile)
+        if not options.from_records:
+            _check_device(specs)
     except ValueError as error:
         _console.print(f"reproduce: {error}")
         return WRONG_USE
     try:
         codes, documents = zip(*(reproduce(*spec, options, command) for spec in specs), strict=True)
-    except ValueError as error:
-        _console.print(f"reproduce: {error}")
-        return WRONG_USE
     except KeyboardInterrupt:
         _console.print("interrupted; finished cells are kept, the same command resumes")
         return FAILURE
@@ -95,6 +94,15 @@ def _choose_specs(
     return [(spec, *spec.profile(profile)) for spec in specs]
 
 
+def _check_device(specs: list[tuple[TableSpec, str, Profile]]) -> None:
+    for spec, name, profile in specs:
+        if any(cell.device for cell in profile.cells()) and not torch.cuda.is_available():
+            raise ValueError(
+                f"{spec.kind} {spec.name}, profile {name} needs a CUDA device, and torch finds "
+                "none; --from-records renders what is recorded"
+            )
+
+
 def reproduce(
     spec: TableSpec, name: str, profile: Profile, options: argparse.Namespace, command: str
 ) -> tuple[int, dict[str, object]]:
@@ -107,11 +115,6 @@ def reproduce(
     if options.from_records:
         environment = store.newest_environment(cells)
     else:
-        if any(cell.device for cell in cells) and not torch.cuda.is_available():
-            raise ValueError(
-                f"{spec.kind} {spec.name}, profile {name} needs a CUDA device, and torch finds "
-                "none; --from-records renders what is recorded"
-            )
         environment = capture_environment()
         run = Run(profile, store, environment, command, options.results / "checkpoints")
         recorded = {} if options.fresh else valid_records(run)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from baselines.demosaicking import interpolate_malvar
 from baselines.imresize import imresize
 from benchmarks.quality.images import Image
 
@@ -105,9 +106,8 @@ def jpeg_codec() -> str:
 def interpolate_mosaic(target: Image, name: str) -> Image:
     """Sample an RGGB Bayer mosaic (red at 0, 0) and interpolate it by Malvar et al. 2004.
 
-    The 5x5 filters are those of colour-demosaicing, on a mosaic mirrored about its edge pixels,
-    which keeps the colors of the filter in step. Of each pixel the sensor's own sample is in the
-    result as it was, so any other demosaicking can read the mosaic back out of it.
+    Of each pixel the sensor's own sample is in the result as it was, so any other demosaicking can
+    read the mosaic back out of it.
 
     Args:
         target: uint8 [H, W, 3].
@@ -116,12 +116,8 @@ def interpolate_mosaic(target: Image, name: str) -> Image:
     Returns:
         uint8 [H, W, 3], rounded half up.
     """
-    # The package takes seconds to import, and only this task needs it.
-    from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004
-
-    mosaic = sample_mosaic(target).astype(np.float64)
-    interpolated = demosaicing_CFA_Bayer_Malvar2004(np.pad(mosaic, 2, "reflect"), "RGGB")
-    return np.floor(interpolated[2:-2, 2:-2].clip(0, 255) + 0.5).astype(np.uint8)
+    interpolated = interpolate_malvar(sample_mosaic(target).astype(np.float64))
+    return np.floor(interpolated.clip(0, 255) + 0.5).astype(np.uint8)
 
 
 def sample_mosaic(image: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +118,15 @@ def test_images_too_small_or_of_other_channels_are_refused(name):
         model(torch.rand(1, 3, 1, 5))
     with pytest.raises(ValueError, match="1 channels"):
         model(torch.rand(1, 1, 8, 8))
+
+
+def test_the_library_does_not_change_how_numpy_prints_numbers():
+    program = """
+        import numpy as np
+        from baselines import create_model
+        import torch
+        before = np.get_printoptions()
+        create_model("malvar")(torch.rand(1, 3, 8, 8))
+        assert np.get_printoptions() == before
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
