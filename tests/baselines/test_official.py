@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from spandrel.architectures.SwinIR import SwinIR as UpstreamSwinIR
 
 from baselines import load_official
 from baselines.swinir import SwinIR, SwinIRConfig
+from tests.baselines.upstream import create_upstream
 
 SMALL = SwinIRConfig(
     scale=2, embed_dim=20, depths=(2, 3), num_heads=2, mlp_ratio=1.5, upsampler="pixelshuffle"
@@ -16,18 +16,7 @@ INDEX = "layers.0.residual_group.blocks.0.attn.relative_position_index"
 
 def official_weights(config):
     """What the authors' own code saves, shift masks and position indices included."""
-    network = UpstreamSwinIR(
-        img_size=8 * config.window_size,
-        in_chans=config.in_channels,
-        embed_dim=config.embed_dim,
-        depths=list(config.depths),
-        num_heads=[config.num_heads] * len(config.depths),
-        window_size=config.window_size,
-        mlp_ratio=config.mlp_ratio,
-        upscale=config.scale,
-        upsampler=config.upsampler,
-    )
-    return network.state_dict()
+    return create_upstream(config).state_dict()
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from spandrel.architectures.SwinIR import SwinIR as UpstreamSwinIR
 
 from baselines import swinir
 from baselines.official import load_official
 from baselines.swinir import PRESETS, SwinIR, SwinIRConfig
+from tests.baselines.upstream import create_upstream
 
 SMALL = SwinIRConfig(
     scale=2, embed_dim=20, depths=(2, 3), num_heads=2, mlp_ratio=1.5, upsampler="pixelshuffle"
@@ -16,18 +16,7 @@ BUFFERS = ("attn_mask", "relative_position_index")
 
 def build_upstream(config):
     torch.manual_seed(0)
-    network = UpstreamSwinIR(
-        img_size=8 * config.window_size,
-        in_chans=config.in_channels,
-        embed_dim=config.embed_dim,
-        depths=list(config.depths),
-        num_heads=[config.num_heads] * len(config.depths),
-        window_size=config.window_size,
-        mlp_ratio=config.mlp_ratio,
-        upscale=config.scale,
-        img_range=config.img_range,
-        upsampler=config.upsampler,
-    ).eval()
+    network = create_upstream(config).eval()
     # Random values everywhere, or a bias or norm that is never applied would go unnoticed.
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1 if parameter.ndim > 1 else 0.5)

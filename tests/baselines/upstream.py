@@ -1,0 +1,19 @@
+"""SwinIR by its authors' code, for comparison with ours."""
+
+from spandrel.architectures.SwinIR import SwinIR as UpstreamSwinIR
+
+
+def create_upstream(config):
+    """The authors' network of a `SwinIRConfig`, with their initial values."""
+    return UpstreamSwinIR(
+        img_size=8 * config.window_size,
+        in_chans=config.in_channels,
+        embed_dim=config.embed_dim,
+        depths=list(config.depths),
+        num_heads=[config.num_heads] * len(config.depths),
+        window_size=config.window_size,
+        mlp_ratio=config.mlp_ratio,
+        upscale=config.scale,
+        img_range=config.img_range,
+        upsampler=config.upsampler,
+    )
