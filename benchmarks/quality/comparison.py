@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from benchmarks.measure.statistics import bootstrap_interval
 from benchmarks.quality.evaluation import Evaluation
+
+Scores = Mapping[str, Mapping[str, Any]]
 
 _LOWER_IS_BETTER = frozenset({"lpips"})
 
@@ -35,10 +39,7 @@ class Gain:
 
 
 def paired_gain(evaluation: Evaluation, baseline: Evaluation, column: str = "psnr") -> Gain | None:
-    """Compare two evaluations of one set on the images that both could score.
-
-    An image that one of them restores exactly has no finite difference: it counts as a win or a
-    loss, and is left out of the mean.
+    """Compare two evaluations of one set, as `compare_scores` does.
 
     Args:
         evaluation: Of the model.
@@ -55,14 +56,25 @@ def paired_gain(evaluation: Evaluation, baseline: Evaluation, column: str = "psn
         ours, theirs = getattr(evaluation, field), getattr(baseline, field)
         if ours != theirs:
             raise ValueError(f"{field} {ours!r} and {theirs!r} differ; evaluate both under one")
+    return compare_scores(evaluation.per_image, baseline.per_image, column)
+
+
+def compare_scores(scores: Scores, others: Scores, column: str = "psnr") -> Gain | None:
+    """Compare scores by image and column on the images that have both.
+
+    An image that one side restores exactly has no finite difference: it counts as a win or a loss,
+    and is left out of the mean.
+
+    Returns:
+        The gain of the first; None where no image has a finite difference.
+    """
     differences, signs = [], []
-    for image, scores in evaluation.per_image.items():
-        other = baseline.per_image.get(image, {})
-        if column not in scores or column not in other:
+    for image, own in scores.items():
+        other = others.get(image, {})
+        if column not in own or column not in other:
             continue
         ours, theirs = (
-            math.inf if value == "exact" else float(value)
-            for value in (scores[column], other[column])
+            math.inf if value == "exact" else float(value) for value in (own[column], other[column])
         )
         better = -1 if column in _LOWER_IS_BETTER else 1
         signs.append(better * ((ours > theirs) - (ours < theirs)))

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.measure.statistics import bootstrap_interval
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Record
+from benchmarks.quality.comparison import compare_scores
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.series import Records
 
@@ -58,16 +58,12 @@ def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
         swinir = next((r for m, r in models.items() if m.startswith("swinir")), None)
         if kgt is None or swinir is None:
             continue
-        differences = [
-            kgt.per_image[image]["psnr"] - swinir.per_image[image]["psnr"]
-            for image in kgt.per_image
-            if image in swinir.per_image
-        ]
-        lo, hi = bootstrap_interval(differences, np.mean)
-        wins = sum(difference > 0 for difference in differences)
+        gain = compare_scores(kgt.per_image, swinir.per_image)
+        if gain is None:
+            continue
         told.append(
-            f"{dataset}: {np.mean(differences):+.3f} dB [{lo:+.3f}, {hi:+.3f}], "
-            f"KGT ahead on {wins} of {len(differences)} images"
+            f"{dataset}: {gain.mean:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}], "
+            f"KGT ahead on {gain.wins} of {len(gain.differences)} images"
         )
     measured = (
         f"the training is too short to judge; so far {'; '.join(told)}"
