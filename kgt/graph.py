@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from kgt.native import load_operators, unavailable_reason
 
@@ -85,7 +87,8 @@ class KeyGraph:
         mask = torch.zeros(
             self.windows, self.nodes, self.nodes, dtype=torch.bool, device=self.indices.device
         )
-        return mask.scatter_(-1, self.safe_indices(), True)
+        # A 1 can be traced by torch.jit, and with it by fvcore; True cannot.
+        return mask.scatter_(-1, self.safe_indices(), 1)
 
 
 @contextmanager
@@ -228,11 +231,23 @@ def _chooses_native(features: Tensor, backend: str) -> bool:
     return not reason
 
 
+@cache
+def _register_operator() -> None:
+    """Load the operator and tell torch its FLOPs: those of all similarities."""
+    load_operators()
+    register_flop_formula(torch.ops.kgt.select_keys)(_count_flops)
+
+
+def _count_flops(features: Any, *_: Any, **__: Any) -> int:
+    windows, nodes, channels = features
+    return 2 * windows * nodes * nodes * channels
+
+
 def _build_native(
     features: Tensor, k: int, include_self: bool, regions: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Indices [W, N, k] and degrees [W, N], None if all are k."""
-    load_operators()
+    _register_operator()
     labels = None if regions is None else regions.long().contiguous()
     with _exact_float32_matmul():
         indices, degrees = torch.ops.kgt.select_keys(features.contiguous(), k, include_self, labels)
