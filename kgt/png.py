@@ -127,8 +127,8 @@ class PngWriter:
         That is what section 12.7 recommends for truecolor and grayscale.
         """
         rows = torch.nn.functional.pad(rows, (self._pixel, 0))
-        above = torch.cat([self._above, rows[:-1]])
-        self._above = rows[-1:]
+        known = torch.cat([self._above, rows])
+        above, self._above = known[:-1], known[-1:].clone()
         x, b = rows[:, self._pixel :], above[:, self._pixel :]
         a, c = rows[:, : -self._pixel], above[:, : -self._pixel]
         filtered = {_SUB: x - a, _UP: x - b, _PAETH: x - _predict_paeth(a, b, c)}

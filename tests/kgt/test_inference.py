@@ -303,7 +303,7 @@ def test_wrong_tiles_are_told_before_the_first_band():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_bytes_are_converted_as_the_network_takes_them(dtype, tmp_path):
-    net = windowed("kgt-tiny-deblur").to(dtype)
+    net = windowed("kgt-tiny-x2").to(dtype)
     torch.randint(0, 256, (1, 3, 50, 40), dtype=torch.uint8).numpy().tofile(tmp_path / "image")
     mapped = torch.from_file(str(tmp_path / "image"), size=6000, dtype=torch.uint8)
     image = mapped.view(1, 3, 50, 40)
