@@ -130,8 +130,8 @@ def restore_to_png(
 ) -> None:
     """Restore one image into a PNG file of 8 bits, written as it is made.
 
-    Values are clamped to [0, 1] and rounded to the nearest of 255 steps, halves to the even one.
-    The file appears when it is complete.
+    Values are clamped to [0, 1] and rounded to the nearest of 255 steps, halves up. The file
+    appears when it is complete.
 
     Args:
         net: as for `restore`.
@@ -144,7 +144,7 @@ def restore_to_png(
 
     Raises:
         ValueError: as `restore`; for a batch of several images; and for a network that makes
-            neither 1 nor 3 channels.
+            neither 1 nor 3 channels, or values that are NaN or infinite.
         OSError: where the file cannot be written.
     """
     if image.shape[0] != 1:
@@ -156,7 +156,9 @@ def restore_to_png(
     done = 0
     with PngWriter(path, height, width, channels=band.shape[1]) as file:
         while True:
-            steps = band[0].clamp_(0, 1).mul_(255).round_().to(torch.uint8)
+            if not band.isfinite().all():
+                raise ValueError(f"the result has NaN or infinite values below row {done}")
+            steps = band[0].double().clamp_(0, 1).mul_(255).add_(0.5).to(torch.uint8)
             file.write(steps.permute(1, 2, 0).cpu())
             done += steps.shape[1]
             on_band(done / height)

@@ -392,7 +392,7 @@ def test_files_hold_the_restored_pixels(tile, tmp_path):
     with PIL.Image.open(tmp_path / "a.png") as file:
         pixels = np.asarray(file)
     assert pixels.shape == (140, 82, 3)
-    assert np.abs(pixels - 255 * restored.clip(0, 1)).max() <= 0.5 + 1e-4
+    assert np.array_equal(pixels, np.floor(255 * restored.clip(0, 1) + 0.5))
     assert done == sorted(done)
     assert done[-1] == 1
     assert len(done) == len(list(kgt.restore_bands(net, image, tile, overlap=8)))
@@ -414,3 +414,10 @@ def test_a_network_that_fails_leaves_no_file(tmp_path):
 def test_files_take_one_image(tmp_path):
     with pytest.raises(ValueError, match="2 images"):
         kgt.restore_to_png(OnGrid(torch.clone), torch.rand(2, 3, 8, 8), tmp_path / "a.png")
+
+
+def test_files_hold_no_values_that_are_not_finite(tmp_path):
+    net = OnGrid(lambda x: x / x.new_zeros(()))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        kgt.restore_to_png(net, torch.rand(1, 3, 8, 8), tmp_path / "a.png")
+    assert not [*tmp_path.iterdir()]
