@@ -264,7 +264,7 @@ def describe_restorations(
                 return measure_restoration(
                     chosen,
                     image,  # noqa: B023  (called in this round)
-                    Path(folder, file),  # noqa: B023
+                    Path(folder, file),
                     memory_limit_bytes=memory_limit_bytes,
                     timeout_s=timeout_s,
                     on_progress=lambda done: on_progress(name, done),  # noqa: B023
