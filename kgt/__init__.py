@@ -3,7 +3,7 @@
 from kgt.attention import key_graph_attention, list_backends
 from kgt.config import KGTConfig
 from kgt.graph import KeyGraph, KSampler, build_key_graph
-from kgt.inference import restore
+from kgt.inference import plan_tiles, restore, restore_bands, restore_to_png
 from kgt.model import KGT
 from kgt.zoo import build_model, create_model, list_models
 
@@ -20,5 +20,8 @@ __all__ = [
     "key_graph_attention",
     "list_backends",
     "list_models",
+    "plan_tiles",
     "restore",
+    "restore_bands",
+    "restore_to_png",
 ]

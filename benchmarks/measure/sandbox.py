@@ -85,7 +85,7 @@ def run_isolated(
         raise NotImplementedError(
             f"memory_limit_bytes={memory_limit_bytes} needs Linux, not {sys.platform}; pass None"
         )
-    context = _get_context()
+    context = get_context()
     reader, writer = context.Pipe(duplex=False)
     # Pickled here: multiprocessing would send tensors as handles to memory of a dying process.
     job = pickle.dumps(payload)
@@ -93,7 +93,7 @@ def run_isolated(
         target=_serve, args=(writer, function_path, job, memory_limit_bytes, threads), daemon=True
     )
     try:
-        with _hidden_main():
+        with hidden_main():
             process.start()
         writer.close()
         if not wait([reader, process.sentinel], timeout_s):
@@ -102,7 +102,7 @@ def run_isolated(
             outcome: Outcome = pickle.loads(reader.recv_bytes())
         except (EOFError, OSError):  # died before, or in the middle of, its message
             process.join()
-            outcome = _explain_death(process.exitcode)
+            outcome = explain_death(process.exitcode)
         return outcome
     finally:
         reader.close()
@@ -113,7 +113,7 @@ def run_isolated(
 
 
 @contextmanager
-def _hidden_main() -> Iterator[None]:
+def hidden_main() -> Iterator[None]:
     """Keep the child from importing this process's main module, which it never needs."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -124,7 +124,8 @@ def _hidden_main() -> Iterator[None]:
 
 
 @cache
-def _get_context() -> ForkServerContext:
+def get_context() -> ForkServerContext:
+    """The server that fresh processes are forked from."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     return context
@@ -140,21 +141,22 @@ def _serve(
     """Child's main: run the function and send its outcome."""
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
     if threads is not None:
         torch.set_num_threads(threads)
     try:
         function = pkgutil.resolve_name(function_path)
         payload = pickle.loads(job)
-        with _limit_memory(memory_limit_bytes):
+        with limit_memory(memory_limit_bytes):
             value = function(payload)
         message = pickle.dumps(Outcome("ok", value))
     except BaseException as error:
-        message = pickle.dumps(_explain_error(error))
+        message = pickle.dumps(explain_error(error))
     writer.send_bytes(message)
 
 
-def _exit_with_parent() -> None:
+def exit_with_parent() -> None:
+    """Wait for the parent's end, and end this process then."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -162,7 +164,7 @@ def _exit_with_parent() -> None:
 
 
 @contextmanager
-def _limit_memory(limit_bytes: int | None) -> Iterator[None]:
+def limit_memory(limit_bytes: int | None) -> Iterator[None]:
     """Let the process grow by at most `limit_bytes` of private writable memory.
 
     RLIMIT_DATA counts (since Linux 4.7) what can become resident for this process alone.
@@ -182,7 +184,8 @@ def _limit_memory(limit_bytes: int | None) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _explain_error(error: BaseException) -> Outcome:
+def explain_error(error: BaseException) -> Outcome:
+    """How a run ended that raised."""
     text = f"{type(error).__name__}: {error}"
     wanted = _WANTED.search(text)
     if wanted or isinstance(error, MemoryError | torch.OutOfMemoryError) or "bad_alloc" in text:
@@ -192,7 +195,8 @@ def _explain_error(error: BaseException) -> Outcome:
     return Outcome("failed", reason="\n".join([text, *calls[-_TRACEBACK_LINES:]]))
 
 
-def _explain_death(exitcode: int | None) -> Outcome:
+def explain_death(exitcode: int | None) -> Outcome:
+    """How a run ended whose process died."""
     if exitcode == -signal.SIGKILL:
         return Outcome("oom", reason="killed by SIGKILL, as the kernel does when memory runs out")
     if exitcode is not None and exitcode < 0:

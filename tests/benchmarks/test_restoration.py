@@ -1,0 +1,78 @@
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import kgt
+from benchmarks.measure.networks import create_described
+from benchmarks.measure.restoration import (
+    RestorationFailed,
+    RestorationJob,
+    compare_restorations,
+    describe_restorations,
+    measure_restoration,
+    photograph,
+)
+
+MIB = 2**20
+TINY = "kgt-tiny-x4:embed_dim=12:heads=3:window=8:k=6:depths=[2]:bias_hidden=8"
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
+
+
+def test_the_file_is_what_the_network_makes(tmp_path):
+    image = photograph(70, 90)
+    job = RestorationJob(TINY, tile=48, seed=3)
+    done = []
+    result = measure_restoration(job, image, tmp_path / "a.png", on_progress=done.append)
+    torch.manual_seed(3)
+    net = create_described(TINY).eval()
+    x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+    kgt.restore_to_png(net, x, tmp_path / "b.png", 48)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert result.path == tmp_path / "a.png"
+    assert done[-1] == 1
+    assert result.seconds > 0
+
+
+def test_memory_beyond_the_limit_ends_the_child_and_leaves_nothing(tmp_path):
+    job = RestorationJob(TINY, tile=None)
+    with pytest.raises(RestorationFailed, match="oom"):
+        measure_restoration(
+            job, photograph(512, 512), tmp_path / "a.png", memory_limit_bytes=20 * MIB
+        )
+    assert not [*tmp_path.iterdir()]
+
+
+def test_time_beyond_the_limit_ends_the_child(tmp_path):
+    with pytest.raises(RestorationFailed, match=r"killed after 0.001 s"):
+        measure_restoration(
+            RestorationJob(TINY), photograph(64, 64), tmp_path / "a.png", timeout_s=0.001
+        )
+
+
+def test_effects_are_those_of_the_pixels(tmp_path):
+    truth = np.full((20, 30, 3), 100, np.uint8)
+    whole, tiled = truth.copy(), truth.copy()
+    whole[0, 0] = 104
+    tiled[0, 0] = 102
+    for name, pixels in {"whole": whole, "tiled": tiled}.items():
+        PIL.Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    effect = compare_restorations(tmp_path / "whole.png", tmp_path / "tiled.png", truth)
+    assert effect.max_steps == 2
+    assert effect.gain == pytest.approx(20 * np.log10(2))
+    assert effect.psnr_between == pytest.approx(20 * np.log10(255 / 2) + 10 * np.log10(600))
+
+
+def test_rows_say_whether_the_budget_was_kept():
+    job = RestorationJob("", byte_budget=60 * MIB)
+    (row,) = describe_restorations([TINY], (640, 960), job)
+    assert [*row] == [
+        *("model", "output", "tile", "seconds", "peak MiB", "budget MiB", "kept", "dPSNR", "steps")
+    ]
+    assert row["output"] == "640x960"
+    assert row["kept"] == ("yes" if row["peak MiB"] <= 60 else "no")
+    assert row["tile"].endswith("of 60 MiB")
+    with pytest.raises(ValueError, match="641x960 is no multiple of 4"):
+        list(describe_restorations([TINY], (641, 960), job))
