@@ -11,7 +11,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.measure.memory import measure_device_peak, measure_peak, pin_allocator
+from benchmarks.measure.memory import (
+    PeakMemory,
+    measure_device_peak,
+    measure_peak,
+    pin_allocator,
+)
 from benchmarks.measure.problems import (
     AttentionInputs,
     StageCall,
@@ -104,11 +109,7 @@ def measure_memory_cell(cell: Cell) -> Measured:
     inputs = make_inputs(cell)
     call = StageCall(make_call(inputs, backend, cell), inputs.graph)
     peak = (measure_device_peak if cell.device else measure_peak)(call)
-    metrics = {
-        "live_tensors": Metric(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
-    }
-    if peak.peak_bytes is not None:
-        metrics["peak"] = Metric(value=peak.peak_bytes, unit="bytes", statistic="peak")
+    metrics = summarize_memory(peak)
     cost = closed_form(cell, inputs.graph.k)
     if cost is not None:
         metrics["closed_form"] = Metric(value=cost.peak_bytes, unit="bytes")
@@ -148,6 +149,17 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
     return Measured(*summarize(result, result.contenders[backend], checks))
 
 
+def summarize_memory(peak: PeakMemory) -> dict[str, Metric]:
+    """Metrics of a memory measurement."""
+    metrics = {
+        "live_tensors": Metric(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
+        "called": Metric(value=round(peak.called_s, 4), unit="s", statistic="sum"),
+    }
+    if peak.peak_bytes is not None:
+        metrics["peak"] = Metric(value=peak.peak_bytes, unit="bytes", statistic="peak")
+    return metrics
+
+
 def synchronizer(device: str | None) -> Callable[[], object]:
     """Waits for the device of a cell."""
     return torch.cuda.synchronize if device else lambda: None
@@ -181,6 +193,7 @@ def summarize(
         ),
         "floor": Metric(value=result.floor, statistic="reach of the A/A twin's interval"),
         "first_call": Metric(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
+        "called": Metric(value=round(result.called_s, 4), unit="s", statistic="sum"),
     }
     if timing is not base:
         metrics["baseline_latency"] = Metric(

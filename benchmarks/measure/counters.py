@@ -132,9 +132,7 @@ class _Uncounted(TorchDispatchMode):
         self.names: set[str] = set()
         self._known = counter.flop_registry
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket not in self._known:
             self.names.add(func.name().partition(".")[0])
         return func(*args, **(kwargs or {}))
@@ -203,9 +201,7 @@ def _count_fused_attention(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
     return sdpa_flop_count(q, k, v)
 
 
-_CPU_FORMULAS = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_fused_attention
-}
+_CPU_FORMULAS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_fused_attention}
 
 
 def _shapes(values: list[Any]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,13 @@ class PeakMemory:
             None where the system cannot tell.
         live_tensor_bytes: largest sum of the tensor storages allocated by the call and alive
             at the same time; exact and repeatable, blind to workspaces within an operator.
+        called_s: seconds spent within the calls.
         peak_missing: why `peak_bytes` is None, else None.
     """
 
     peak_bytes: int | None
     live_tensor_bytes: int
+    called_s: float
     peak_missing: str | None = None
 
 
@@ -47,13 +50,14 @@ def measure_peak(fn: Callable[[], object]) -> PeakMemory:
     Returns:
         Peaks above the state before the call, in bytes.
     """
+    begin = time.perf_counter()
     try:
         peak_bytes, peak_missing = _measure_peak_rss_bytes(fn), None
     except OSError as error:
         peak_bytes, peak_missing = None, f"needs Linux's {_CLEAR_REFS} ({error.strerror})"
     with LiveTensorBytes() as counter:
         fn()
-    return PeakMemory(peak_bytes, counter.peak, peak_missing)
+    return PeakMemory(peak_bytes, counter.peak, time.perf_counter() - begin, peak_missing)
 
 
 def measure_device_peak(fn: Callable[[], object]) -> PeakMemory:
@@ -64,11 +68,13 @@ def measure_device_peak(fn: Callable[[], object]) -> PeakMemory:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
+    begin = time.perf_counter()
     fn()
     peak_bytes = torch.cuda.max_memory_allocated() - before
     with LiveTensorBytes() as counter:
         fn()
-    return PeakMemory(peak_bytes, counter.peak)
+    torch.cuda.synchronize()
+    return PeakMemory(peak_bytes, counter.peak, time.perf_counter() - begin)
 
 
 def _measure_peak_rss_bytes(fn: Callable[[], object]) -> int:

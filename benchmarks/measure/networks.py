@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
+from benchmarks.measure.attention import WrongOutputError, summarize
 from benchmarks.measure.memory import PeakMemory, measure_peak, pin_allocator
-from benchmarks.measure.problems import photo_images
-from benchmarks.models import create_any_model
+from benchmarks.measure.problems import digest_tensors, photo_images
+from benchmarks.measure.timing import measure_latency
+from benchmarks.models import create_any_model, create_for_task
+
+# Of networks that differ in nothing but how they attend; a wrong window would differ by all of it.
+_MOST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1}
+# A call on a large image takes a minute. Fewer rounds than a verdict needs still give a time.
+_LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class NetworkJob:
         mode: "forward", or "train-step": L1 loss, backward pass and AdamW step.
         batch: number of images.
         seed: seed of weights and training targets.
+        conditions: what is known of a task's inputs, such as ("sigma", 25); a network is told what
+            it has a field for.
     """
 
     description: str
@@ -35,10 +44,15 @@ class NetworkJob:
     mode: Literal["forward", "train-step"] = "forward"
     batch: int = 1
     seed: int = 0
+    conditions: tuple[tuple[str, int], ...] = ()
 
 
-def create_described(description: str) -> nn.Module:
+def create_described(description: str, conditions: Mapping[str, int] | None = None) -> nn.Module:
     """A model from NAME:field=value:field=value; "spandrel:" may precede a published network's.
+
+    Args:
+        description: name and fields.
+        conditions: what is known of the inputs, see `NetworkJob`.
 
     Raises:
         ValueError: for an unknown name or field, or a field without a value.
@@ -50,6 +64,8 @@ def create_described(description: str) -> nn.Module:
         if not equals:
             raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
         overrides[key] = yaml.safe_load(value)
+    if conditions:
+        return create_for_task(name, {**conditions, **overrides})
     return create_any_model(name, **overrides)
 
 
@@ -61,7 +77,8 @@ def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:
     """
     torch.manual_seed(job.seed)
     # The time of a key-graph network depends on what its graphs share: noise would hide that.
-    return _make_call(create_described(job.description), job, photo_images(job.batch, *job.size))
+    network = create_described(job.description, dict(job.conditions))
+    return _make_call(network, job, photo_images(job.batch, *job.size))
 
 
 def _make_call(network: nn.Module, job: NetworkJob, x: Tensor) -> Callable[[], Tensor]:
@@ -86,6 +103,64 @@ def _make_call(network: nn.Module, job: NetworkJob, x: Tensor) -> Callable[[], T
         return loss.detach()
 
     return step
+
+
+@dataclass(frozen=True)
+class LatencyJob:
+    """A network to be timed beside another one.
+
+    Attributes:
+        job: the network.
+        baseline: what its time is relative to; itself where there is nothing else.
+        same_function: whether both compute the same, so that their outputs must agree.
+        budget_s: seconds after which the rounds stop.
+    """
+
+    job: NetworkJob
+    baseline: NetworkJob
+    same_function: bool
+    budget_s: float
+
+
+def measure_network_latency(job: LatencyJob) -> tuple[dict[str, Any], dict[str, object]]:
+    """Metrics and checks of a network beside its baseline; runs in a fresh process.
+
+    Raises:
+        WrongOutputError: for an output that is not finite, or not the baseline's where it must be.
+    """
+    pin_allocator(reuse=True)
+    jobs = dict.fromkeys((job.baseline, job.job))
+    calls = {described.description: make_network_call(described) for described in jobs}
+    outputs = {name: call() for name, call in calls.items()}
+    own = outputs[job.job.description]
+    checks = _check_output(own, outputs[job.baseline.description], job)
+    del outputs, own  # they would stay in memory beside those of the rounds
+    result = measure_latency(
+        calls,
+        job.baseline.description,
+        budget_s=job.budget_s,
+        min_rounds=_LEAST_ROUNDS,
+        max_rounds=200,
+        seed=job.job.seed,
+    )
+    return summarize(result, result.contenders[job.job.description], checks)
+
+
+def _check_output(own: Tensor, baseline: Tensor, job: LatencyJob) -> dict[str, object]:
+    if not torch.isfinite(own).all():
+        raise WrongOutputError(f"{job.job.description}: the output is not finite")
+    checks: dict[str, object] = {"output": digest_tensors(own)}
+    if job.same_function:
+        difference = ((own - baseline).abs().max() / baseline.abs().max()).item()
+        allowed = _MOST_DIFFERENCE[job.job.dtype]
+        if not difference <= allowed:
+            raise WrongOutputError(
+                f"{job.job.description}: the output differs from that of "
+                f"{job.baseline.description} by {difference:.2g} of its largest value, "
+                f"{allowed:g} allowed"
+            )
+        checks["difference"] = difference
+    return checks
 
 
 def measure_network_memory(job: NetworkJob) -> PeakMemory:

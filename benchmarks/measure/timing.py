@@ -77,6 +77,7 @@ class LatencyResult:
         rounds: number of rounds.
         stopped_by: which rule ended the measurement.
         elapsed_s: time spent, warm-up included.
+        called_s: the part of it spent within calls of contenders, warm-up included.
         seed: seed of the order of calls.
     """
 
@@ -88,6 +89,7 @@ class LatencyResult:
     rounds: int
     stopped_by: Literal["precision", "budget", "max-rounds"]
     elapsed_s: float
+    called_s: float
     seed: int
 
 
@@ -142,14 +144,18 @@ def measure_latency(
     if budget_s <= 0:
         raise ValueError(f"budget_s must be positive, got {budget_s}")
 
+    called_s = 0.0
+
     def call_ms(name: str) -> float:
+        nonlocal called_s
         fn = contenders[name]
         begin = clock()
         output = fn()  # held, so that freeing it is not timed
         synchronize()
-        elapsed_ms = (clock() - begin) * 1e3
+        elapsed_s = clock() - begin
         del output
-        return elapsed_ms / (calls_per_run or {}).get(name, 1)
+        called_s += elapsed_s
+        return elapsed_s * 1e3 / (calls_per_run or {}).get(name, 1)
 
     start = clock()
     warmup_limit_ms = 1e3 * WARMUP_BUDGET_SHARE * budget_s / len(contenders)
@@ -193,6 +199,7 @@ def measure_latency(
         rounds=rounds,
         stopped_by=stopped_by,
         elapsed_s=clock() - start,
+        called_s=called_s,
         seed=seed,
     )
 

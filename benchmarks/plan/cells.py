@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["latency", "memory", "quality", "training"]
+Kind = Literal["latency", "memory", "cost", "restoration", "quality", "training"]
 
 
 class Cell(BaseModel):
@@ -19,15 +20,19 @@ class Cell(BaseModel):
     Attributes:
         kind: what is measured.
         task, dataset, protocol: of a quality cell.
-        model: network or method by its registry name.
+        model: network or method by its registry name, with fields as NAME:field=value; what is
+            measured where it is set, attention alone where it is not.
         recipe: training recipe of a network that is trained here; of a printed row where it is
             printed, and which variant of its method it is.
         n, k: tokens per window and keys per token.
         backend: attention backend that is measured, or "dense" (every key, no graph).
-        baseline: backend that a latency is relative to.
+        baseline: backend that a latency is relative to; of a network also a network.
+        input: height x width in pixels of what a network is given, e.g. "540x960".
+        window: side of a network's windows in pixels; None is its own.
         windows, heads, head_dim: the other axes of an attention problem.
         graph: "photo" (features of photographs) or "random" (uniform keys).
-        byte_budget: bytes a chunked backend may hold; None is its default, 0 without limit.
+        byte_budget: bytes a chunked backend, or restoring in tiles, may hold; None is the default,
+            0 without limit.
         bias: whether a position-bias table is added to the scores.
         layers: layers that share what a backend derives from the graph; None is 6.
         device: "cuda" for a GPU; None is the CPU.
@@ -49,6 +54,8 @@ class Cell(BaseModel):
     k: int | None = None
     backend: str | None = None
     baseline: str | None = None
+    input: str | None = None
+    window: int | None = None
     windows: int | None = None
     heads: int | None = None
     head_dim: int | None = None
@@ -70,11 +77,35 @@ class Cell(BaseModel):
 
     @property
     def contender(self) -> str:
-        """The backend, with its byte budget where that is not the default."""
+        """What is measured: a network with k and backend, or a backend with its byte budget.
+
+        Of the two, what is the same in all cells, or the default, is left out.
+        """
+        if self.model is not None:
+            k = None if self.k is None else f"k = {self.k}"
+            return ", ".join(filter(None, (self.model, k, self.backend)))
         if self.byte_budget is None:
             return self.backend or ""
         budget = f"{self.byte_budget:,} bytes" if self.byte_budget else "whole"
         return f"{self.backend}, {budget}"
+
+    @property
+    def network(self) -> str:
+        """The network as NAME:field=value, with the axes that are fields of it."""
+        axes = {"window": self.window, "k": self.k, "backend": self.backend}
+        fields = (f"{name}={value}" for name, value in axes.items() if value is not None)
+        return ":".join([str(self.model), *fields])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of `input`."""
+        height, _, width = str(self.input).partition("x")
+        return int(height), int(width)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of `input`, 0 without one."""
+        return math.prod(self.size) if self.input else 0
 
     @property
     def id(self) -> str:
@@ -86,6 +117,7 @@ class Cell(BaseModel):
             "model",
             "backend",
             "baseline",
+            "input",
             "mode",
             "graph",
             "device",

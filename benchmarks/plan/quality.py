@@ -24,6 +24,7 @@ from benchmarks.quality import (
 )
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.training import TrainingResult, load_recipe, train
+from kgt.model import KGT
 
 OnStep = Callable[[str, float], None]
 
@@ -90,6 +91,10 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
         trained = _train(cell, checkpoints, on_step)
         model = trained.model
         checks["weights"] = trained.weights_digest
+    if cell.k is not None:
+        if not isinstance(model, KGT):
+            raise ValueError(f"k = {cell.k}: {cell.model} has no graph whose keys could be chosen")
+        model.set_k(cell.k)
 
     def progress(items: Iterable[Item]) -> Iterator[Item]:
         for done, item in enumerate(items):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from benchmarks.measure.environment import Environment
 from benchmarks.measure.problems import AUTO, DENSE, closed_form, describe_problem
 from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.plan.cells import Cell
+from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restoration_cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.records import Metric, Record, RecordStore
 from benchmarks.plan.specs import Profile
@@ -23,25 +25,27 @@ from kgt.attention import get_backend
 
 _ROOT = Path(__file__).resolve().parents[2]
 _NATIVE = ("kgt/native/*.py", "kgt/native/*.cpp", "kgt/native/*.h")
-_ATTENTION = (
-    "kgt/attention/*.py",
-    "kgt/graph.py",
-    "kgt/position.py",
-    *_NATIVE,
-    "benchmarks/measure/*.py",
+# What measures them, and not what only checks, compiles or prints.
+_MEASURES = tuple(
+    f"benchmarks/measure/{name}.py"
+    for name in ("attention", "memory", "problems", "sandbox", "statistics", "timing")
 )
-_QUALITY = (
-    "kgt/**/*.py",
-    *_NATIVE[1:],
-    "baselines/*.py",
-    "benchmarks/quality/*.py",
-    "benchmarks/training/*.py",
-)
+_ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", *_NATIVE, *_MEASURES)
+_MODELS = ("kgt/**/*.py", *_NATIVE[1:], "baselines/*.py", "benchmarks/measure/networks.py")
 _SOURCES = {
-    "latency": _ATTENTION,
-    "memory": _ATTENTION,
-    "quality": _QUALITY,
-    "training": _QUALITY,
+    "attention": _ATTENTION,
+    "network": (*_MODELS, *_MEASURES),
+    "cost": (
+        *_MODELS,
+        *(f"benchmarks/measure/{name}.py" for name in ("cost", "counters", "closed_form")),
+    ),
+    "restoration": (
+        *_MODELS,
+        "benchmarks/measure/restoration.py",
+        "benchmarks/measure/sandbox.py",
+        "benchmarks/quality/*.py",
+    ),
+    "quality": (*_MODELS[:-1], "benchmarks/quality/*.py", "benchmarks/training/*.py"),
 }
 
 
@@ -66,14 +70,20 @@ class Run:
     on_step: Callable[[str, float], None] = lambda what, fraction: None
 
 
-@cache
-def code_digest(kind: str, limits: tuple[float, ...]) -> str:
-    """Digest of what a kind of cell depends on besides itself: sources and the profile's limits.
+def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
+    """Digest of what a cell depends on besides itself: sources and the profile's limits.
 
     A record dies when it changes.
     """
+    measured = "attention" if cell.model is None else "network"
+    subjects = {"latency": measured, "memory": measured, "training": "quality"}
+    return _digest(subjects.get(cell.kind, cell.kind), limits)
+
+
+@cache
+def _digest(subject: str, limits: tuple[float, ...]) -> str:
     sha = hashlib.sha256(repr(limits).encode())
-    for pattern in _SOURCES[kind]:
+    for pattern in _SOURCES[subject]:
         for path in sorted(_ROOT.glob(pattern)):
             sha.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
     return sha.hexdigest()[:12]
@@ -90,19 +100,22 @@ def valid_records(run: Run) -> dict[Cell, Record]:
         for cell, record in records.items()
         if record.status != "failed"
         and (cell.kind, record.status) != ("quality", "unsupported")
-        and record.code == code_digest(cell.kind, run.profile.limits)
+        and record.code == code_digest(cell, run.profile.limits)
     }
 
 
 def measure_cell(cell: Cell, run: Run) -> Record:
     """Measure one cell and append its record; what goes wrong becomes a record, too."""
+    begin = time.perf_counter()
     try:
-        result = _RUNNERS[cell.kind](cell, run)
+        result = _choose_runner(cell)(cell, run)
     except Exception as error:
         result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+    wall = Metric(value=round(time.perf_counter() - begin, 4), unit="s", statistic="once")
+    result["metrics"] = {**result.get("metrics", {}), "wall": wall}
     record = Record(
         cell=cell,
-        code=code_digest(cell.kind, run.profile.limits),
+        code=code_digest(cell, run.profile.limits),
         environment=run.environment,
         command=run.command,
         **result,
@@ -123,15 +136,20 @@ def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
 
 def _run_on_cpu(cell: Cell, run: Run) -> Outcome:
     """Measure in a fresh process, whose memory is the cell's alone."""
-    limits: dict[str, Any] = {
-        "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
-        "timeout_s": run.profile.timeout_s,
-        "threads": cell.threads or run.environment.threads,
-    }
+    limits = _limits(cell, run)
     if cell.kind == "memory":
         return run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
     job = (cell, run.profile.budget_s)
     return run_isolated("benchmarks.measure.attention:measure_latency_cell", job, **limits)
+
+
+def _limits(cell: Cell, run: Run) -> dict[str, Any]:
+    """What `run_isolated` may spend on a cell."""
+    return {
+        "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
+        "timeout_s": run.profile.timeout_s,
+        "threads": cell.threads or run.environment.threads,
+    }
 
 
 def _run_on_device(cell: Cell, run: Run) -> Outcome:
@@ -175,6 +193,27 @@ def _explain(cell: Cell, outcome: Outcome, profile: Profile) -> dict[str, Any]:
     return {"status": outcome.status, "reason": reason, "metrics": metrics}
 
 
+def _run_network_cell(cell: Cell, run: Run) -> dict[str, Any]:
+    outcome = run_network_cell(cell, run.profile.budget_s, _limits(cell, run))
+    if outcome.status == "ok":
+        metrics, checks = outcome.value
+        return {"metrics": metrics, "checks": checks}
+    reason = outcome.reason
+    if outcome.status == "oom":
+        reason = f"needs more than the {run.profile.memory_limit_mib:,} MiB allowed; {reason}"
+    return {"status": outcome.status, "reason": reason}
+
+
+def _run_cost_cell(cell: Cell, run: Run) -> dict[str, Any]:
+    return run_cost_cell(cell)
+
+
+def _run_restoration_cell(cell: Cell, run: Run) -> dict[str, Any]:
+    limits = _limits(cell, run)
+    del limits["threads"]
+    return run_restoration_cell(cell, limits, lambda done: run.on_step(str(cell.model), done))
+
+
 def _run_quality_cell(cell: Cell, run: Run) -> dict[str, Any]:
     return run_quality_cell(cell, run.checkpoints, run.on_step)
 
@@ -183,9 +222,15 @@ def _run_training_cell(cell: Cell, run: Run) -> dict[str, Any]:
     return run_training_cell(cell, run.checkpoints, run.on_step)
 
 
+def _choose_runner(cell: Cell) -> Callable[[Cell, Run], dict[str, Any]]:
+    if cell.kind in _RUNNERS:
+        return _RUNNERS[cell.kind]
+    return _run_attention_cell if cell.model is None else _run_network_cell
+
+
 _RUNNERS: dict[str, Callable[[Cell, Run], dict[str, Any]]] = {
-    "latency": _run_attention_cell,
-    "memory": _run_attention_cell,
+    "cost": _run_cost_cell,
+    "restoration": _run_restoration_cell,
     "quality": _run_quality_cell,
     "training": _run_training_cell,
 }

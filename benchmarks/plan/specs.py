@@ -45,7 +45,10 @@ class Column(_Strict):
     format: Literal[
         "mib",
         "mflop",
+        "gmac",
         "ms",
+        "s",
+        "change",
         "ratio",
         "interval",
         "percent",
@@ -171,7 +174,17 @@ class TableSpec(_Strict):
     columns: tuple[Column, ...]
     papers: tuple[Paper, ...] = ()
     twins: tuple[Twin, ...] = ()
-    plot: Literal["attention", "quality", "crossover", "axes"]
+    plot: Literal[
+        "attention",
+        "quality",
+        "crossover",
+        "axes",
+        "efficiency",
+        "scaling",
+        "keys",
+        "restoration",
+        "pareto",
+    ]
 
     @field_validator("columns")
     @classmethod
@@ -181,7 +194,9 @@ class TableSpec(_Strict):
     @property
     def stem(self) -> str:
         """First part of the names of its files, e.g. "table3" or "study-attention-axes"."""
-        return f"table{self.name}" if self.kind == "table" else f"study-{self.name}"
+        if self.kind == "study":
+            return f"study-{self.name}"
+        return f"table{self.name}" if self.name.isdecimal() else f"table-{self.name}"
 
     def profile(self, name: str | None) -> tuple[str, Profile]:
         """A profile by name (None: the default) with its name.
@@ -200,11 +215,12 @@ class TableSpec(_Strict):
 
 @cache
 def load_specs(kind: Kind = "table") -> dict[str, TableSpec]:
-    """Every specification of a kind by its name."""
+    """Every specification of a kind by its name, numbers first."""
     specs = [
         TableSpec.model_validate(yaml.safe_load(path.read_text()))
-        for path in sorted(_SPECS.glob(f"{kind}*.yaml"))
+        for path in _SPECS.glob(f"{kind}*.yaml")
     ]
+    specs.sort(key=lambda spec: (not spec.name.isdecimal(), spec.name))
     return {spec.name: spec for spec in specs}
 
 

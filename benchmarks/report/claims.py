@@ -17,6 +17,12 @@ from benchmarks.report.quality_claims import (
     judge_larger_windows,
     judge_one_model_for_all,
 )
+from benchmarks.report.scaling import (
+    judge_byte_budget,
+    judge_counts_agree,
+    judge_linear_in_pixels,
+    judge_memory_wall,
+)
 from benchmarks.report.series import Line, Records, attention_series
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
@@ -203,6 +209,10 @@ _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "C5": judge_larger_windows,
     "C6": judge_one_model_for_all,
     "C7": judge_kgt_against_swinir,
+    "C8": judge_linear_in_pixels,
+    "memory-wall": judge_memory_wall,
+    "byte-budget": judge_byte_budget,
+    "counts-agree": judge_counts_agree,
     "beats-bicubic": judge_beats_bicubic,
     "auto-near-best": judge_auto_near_best,
     "kernel-crosses-dense": judge_kernel_crosses_dense,

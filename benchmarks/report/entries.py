@@ -21,12 +21,15 @@ class Entry:
 
 
 # Records hold bytes and FLOP; a column shows, to people and programs alike, what its header says.
-_UNITS = {"mib": 2**20, "mflop": 1e6}
+_UNITS = {"mib": 2**20, "mflop": 1e6, "gmac": 2e9}
 
 _FORMATS = {
     "mib": lambda m: f"{m.value / _UNITS['mib']:,.1f}",
     "mflop": lambda m: f"{m.value / _UNITS['mflop']:,.0f}",
+    "gmac": lambda m: f"{m.value / _UNITS['gmac']:,.2f}",
     "ms": lambda m: f"{m.value:,.2f}",
+    "s": lambda m: f"{m.value:,.2f}",
+    "change": lambda m: f"{m.value:+.4f}",
     "ratio": lambda m: f"{m.value:.3f}",
     "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
     "percent": lambda m: f"{100 * m.value:.1f} %",

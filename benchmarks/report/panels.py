@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -43,7 +44,12 @@ def scale_keys(axis: Axes) -> None:
 def scale_ratios(axis: Axes) -> None:
     """A log axis of ratios with plain numbers and a line where contender and baseline are even."""
     axis.set_yscale("log")
-    axis.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    scale_plainly(axis.yaxis)
     axis.axhline(1.0, color="0.3", lw=1)
+
+
+def scale_plainly(axis: Axis) -> None:
+    """Plain numbers at 1, 2 and 5 of every decade of a log axis."""
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

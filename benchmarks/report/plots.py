@@ -11,6 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.report.network_plots import (
+    draw_efficiency,
+    draw_keys,
+    draw_pareto,
+    draw_restorations,
+    draw_scaling,
+)
 from benchmarks.report.panels import empty_figure, say_no_values, scale_keys, values_and_reach
 from benchmarks.report.quality_plots import draw_quality
 from benchmarks.report.series import Line, Records, attention_series
@@ -91,4 +98,9 @@ _PLOTS: dict[str, Callable[[Records], Figure]] = {
     "quality": draw_quality,
     "crossover": draw_crossover,
     "axes": draw_axes,
+    "efficiency": draw_efficiency,
+    "scaling": draw_scaling,
+    "keys": draw_keys,
+    "restoration": draw_restorations,
+    "pareto": draw_pareto,
 }

@@ -35,7 +35,10 @@ def render_markdown(table: Table, judgments: list[Judgment], plot: str) -> str:
         lines += ["## Claims", "", "| claim | verdict | evidence |", "| --- | --- | --- |"]
         lines += [f"| {j.claim} | {j.verdict} | {j.evidence} |" for j in judgments]
         lines.append("")
-    lines += [f"Coverage: {table.coverage}", "", f"Measured on: {table.environment}", ""]
+    lines += [f"Coverage: {table.coverage}", ""]
+    if table.spent:
+        lines += [f"Time: {table.spent}", ""]
+    lines += [f"Measured on: {table.environment}", ""]
     if table.problems:
         lines += ["Records that could not be read:", ""]
         lines += [f"- {problem}" for problem in table.problems] + [""]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.measure.environment import Environment
@@ -28,6 +28,7 @@ class Table:
         notes: footnotes in order of their number.
         protocols: the rules by which what is measured here was scored.
         coverage: how many of its cells have values.
+        spent: the time it took to measure, and how much of it the harness itself took.
         environment: described, of the measured records.
         problems: record lines that could not be read.
     """
@@ -41,6 +42,7 @@ class Table:
     notes: list[str]
     protocols: list[str]
     coverage: str
+    spent: str
     environment: str
     problems: list[str]
 
@@ -100,6 +102,7 @@ def build_table(
         notes=footnotes.notes,
         protocols=_describe_protocols(profile.cells()),
         coverage=_describe_coverage(profile.cells(), records, printed),
+        spent=_describe_time(records.values()),
         environment=environment.describe() if environment else "nothing measured",
         problems=problems,
     )
@@ -209,6 +212,18 @@ def _describe_coverage(
         values = sum(len(record.metrics) for record in printed.values())
         text += f"; {values} printed values are shown"
     return text
+
+
+def _describe_time(records: Iterable[Record]) -> str:
+    """Seconds of the cells that time calls, and the share spent outside of these calls."""
+    timed = [r.metrics for r in records if "called" in r.metrics and "wall" in r.metrics]
+    if not timed:
+        return ""
+    called, wall = (sum(metrics[name].value for metrics in timed) for name in ("called", "wall"))
+    return (
+        f"{wall:,.0f} s in {len(timed)} cells, {1 - called / wall:.0%} of it outside the measured "
+        "calls: starting processes, making inputs, checking outputs, statistics"
+    )
 
 
 def _select(column: Column, cells: list[Cell]) -> list[Cell]:

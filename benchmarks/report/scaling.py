@@ -1,0 +1,156 @@
+"""Claims on whole networks: how cost grows, where memory ends, what budgets hold."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.measure.statistics import CONFIDENCE
+from benchmarks.plan.records import Record
+from benchmarks.report.judgment import Judgment, VerdictLabel
+from benchmarks.report.series import Records
+
+# Below this many pixels of input what is paid once per call is more than a few percent.
+FIRST_PIXELS = 128 * 128
+_LEAST_SIZES = 3
+# An exponent counts as 1 within this.
+_EXPONENT = 0.15
+_QUANTITIES = {
+    "time": ("latency", "latency"),
+    "memory": ("memory", "peak"),
+    "FLOPs": ("cost", "flops"),
+}
+Sizes = dict[int, Record]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The exponent of a quantity in the number of pixels, with its 99 % interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+    @property
+    def verdict(self) -> VerdictLabel:
+        """Whether the interval allows for, or excludes, linear growth."""
+        if self.lo >= 1 - _EXPONENT and self.hi <= 1 + _EXPONENT:
+            return "HOLDS"
+        return "FAILS" if self.hi < 1 - _EXPONENT or self.lo > 1 + _EXPONENT else "UNCLEAR"
+
+
+def network_lines(records: Records, kind: str) -> dict[str, Sizes]:
+    """Records of a kind of network cell as contender -> pixels of input -> record, by pixels."""
+    lines: dict[str, Sizes] = defaultdict(dict)
+    for cell, record in records.items():
+        if cell.kind == kind and cell.model and cell.input:
+            lines[cell.contender][cell.pixels] = record
+    return {name: dict(sorted(line.items())) for name, line in lines.items()}
+
+
+def fit_growth(line: Sizes, metric: str) -> Growth | None:
+    """Slope of log(metric) over log(pixels) from `FIRST_PIXELS` on; None for fewer than 3 sizes.
+
+    The interval is that of least squares, so a line that bends has a wide one. That of a time is
+    widened by what the A/A twins at both ends allow.
+    """
+    points = {
+        pixels: record.metrics
+        for pixels, record in line.items()
+        if pixels >= FIRST_PIXELS and record.status == "ok" and metric in record.metrics
+    }
+    if len(points) < _LEAST_SIZES:
+        return None
+    sizes = np.log(list(points))
+    fit = stats.linregress(sizes, np.log([metrics[metric].value for metrics in points.values()]))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(points) - 2) * fit.stderr)
+    ends = [list(points.values())[index].get("floor") for index in (0, -1)]
+    reach += sum(math.log1p(end.value) for end in ends if end) / float(np.ptp(sizes))
+    slope = float(fit.slope)
+    return Growth(slope, slope - reach, slope + reach)
+
+
+def judge_linear_in_pixels(records: Records) -> list[Judgment]:
+    """C8, for every quantity and contender."""
+    judgments = []
+    for quantity, (kind, metric) in _QUANTITIES.items():
+        for name, line in network_lines(records, kind).items():
+            growth = fit_growth(line, metric)
+            if growth is None:
+                continue
+            evidence = (
+                f"{quantity} ~ pixels^{growth.value:.3f} [{growth.lo:.3f}, {growth.hi:.3f}], "
+                f"{_describe_range(line, metric)}"
+            )
+            claim = f"C8 {quantity} is linear in the number of pixels ({name})"
+            judgments.append(Judgment(claim, growth.verdict, evidence))
+    if judgments:
+        return judgments
+    reason = f"no network at {_LEAST_SIZES} sizes of at least {FIRST_PIXELS:,} pixels"
+    return [Judgment("C8 total cost is linear in the number of pixels", "NOT MEASURED", reason)]
+
+
+def _describe_range(line: Sizes, metric: str) -> str:
+    inputs = [
+        record.cell.input
+        for pixels, record in line.items()
+        if pixels >= FIRST_PIXELS and metric in record.metrics and record.status == "ok"
+    ]
+    return f"inputs {inputs[0]} to {inputs[-1]}"
+
+
+def judge_memory_wall(records: Records) -> list[Judgment]:
+    """Whether each contender fits at every size, and where it ends if it does not."""
+    judgments = []
+    for name, line in network_lines(records, "memory").items():
+        fits = [record for record in line.values() if "peak" in record.metrics]
+        fails = [record for record in line.values() if record.status == "oom"]
+        evidence = "no size fits"
+        if fits:
+            peak_mib = fits[-1].metrics["peak"].value / 2**20
+            evidence = f"{fits[-1].cell.input} takes {peak_mib:,.0f} MiB"
+        if fails:
+            evidence += f"; {fails[0].cell.input} {fails[0].reason.splitlines()[0]}"
+        verdict: VerdictLabel = "FAILS" if fails else "HOLDS"
+        judgments.append(Judgment(f"{name} fits into memory at every size", verdict, evidence))
+    return judgments or [
+        Judgment("networks fit into memory at every size", "NOT MEASURED", "no memory cell")
+    ]
+
+
+def judge_byte_budget(records: Records) -> list[Judgment]:
+    """Whether every restoration in tiles stayed within its budget, seen from another process."""
+    claim = "restoring in tiles keeps its byte budget, measured from outside the process"
+    shares = {
+        cell: record.metrics["peak"].value / record.metrics["budget"].value
+        for cell, record in records.items()
+        if cell.kind == "restoration" and "peak" in record.metrics
+    }
+    if not shares:
+        return [Judgment(claim, "NOT MEASURED", "nothing was restored")]
+    worst = max(shares, key=lambda cell: shares[cell])
+    evidence = (
+        f"{len(shares)} restorations; the most is {shares[worst]:.0%} of the budget, "
+        f"{worst.model} at {worst.input}"
+    )
+    return [Judgment(claim, "HOLDS" if shares[worst] <= 1 else "FAILS", evidence)]
+
+
+def judge_counts_agree(records: Records) -> list[Judgment]:
+    """Whether the counts of every network's FLOPs are the same to the last digit."""
+    claim = (
+        "all counts of a network's FLOPs are the same: torch, fvcore, closed form where there is"
+    )
+    costs = {cell: record.checks for cell, record in records.items() if "agrees" in record.checks}
+    if not costs:
+        return [Judgment(claim, "NOT MEASURED", "no cost cell")]
+    apart = [f"{cell.contender} at {cell.input}" for cell, c in costs.items() if not c["agrees"]]
+    three = sum(len(checks["counts"]) == 3 for checks in costs.values())
+    evidence = f"{len(costs)} counted networks, {three} of them three ways"
+    if apart:
+        evidence += f"; apart: {', '.join(apart)}"
+    return [Judgment(claim, "FAILS" if apart else "HOLDS", evidence)]
