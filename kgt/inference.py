@@ -24,8 +24,8 @@ from kgt.png import PngWriter
 
 OVERLAP = 32
 BYTE_BUDGET = 2 * 2**30
-# Side in pixels of the square that a network's memory is measured on.
-_PROBE = 128
+# Side in pixels of the square that a network's memory is measured on, of which two at a time.
+_PROBE = 64
 # Resident bytes for a byte of tensors: allocators keep as much again for later.
 _RESIDENT = 2
 
@@ -278,7 +278,7 @@ def plan_tiles(
     sides = range(overlap + multiple, max(height, width), multiple)
     affordable = list(takewhile(lambda side: needed(side) <= byte_budget, sides))
     if not affordable:
-        least = min(whole.needed_bytes, needed(sides[0])) if sides else whole.needed_bytes
+        least = needed(sides[0]) if sides else whole.needed_bytes
         raise ValueError(
             f"byte_budget = {byte_budget:,}: images of {list(image.shape)} need at least "
             f"{least:,} bytes, in tiles of {overlap + multiple} pixels"

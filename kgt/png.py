@@ -11,7 +11,7 @@ import struct
 import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -64,7 +64,7 @@ class PngWriter:
         self._pixel = channels * bits // 8
         self._above = torch.zeros(1, self._pixel * (1 + width), dtype=torch.int16)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> PngWriter:
         """Begin the file; raises OSError where it cannot be created."""
         self._file = self._unfinished.open("xb")
         header = (self.width, self.height, self.bits, _COLOR_TYPES[self.channels], 0, 0, 0)

@@ -50,8 +50,16 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
     Only the deficit is padded: a size that already fits is returned as it is. A deficit as long as
     the image takes more than one reflection.
+
+    Raises:
+        ValueError: for a side of 1 pixel, which reflects nothing, where it must be padded.
     """
     height, width = x.shape[-2:]
+    if (height == 1 and height % multiple) or (width == 1 and width % multiple):
+        raise ValueError(
+            f"an image of {height}x{width} pixels cannot be padded to a multiple of {multiple} by "
+            "reflection; at least 2 pixels on a side are needed"
+        )
     bottom, right = -height % multiple, -width % multiple
     while bottom or right:
         step_h, step_w = min(bottom, x.shape[-2] - 1), min(right, x.shape[-1] - 1)

@@ -13,8 +13,7 @@ import torch
 from kgt.memory import LiveTensorBytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
+_PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def measure_peak(fn: Callable[[], object]) -> PeakMemory:
     try:
         peak_bytes, peak_missing = _measure_peak_rss_bytes(fn), None
     except OSError as error:
-        peak_bytes, peak_missing = None, f"needs Linux's {_CLEAR_REFS} ({error.strerror})"
+        peak_bytes, peak_missing = None, f"needs Linux's /proc/self/clear_refs ({error.strerror})"
     with LiveTensorBytes() as counter:
         fn()
     return PeakMemory(peak_bytes, counter.peak, time.perf_counter() - begin, peak_missing)
@@ -78,21 +77,36 @@ def measure_device_peak(fn: Callable[[], object]) -> PeakMemory:
 
 
 def _measure_peak_rss_bytes(fn: Callable[[], object]) -> int:
-    _return_free_heap()
-    _CLEAR_REFS.write_text("5")  # resets VmHWM to the present resident set, see proc(5)
-    before = read_status_bytes("VmRSS")
+    return_free_heap()
+    before = begin_peak()
     fn()
     return max(0, read_status_bytes("VmHWM") - before)
 
 
-def read_status_bytes(field: str) -> int:
-    """Read a memory field of this process, such as VmRSS, in bytes.
+def begin_peak(pid: int | None = None) -> int:
+    """Let VmHWM of a process (None: this one) begin anew; returns its resident set in bytes.
 
     Raises:
-        OSError: where the system has no /proc.
+        OSError: where the system is not Linux, or does not let its counters be reset.
+    """
+    # See proc(5): this sets VmHWM to the present resident set.
+    (_PROC / ("self" if pid is None else str(pid)) / "clear_refs").write_text("5")
+    return read_status_bytes("VmRSS", pid)
+
+
+def read_status_bytes(field: str, pid: int | None = None) -> int:
+    """Read a memory field of a process, such as VmRSS, in bytes.
+
+    Args:
+        field: its name.
+        pid: the process; None is this one.
+
+    Raises:
+        OSError: where the system has no /proc, or the process is gone.
         KeyError: if the kernel does not report `field`.
     """
-    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    path = _PROC / ("self" if pid is None else str(pid)) / "status"
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines())
     return int(fields[field].split()[0]) * 1024
 
 
@@ -113,7 +127,7 @@ def pin_allocator(reuse: bool) -> None:
         mallopt(_M_TRIM_THRESHOLD, 64 * 2**20 if reuse else 2**17)
 
 
-def _return_free_heap() -> None:
+def return_free_heap() -> None:
     """Hand freed heap back to the kernel: reused pages would hide from the resident set."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

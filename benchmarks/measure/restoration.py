@@ -19,6 +19,7 @@ import torch
 
 import kgt
 from baselines.imresize import imresize
+from benchmarks.measure.memory import begin_peak, read_status_bytes, return_free_heap
 from benchmarks.measure.networks import create_described
 from benchmarks.measure.problems import photo_images
 from benchmarks.measure.sandbox import (
@@ -156,13 +157,11 @@ def measure_restoration(
             return message
 
         receive()
-        status = Path(f"/proc/{process.pid}")
-        (status / "clear_refs").write_text("5")  # resets VmHWM to VmRSS, see proc(5)
-        before = _read_bytes(status, "VmRSS")
+        before = begin_peak(process.pid)
         ours.send("go")
         while isinstance(message := receive(), float):
             on_progress(message)
-        peak = _read_bytes(status, "VmHWM") - before
+        peak = read_status_bytes("VmHWM", process.pid) - before
         ours.send("end")
         seconds, plan = message
         return RestorationResult(seconds, peak, before, plan, path)
@@ -174,11 +173,6 @@ def measure_restoration(
             process.close()
         for unfinished in path.parent.glob(f".{path.name}.*.part"):
             unfinished.unlink()
-
-
-def _read_bytes(process: Path, field: str) -> int:
-    lines = (process / "status").read_text().splitlines()
-    return 1024 * int(dict(line.split(":", 1) for line in lines)[field].split()[0])
 
 
 def _serve(
@@ -201,6 +195,8 @@ def _serve(
         x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
         kgt.restore_to_png(net, x[..., :64, :64], path, None)
         path.unlink()
+        # Heap that is free already would hide what the restoration takes of it.
+        return_free_heap()
         parent.send("ready")
         parent.recv()
         start = time.monotonic()

@@ -64,7 +64,7 @@ def test_status_fields_are_bytes():
 
 
 def test_missing_proc_is_said_and_never_filled_in(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "absent" / "clear_refs")
+    monkeypatch.setattr(memory, "_PROC", tmp_path / "absent")
     reading = measure_peak(lambda: torch.ones(25))
     assert reading.peak_bytes is None
     assert "clear_refs" in reading.peak_missing

@@ -66,3 +66,10 @@ def test_regions_cached_under_inference_mode_serve_training():
 def test_bad_images_are_named(x, message):
     with pytest.raises(ValueError, match=message):
         check_image(x, 3, 8)
+
+
+@pytest.mark.parametrize("size", [(1, 4), (4, 1), (1, 1)])
+def test_one_pixel_cannot_be_reflected(size):
+    with pytest.raises(ValueError, match=f"{size[0]}x{size[1]} pixels cannot be padded"):
+        pad_to_multiple(torch.zeros(1, 3, *size), 4)
+    assert pad_to_multiple(torch.zeros(1, 3, *size), 1).shape[-2:] == size
