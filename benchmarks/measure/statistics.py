@@ -15,6 +15,7 @@ CONFIDENCE = 0.99
 # eight pairs cannot carry a 99 % interval, however it is computed.
 MIN_PAIRS = 1 + math.ceil(math.log2(1 / (1 - CONFIDENCE)))
 FLOOR_FACTOR = 3.0
+THRESHOLD = 0.02
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def compare_paired(
     )
 
 
-def judge(ratio: Ratio, floor: float, threshold: float = 0.02) -> Verdict:
+def judge(ratio: Ratio, floor: float, threshold: float = THRESHOLD) -> Verdict:
     """Say what a ratio shows beyond the noise floor of its run.
 
     The band of equality is [1 / (1 + d), 1 + d] with d = max(threshold, 3 x floor). A verdict
