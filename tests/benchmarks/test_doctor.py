@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -167,15 +168,13 @@ def test_missing_backbone_says_where_it_belongs(tmp_path, monkeypatch):
 
 
 def test_disk_is_that_of_the_nearest_folder_that_exists(tmp_path, monkeypatch):
-    asked = []
+    asked, sizes = [], iter((2 * 2**30, 2**29, 2**20))
 
     def usage(folder):
         asked.append(folder)
-        return type("Usage", (), {"free": free})
+        return SimpleNamespace(free=next(sizes))
 
     monkeypatch.setattr(software.shutil, "disk_usage", usage)
-    grades = []
-    for free in (2 * 2**30, 2**29, 2**20):
-        grades.append(software.check_disk(tmp_path / "a" / "b").grade)
-    assert grades == ["quiet", "usable", "unfit"]
+    findings = [software.check_disk(tmp_path / "a" / "b") for _ in range(3)]
+    assert [finding.grade for finding in findings] == ["quiet", "usable", "unfit"]
     assert set(asked) == {tmp_path}
