@@ -1,7 +1,11 @@
-"""Check that the harness measures what others measure, on the data that is here.
+"""Check that the machine can measure, and that the harness measures what others measure.
 
-Exit codes: 0 fine, 1 a value differs or a set is not what it is called, 2 wrong use or nothing to
-check, 3 failure.
+Without a command the machine is graded: quiet (verdicts at 2 % are possible), usable (at 5 %), or
+unfit for measuring, with what to do about each finding. That takes less than 30 seconds, besides
+compiling the native operators, which is done once.
+
+Exit codes: 0 fine, 1 the machine is unfit, a value differs or a set is not what it is called,
+2 wrong use or nothing to check, 3 failure.
 """
 
 from __future__ import annotations
@@ -9,20 +13,31 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
 
+import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.measure import machine, software
+from benchmarks.measure.environment import capture_environment
 from benchmarks.quality.golden import Finding, Golden, check_golden, list_golden
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.quality.survey import Report, survey
+from kgt.native import unavailable_reason
 
+FLOOR_BUDGET_S = 8.0
+RESULTS = Path("results")
 EXIT_FINE, EXIT_FELL_SHORT, EXIT_NOTHING, EXIT_FAILURE = 0, 1, 2, 3
 
 
@@ -44,14 +59,83 @@ def _build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command")
     for name, about in {
+        "machine": "grade this machine as quiet, usable or unfit (also done without a command)",
         "golden": "measure published values that need no network",
         "data": "say which image sets are here, and whether they are the published ones",
     }.items():
         command = commands.add_parser(name, help=about, description=about)
-        command.add_argument("--json", action="store_true", help="print a JSON list")
+        _add_json(command, default=argparse.SUPPRESS)
+    _add_json(parser, default=False)
+    parser.set_defaults(command="machine")
     return parser
+
+
+def _add_json(parser: argparse.ArgumentParser, default: Any) -> None:
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=default,
+        help="print JSON: one object of the machine, a list of everything else",
+    )
+
+
+def _check_machine(as_json: bool) -> int:
+    start = time.perf_counter()
+    checks = _list_checks()
+    findings: list[machine.Finding] = []
+    with _progress(len(checks)) as advance:
+        for name, check in checks.items():
+            advance(name)
+            found = check()
+            findings += [found] if isinstance(found, machine.Finding) else found
+    grade = machine.worst_grade(findings)
+    seconds = time.perf_counter() - start
+    if as_json:
+        listed = [asdict(finding) for finding in findings]
+        print(json.dumps({"grade": grade, "seconds": round(seconds, 1), "findings": listed}))
+    else:
+        _print_grades(findings)
+        print(f"{grade} for measuring; checked in {seconds:.0f} s")
+    return EXIT_FELL_SHORT if grade == "unfit" else EXIT_FINE
+
+
+def _list_checks() -> dict[str, Callable[[], machine.Finding | list[machine.Finding]]]:
+    """All checks, in an order that lets none disturb a later one: ours are no load of others."""
+    threads, cores = torch.get_num_threads(), capture_environment().cores
+    return {
+        "load by others": machine.check_load,
+        "run queue": machine.check_queue,
+        "timer": machine.check_timer,
+        "threads": partial(machine.check_threads, threads, cores),
+        "frequency": machine.check_frequency,
+        "memory probe": machine.check_memory_probe,
+        "free memory": machine.check_free_memory,
+        "native": software.check_compiler,
+        "triton": software.check_triton,
+        "GPU": software.check_gpu,
+        "instructions": software.check_instructions,
+        "data": software.check_data,
+        "LPIPS": software.check_lpips,
+        "disk": partial(software.check_disk, RESULTS.absolute()),
+        "A/A floor": _check_floor,
+    }
+
+
+def _check_floor() -> list[machine.Finding]:
+    backend = "sdpa" if unavailable_reason() else "native"
+    return machine.judge_floor(machine.measure_floor(backend, FLOOR_BUDGET_S))
+
+
+def _print_grades(findings: list[machine.Finding]) -> None:
+    table = Table()
+    for heading in ("check", "grade", "found", "what to do"):
+        table.add_column(heading, no_wrap=heading in ("check", "grade"))
+    for finding in findings:
+        row = (finding.check, finding.grade or "-", finding.value, finding.advice)
+        table.add_row(*map(escape, row))
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _check_golden(as_json: bool) -> int:
@@ -150,7 +234,11 @@ def _progress(total: int | None) -> Iterator[Callable[[str], None]]:
         yield advance
 
 
-_COMMANDS: dict[str, Callable[[bool], int]] = {"golden": _check_golden, "data": _survey_data}
+_COMMANDS: dict[str, Callable[[bool], int]] = {
+    "machine": _check_machine,
+    "golden": _check_golden,
+    "data": _survey_data,
+}
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Paired ratios, their bootstrap intervals, and the verdict drawn from them."""
+"""Paired ratios, intervals that hold what they promise, and the verdict drawn from them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ CONFIDENCE = 0.99
 # eight pairs cannot carry a 99 % interval, however it is computed.
 MIN_PAIRS = 1 + math.ceil(math.log2(1 / (1 - CONFIDENCE)))
 FLOOR_FACTOR = 3.0
+THRESHOLD = 0.02
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Ratio:
 
     Attributes:
         value: exp of the median log ratio of the pairs.
-        lo: lower end of the 99 % bootstrap interval of `value`.
+        lo: lower end of the 99 % interval of `value`.
         hi: upper end of that interval.
         pairs: how many pairs were compared.
     """
@@ -60,6 +62,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a statistic (Efron 1979).
 
+    It covers the statistic too rarely in small samples; for the median there is the exact
+    `median_interval`.
+
     Args:
         values: one-dimensional sample [n].
         statistic: reduces an array along the `axis` it is given.
@@ -73,15 +78,57 @@ def bootstrap_interval(
     Raises:
         ValueError: if `values` is empty or not one-dimensional, or `level` is outside (0, 1).
     """
+    sample = _check_sample(values, level)
+    picks = np.random.default_rng(seed).integers(sample.size, size=(resamples, sample.size))
+    estimates = statistic(sample[picks], axis=1)
+    lo, hi = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
+    return float(lo), float(hi)
+
+
+def median_interval(
+    values: Sequence[float] | np.ndarray, level: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Interval between two order statistics that holds the median, whatever the distribution.
+
+    Each of n independent samples lies below the median with probability 1/2, so the number of
+    those that do is binomial, and the interval is the shortest symmetric one whose coverage is at
+    least `level` (Thompson 1936). A percentile bootstrap of the median, for comparison, misses it
+    in up to 4 % of cases at 99 % and eight to fifteen samples.
+
+    Args:
+        values: one-dimensional sample [n].
+        level: confidence level in (0, 1).
+
+    Returns:
+        Lower and upper end, two of the `values`; the range where even that covers the median more
+        rarely than `level` asks for, which at 99 % is below `MIN_PAIRS` samples.
+
+    Raises:
+        ValueError: if `values` is empty or not one-dimensional, or `level` is outside (0, 1).
+    """
+    ordered = np.sort(_check_sample(values, level))
+    outside = _count_outside(ordered.size, level)
+    return float(ordered[outside]), float(ordered[-1 - outside])
+
+
+@cache
+def _count_outside(n: int, level: float) -> int:
+    """How many of n ordered samples may be left out at either end of a median's interval."""
+    outside, below = 0, 1
+    while True:
+        below += math.comb(n, outside + 1)
+        if 2 * below / 2**n > 1 - level:
+            return outside
+        outside += 1
+
+
+def _check_sample(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0:
         raise ValueError(f"values must be a non-empty 1-D sample, got shape {sample.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, got {level}")
-    picks = np.random.default_rng(seed).integers(sample.size, size=(resamples, sample.size))
-    estimates = statistic(sample[picks], axis=1)
-    lo, hi = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
-    return float(lo), float(hi)
+    return sample
 
 
 def compare_paired(
@@ -95,7 +142,7 @@ def compare_paired(
             with entry i of `samples`.
 
     Returns:
-        exp of the median log ratio with its 99 % bootstrap interval.
+        exp of the median log ratio with its 99 % interval, see `median_interval`.
 
     Raises:
         ValueError: if the series are empty, differ in length or hold a time that is not
@@ -113,13 +160,13 @@ def compare_paired(
         if bad.size:
             raise ValueError(f"times must be positive and finite, got {bad[0]}")
     log_ratios = np.log(times / baseline)
-    lo, hi = bootstrap_interval(log_ratios)
+    lo, hi = median_interval(log_ratios)
     return Ratio(
         value=math.exp(np.median(log_ratios)), lo=math.exp(lo), hi=math.exp(hi), pairs=times.size
     )
 
 
-def judge(ratio: Ratio, floor: float, threshold: float = 0.02) -> Verdict:
+def judge(ratio: Ratio, floor: float, threshold: float = THRESHOLD) -> Verdict:
     """Say what a ratio shows beyond the noise floor of its run.
 
     The band of equality is [1 / (1 + d), 1 + d] with d = max(threshold, 3 x floor). A verdict

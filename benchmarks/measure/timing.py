@@ -15,16 +15,16 @@ from benchmarks.measure.statistics import (
     MIN_PAIRS,
     Ratio,
     Verdict,
-    bootstrap_interval,
     compare_paired,
     judge,
+    median_interval,
 )
 
 WARMUP_BLOCK = 3
 WARMUP_AGREEMENT = 0.05
 WARMUP_BUDGET_SHARE = 0.25
-# Intervals are looked at only when the rounds have grown by a fifth: a look costs a bootstrap
-# per contender, and looking after every round would stop on a lucky streak more often.
+# Intervals are looked at only when the rounds have grown by a fifth: looking after every round
+# would stop on a lucky streak more often.
 LOOK_GROWTH = 1.2
 
 
@@ -51,7 +51,7 @@ class ContenderTiming:
         warm_up: the calls before the rounds.
         samples_ms: one time per round, in the order of the rounds, none dropped.
         median_ms: median of `samples_ms`.
-        median_interval_ms: its 99 % bootstrap interval.
+        median_interval_ms: its 99 % interval.
         ratio: time over the baseline's time of the same round.
         verdict: the ratio against the noise floor.
     """
@@ -227,7 +227,7 @@ def _summarize(
         warm_up=warm_up,
         samples_ms=tuple(samples_ms),
         median_ms=float(np.median(samples_ms)),
-        median_interval_ms=bootstrap_interval(samples_ms),
+        median_interval_ms=median_interval(samples_ms),
         ratio=ratio,
         verdict=judge(ratio, floor),
     )

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.measure.statistics import compare_paired, judge
 from benchmarks.measure.timing import measure_latency
 
 
@@ -37,6 +38,17 @@ class Machine:
             )
 
         return contender
+
+
+class ScheduledMachine(Machine):
+    """A machine whose slowdown is a known function of its own time."""
+
+    def __init__(self, slowdown_at):
+        super().__init__()
+        self.slowdown_at = slowdown_at
+
+    def slowdown(self):
+        return self.slowdown_at(self.now_s)
 
 
 def measure(machine, costs_s, **options):
@@ -250,3 +262,93 @@ def test_work_of_several_calls_is_timed_per_call():
     assert stage.warm_up.first_call_ms == pytest.approx(125.0)
     assert stage.ratio.value == pytest.approx(0.5)
     assert result.contenders["base"].median_ms == pytest.approx(250.0)
+
+
+def measure_in_turn(machine, costs_s, calls):
+    """What a naive benchmark does: every call of one contender, then every call of the next."""
+    series = []
+    for cost_s in costs_s:
+        run = machine.make(cost_s)
+        stamps = [machine.clock()]
+        for _ in range(calls):
+            run()
+            stamps.append(machine.clock())
+        series.append(np.diff(stamps))
+    return series
+
+
+@pytest.mark.parametrize("rate", [0.02, -0.01])
+def test_interleaving_defeats_the_linear_drift_that_fools_turns(rate):
+    def drift(now_s):
+        return 1 + rate * now_s
+
+    base, same = measure_in_turn(ScheduledMachine(drift), [0.1, 0.1], calls=100)
+    fooled = judge(compare_paired(same, base), floor=0.0)
+    assert fooled.label == ("SLOWER" if rate > 0 else "FASTER")
+
+    costs_s = {"base": 0.1, "same": 0.1, "slow": 0.106}
+    result = measure(ScheduledMachine(drift), costs_s, budget_s=20, min_rounds=40)
+    labels = {name: timing.verdict.label for name, timing in result.contenders.items()}
+    assert labels == {"base": "SAME", "same": "SAME", "slow": "SLOWER"}
+    assert result.contenders["slow"].ratio.value == pytest.approx(1.06, abs=0.005)
+    samples_ms = result.contenders["base"].samples_ms
+    assert abs(samples_ms[-1] / samples_ms[0] - 1) > 0.05
+
+
+def test_step_in_the_middle_moves_times_and_no_ratio():
+    # Warm-up is 7 calls of each: 7 * (0.25 + 0.3125) s; a round takes 0.8125 s, so the step
+    # comes in the sixth of fifteen rounds, and then a call takes twice as long.
+    step_s = 7 * 0.5625 + 5.5 * 0.8125
+    machine = ScheduledMachine(lambda now_s: 2.0 if now_s >= step_s else 1.0)
+    costs_s = {"base": 0.25, "other": 0.3125}
+    result = measure(machine, costs_s, budget_s=100, min_rounds=15)
+    base, other = result.contenders["base"], result.contenders["other"]
+    assert result.rounds == 15
+    assert base.samples_ms[:5] == pytest.approx([250.0] * 5)
+    assert base.samples_ms[6:] == pytest.approx([500.0] * 9)
+    assert (base.median_ms, other.median_ms) == pytest.approx((500.0, 625.0))
+    assert base.median_interval_ms == pytest.approx((250.0, 500.0))
+    assert other.ratio.value == pytest.approx(1.25)
+    assert (other.ratio.lo, other.ratio.hi) == pytest.approx((1.25, 1.25))
+    assert other.verdict.label == "SLOWER"
+    assert result.floor == pytest.approx(0)
+
+
+def test_slow_start_of_the_machine_moves_no_ratio():
+    machine = ScheduledMachine(lambda now_s: 3.0 if now_s < 6 else 1.0)
+    result = measure(machine, {"base": 0.1, "other": 0.11}, budget_s=100, min_rounds=40)
+    assert result.contenders["base"].median_ms == pytest.approx(100.0)
+    assert max(result.contenders["base"].samples_ms) == pytest.approx(300.0)
+    assert result.contenders["other"].ratio.value == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("growth", "settled"), [(1.04, True), (1.06, False)])
+def test_warm_up_settles_where_blocks_of_three_differ_by_less_than_a_twentieth(growth, settled):
+    machine, calls = Machine(), [0]
+
+    def grow():
+        machine.now_s += 1e-3 * growth ** ((calls[0] - 1) // 3)
+        calls[0] += 1
+
+    result = measure_latency({"base": grow}, "base", budget_s=1, clock=machine.clock)
+    warm_up = result.contenders["base"].warm_up
+    assert warm_up.settled == settled
+    assert (len(warm_up.samples_ms) == 6) == settled
+
+
+@pytest.mark.parametrize(("slow_rounds", "rounds"), [(0, 8), (1, 12), (2, 15), (3, 18), (4, 22)])
+def test_precision_is_reached_once_the_interval_leaves_the_slow_rounds_out(slow_rounds, rounds):
+    # Looks are taken after 8, 10, 12, 15, 18 and 22 rounds; the interval leaves out one sample
+    # at either end from 11 rounds on, two from 15, three from 17, four from 20.
+    machine, calls = Machine(), [0]
+    warm_up_calls = 7
+
+    def other():
+        calls[0] += 1
+        slow = warm_up_calls < calls[0] <= warm_up_calls + slow_rounds
+        machine.now_s += 0.15 if slow else 0.1
+
+    contenders = {"base": machine.make(0.1), "other": other}
+    result = measure_latency(contenders, "base", budget_s=1e4, clock=machine.clock)
+    assert (result.stopped_by, result.rounds) == ("precision", rounds)
+    assert sum(ms > 125 for ms in result.contenders["other"].samples_ms) == slow_rounds
