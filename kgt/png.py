@@ -22,7 +22,7 @@ _DTYPES = {8: (torch.uint8,), 16: (torch.uint16, torch.int32)}
 _LARGEST = 2**31 - 1
 _SUB, _UP, _PAETH = 1, 2, 4
 # Bytes of rows that are filtered at a time; filters need some copies of them.
-_BLOCK = 2**20
+_BLOCK = 2**17
 
 
 class PngWriter:
