@@ -47,7 +47,8 @@ _PRODUCT = re.compile(
     r"(add|badd|addb|s|ss|int|scaled)?b?(mm|mv)|matmul|v?dot|ger|einsum|linear|conv\w*|"
     r"attention|lstm|gru|rnn|cdist|fft|trilinear"
 )
-_FREE = {"kgt::plan_attention"}  # integers only
+# Of integers, and NAFNet's normalization.
+_FREE = {"kgt::plan_attention", "prim::PythonOp.LayerNormFunction"}
 _LINEAR = {"linear", "addmm", "mm", "_linear_pointwise"}
 _BATCHED = {"bmm", "baddbmm", "matmul", "einsum"}
 # Names that KGT, GRL and DAT give their networks on relative coordinates.
@@ -64,7 +65,8 @@ def count_with_torch(network: nn.Module, x: Tensor) -> Counter[Part]:
     Its formulas miss the fused attention of CPUs, which is added here.
 
     Args:
-        network: in evaluation mode; a copy of it runs, so that no position bias is known already.
+        network: in evaluation mode. A copy of it runs; of a KGT that has run before, the copy knows
+            the position bias, and its FLOPs are missing.
         x: the input, on a CPU.
 
     Raises:
@@ -132,9 +134,7 @@ class _Uncounted(TorchDispatchMode):
         self.names: set[str] = set()
         self._known = counter.flop_registry
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.overloadpacket not in self._known:
             self.names.add(func.name().partition(".")[0])
         return func(*args, **(kwargs or {}))
@@ -203,9 +203,7 @@ def _count_fused_attention(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
     return sdpa_flop_count(q, k, v)
 
 
-_CPU_FORMULAS = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_fused_attention
-}
+_CPU_FORMULAS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_fused_attention}
 
 
 def _shapes(values: list[Any]) -> list[Any]:
