@@ -241,6 +241,52 @@ def build_dncnn(**fields: Any) -> nn.Module:
     return _describe(network, 1, channels, 1, "denoise")
 
 
+def build_nafnet(**fields: Any) -> nn.Module:
+    """Build NAFNet (arXiv 2204.04676) from the code its authors published, with random weights.
+
+    A U shape of convolutions with gates in the place of activations.
+
+    Args:
+        **fields: in_channels, width (of the top level, doubled at each level down), encoder and
+            decoder (blocks per level, down and up), middle (blocks between them).
+
+    Returns:
+        The authors' module with the attributes every baseline has.
+    """
+    from spandrel.architectures.NAFNet import NAFNet
+
+    network = NAFNet(
+        img_channel=fields["in_channels"],
+        width=fields["width"],
+        middle_blk_num=fields["middle"],
+        enc_blk_nums=list(fields["encoder"]),
+        dec_blk_nums=list(fields["decoder"]),
+    )
+    multiple = 2 ** len(fields["encoder"])
+    return _describe(network, 1, fields["in_channels"], multiple, "denoise")
+
+
+def build_scunet(**fields: Any) -> nn.Module:
+    """Build SCUNet (arXiv 2203.13278) from the code its authors published, with random weights.
+
+    A U shape whose blocks split their channels between a residual convolution and a Swin
+    transformer. Images of less than 40 pixels are too small for its padding.
+
+    Args:
+        **fields: in_channels, width (of the top level, doubled at each level down), depths (blocks
+            of the four levels down and the three up).
+
+    Returns:
+        The authors' module with the attributes every baseline has.
+    """
+    from spandrel.architectures.SCUNet import SCUNet
+
+    network = SCUNet(
+        in_nc=fields["in_channels"], config=list(fields["depths"]), dim=fields["width"]
+    )
+    return _describe(network, 1, fields["in_channels"], 64, "denoise")
+
+
 def _describe(
     network: Any, scale: int, in_channels: int, size_multiple: int, task: str = "sr"
 ) -> nn.Module:
@@ -279,3 +325,14 @@ register(
 # DnCNN-S for gray and CDnCNN-B for color images.
 register("dncnn-gray", in_channels=1, features=64, depth=17)(build_dncnn)
 register("dncnn-color", in_channels=3, features=64, depth=20)(build_dncnn)
+
+# The width of 64 is that of the authors' network for the noise of phones (SIDD).
+register(
+    "nafnet-64",
+    in_channels=3,
+    width=64,
+    encoder=(2, 2, 4, 8),
+    middle=12,
+    decoder=(2, 2, 2, 2),
+)(build_nafnet)
+register("scunet-color", in_channels=3, width=64, depths=(4,) * 7)(build_scunet)

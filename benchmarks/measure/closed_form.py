@@ -1,4 +1,4 @@
-"""Parameters and FLOPs of KGT and SwinIR from their configurations alone: no network, no tensors."""
+"""Parameters and FLOPs of KGT and SwinIR from their configurations: no network, no tensors."""
 
 from __future__ import annotations
 

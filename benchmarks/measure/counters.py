@@ -4,11 +4,14 @@ Both see what runs: torch's the operators it dispatches, fvcore's the graph that
 They count the multiply-adds of matrix products and convolutions and nothing else. Either is silent
 about an operator it has no formula for; here that is an error. What neither can see is a product
 written as elementwise multiplication and sum.
+
+fvcore is imported where it is used: it brings packages along that nothing else needs.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
@@ -16,15 +19,6 @@ from math import prod
 from typing import Any, Literal
 
 import torch
-from fvcore.nn import FlopCountAnalysis
-from fvcore.nn.jit_handles import (
-    addmm_flop_jit,
-    bmm_flop_jit,
-    conv_flop_jit,
-    get_shape,
-    linear_flop_jit,
-    matmul_flop_jit,
-)
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
@@ -47,7 +41,8 @@ _PRODUCT = re.compile(
     r"(add|badd|addb|s|ss|int|scaled)?b?(mm|mv)|matmul|v?dot|ger|einsum|linear|conv\w*|"
     r"attention|lstm|gru|rnn|cdist|fft|trilinear"
 )
-_FREE = {"kgt::plan_attention"}  # integers only
+# Of integers, and NAFNet's normalization.
+_FREE = {"kgt::plan_attention", "prim::PythonOp.LayerNormFunction"}
 _LINEAR = {"linear", "addmm", "mm", "_linear_pointwise"}
 _BATCHED = {"bmm", "baddbmm", "matmul", "einsum"}
 # Names that KGT, GRL and DAT give their networks on relative coordinates.
@@ -64,7 +59,8 @@ def count_with_torch(network: nn.Module, x: Tensor) -> Counter[Part]:
     Its formulas miss the fused attention of CPUs, which is added here.
 
     Args:
-        network: in evaluation mode; a copy of it runs, so that no position bias is known already.
+        network: in evaluation mode. A copy of it runs; of a KGT that has run before, the copy knows
+            the position bias, and its FLOPs are missing.
         x: the input, on a CPU.
 
     Raises:
@@ -90,9 +86,9 @@ def count_with_torch(network: nn.Module, x: Tensor) -> Counter[Part]:
 def count_with_fvcore(network: nn.Module, x: Tensor) -> Counter[Part]:
     """FLOPs by part with fvcore's FlopCountAnalysis: twice what it calls flops.
 
-    Its formulas for normalization, pooling and resampling are left out. Ours take the place of those
-    that it lacks, that are wrong where the first factor is broadcast (matmul), or that keep only the
-    first digits (einsum).
+    Its formulas for normalization, pooling and resampling are left out. Ours take the place of
+    those that it lacks, that are wrong where the first factor is broadcast (matmul), or that keep
+    only the first digits (einsum).
 
     Args:
         network: as `count_with_torch`.
@@ -101,12 +97,25 @@ def count_with_fvcore(network: nn.Module, x: Tensor) -> Counter[Part]:
     Raises:
         UncountedOperatorError: naming the operators.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # its import uses torch.jit.script
+        from fvcore.nn import FlopCountAnalysis, jit_handles  # type: ignore[import-untyped]
+
     # A fused linear layer cannot be traced. Where gradients may be wanted, layers are not fused.
     network = deepcopy(network).requires_grad_(False)
     analysis = FlopCountAnalysis(network, x)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.tracer_warnings("none")
-    analysis.clear_op_handles().set_op_handle(**_HANDLES)
+    analysis.clear_op_handles().set_op_handle(
+        **_HANDLES,
+        **{
+            "aten::_convolution": jit_handles.conv_flop_jit,
+            "aten::linear": jit_handles.linear_flop_jit,
+            "aten::addmm": jit_handles.addmm_flop_jit,
+            "aten::mm": jit_handles.matmul_flop_jit,
+            "aten::bmm": jit_handles.bmm_flop_jit,
+        },
+    )
     with torch.enable_grad():
         macs = analysis.by_module_and_operator()
     _check_counted("fvcore", analysis.unsupported_ops())
@@ -118,7 +127,7 @@ def count_with_fvcore(network: nn.Module, x: Tensor) -> Counter[Part]:
 
 
 def _register_formulas() -> None:
-    """Use the key-graph's operators: that registers their formulas, and a new counter copies all."""
+    """Use the key-graph's operators: that registers their formulas, which a new counter copies."""
     token = torch.zeros(1, 1, 1)
     graph = build_key_graph(token, 1)
     key_graph_attention(token[None], token[None], token[None], graph)
@@ -204,19 +213,19 @@ def _count_fused_attention(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
 _CPU_FORMULAS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_fused_attention}
 
 
-def _shapes(values: list[Any]) -> list[Any]:
-    """Shapes of the values of a traced graph; None of what is no tensor."""
-    return [get_shape(value) for value in values]
+def _shape(value: Any) -> list[int]:
+    """Shape of a tensor of a traced graph."""
+    return value.type().sizes()
 
 
 def _count_matmul(inputs: list[Any], outputs: list[Any]) -> int:
-    return prod(get_shape(outputs[0])) * get_shape(inputs[0])[-1]
+    return prod(_shape(outputs[0])) * _shape(inputs[0])[-1]
 
 
 def _count_einsum(inputs: list[Any], outputs: list[Any]) -> int:
     """Multiply-adds of two factors: one for every combination of their axes."""
     factors = inputs[0].toIValue().replace(" ", "").partition("->")[0].split(",")
-    shapes = _shapes(list(inputs[1].node().inputs()))
+    shapes = [_shape(value) for value in inputs[1].node().inputs()]
     if len(factors) != 2 or "..." in "".join(factors):
         raise UncountedOperatorError(f"fvcore cannot count einsum of {' and '.join(factors)}")
     sizes = {
@@ -228,25 +237,20 @@ def _count_einsum(inputs: list[Any], outputs: list[Any]) -> int:
 
 
 def _count_attention(inputs: list[Any], outputs: list[Any]) -> int:
-    q, k, v = _shapes(inputs[:3])
+    q, k, v = (_shape(value) for value in inputs[:3])
     return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
 
 
 def _count_graph_attention(inputs: list[Any], outputs: list[Any]) -> int:
-    return count_forward_flops(*_shapes(inputs[:4])) // 2
+    return count_forward_flops(*(_shape(value) for value in inputs[:4])) // 2
 
 
 def _count_similarities(inputs: list[Any], outputs: list[Any]) -> int:
-    windows, nodes, channels = get_shape(inputs[0])
+    windows, nodes, channels = _shape(inputs[0])
     return windows * nodes * nodes * channels
 
 
-_HANDLES: dict[str, Callable[[list[Any], list[Any]], Any]] = {
-    "aten::_convolution": conv_flop_jit,
-    "aten::linear": linear_flop_jit,
-    "aten::addmm": addmm_flop_jit,
-    "aten::mm": matmul_flop_jit,
-    "aten::bmm": bmm_flop_jit,
+_HANDLES: dict[str, Callable[[list[Any], list[Any]], int]] = {
     "aten::matmul": _count_matmul,
     "aten::einsum": _count_einsum,
     "aten::scaled_dot_product_attention": _count_attention,

@@ -180,6 +180,37 @@ def test_published_networks_take_any_size(name):
         assert torch.isfinite(y).all()
 
 
+DENOISERS = {
+    # Millions of parameters: NAFNet's authors count 115.9 for this width and 29.16 for 32.
+    "nafnet-64": (115.98, 16, {"width": 8}),
+    "scunet-color": (17.95, 64, {"width": 64, "depths": (1,) * 7}),
+}
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_denoisers_have_the_published_parameters(name):
+    model = create_model(name)
+    millions, multiple, _ = DENOISERS[name]
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 2) == millions
+    assert (model.scale, model.in_channels, model.task) == (1, 3, "denoise")
+    assert model.size_multiple == multiple
+
+
+def test_half_the_width_of_nafnet_has_the_published_parameters():
+    narrow = create_model("nafnet-64", width=32)
+    assert round(sum(p.numel() for p in narrow.parameters()) / 1e6, 2) == 29.16
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+@torch.no_grad()
+def test_denoisers_take_any_size(name):
+    model = create_model(name, **DENOISERS[name][2]).eval()
+    for size in ((64, 64), (45, 70)):
+        y = model(torch.rand(1, 3, *size))
+        assert y.shape == (1, 3, *size)
+        assert torch.isfinite(y).all()
+
+
 @pytest.mark.parametrize(("name", "multiple"), [("hat-x4", 16), ("dat-x4", 32), ("grl-b-x4", 64)])
 def test_published_networks_say_what_they_pad_to(name, multiple):
     assert create_model(name, depths=(2,)).size_multiple == multiple
