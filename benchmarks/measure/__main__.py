@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
 from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
+from benchmarks.measure.cost import describe_cost
 from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.kernels import (
     TARGETS,
@@ -40,6 +41,7 @@ from benchmarks.measure.problems import (
     photo_tokens,
     random_graph,
 )
+from benchmarks.measure.restoration import RestorationJob, describe_restorations
 from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
@@ -74,7 +76,7 @@ def _size(text: str) -> tuple[int, int]:
         return _positive(height), _positive(width)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not HEIGHTxWIDTH in pixels, e.g. 96x96"
+            f"{text!r} is not two numbers of pixels, e.g. 96x96"
         ) from error
 
 
@@ -156,6 +158,30 @@ def _parser() -> argparse.ArgumentParser:
         "--memory", action="store_true", help="peak memory, too, each in a fresh process"
     )
 
+    cost = commands.add_parser(
+        "cost",
+        help="parameters and FLOPs of networks and their parts, counted in up to three ways",
+        description="FLOPs count two for a multiply-add (MAC) of matrix products and convolutions.",
+    )
+    cost.add_argument("--models", type=_names, required=True, help="as of the command model")
+    cost.add_argument("--input", type=_size, default=(64, 64), help="height x width, e.g. 64x64")
+    cost.add_argument("--json", action="store_true", help="print one JSON list")
+
+    restore = commands.add_parser(
+        "restore",
+        help="a large photograph, whole and in tiles under a byte budget",
+        description="Peak memory is read from outside the restoring process.",
+    )
+    restore.add_argument("--models", type=_names, required=True, help="as of the command model")
+    restore.add_argument(
+        "--output", type=_size, default=(3840, 2160), help="width x height, e.g. 3840x2160"
+    )
+    restore.add_argument("--byte-budget", type=_positive, default=2048, metavar="MIB")
+    restore.add_argument("--no-whole", action="store_true", help="in tiles only")
+    restore.add_argument("--timeout", type=_positive, default=900, help="seconds of a restoration")
+    restore.add_argument("--seed", type=int, default=0, help="of the weights")
+    restore.add_argument("--json", action="store_true", help="print one JSON list")
+
     kernels = commands.add_parser(
         "kernels",
         help="compile the Triton kernels for GPUs, without one, and compare with blessed values",
@@ -185,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(rows, indent=1))
     else:
         _print_table(rows)
-    return FINE
+    return FINE if all(row.get("agrees", True) for row in rows) else FELL_SHORT
 
 
 def _compare(
@@ -342,6 +368,29 @@ def _measure_memory(job: NetworkJob) -> Row:
     }
 
 
+def _count_cost(options: argparse.Namespace) -> Iterator[Row]:
+    with _console.status("counting") as status:
+        rows = describe_cost(options.models, options.input, status.update)
+    # Beside each other, more columns than these fit on no screen.
+    shown = rows[0].keys() - {"gflop", "other_percent", "pairs_in_graph", "pairs_computed"}
+    for row in rows:
+        yield row if options.json else {name: row[name] for name in row if name in shown}
+
+
+def _restore(options: argparse.Namespace) -> Iterator[Row]:
+    width, height = options.output
+    job = RestorationJob("", byte_budget=options.byte_budget * 2**20, seed=options.seed)
+    with _console.status("loading") as status:
+        yield from describe_restorations(
+            options.models,
+            (height, width),
+            job,
+            whole=not options.no_whole,
+            timeout_s=options.timeout,
+            on_progress=lambda name, done: status.update(f"{name}: {done:.0%}"),
+        )
+
+
 def _check_kernels(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("triton") is None:
         raise ValueError("kernels needs the package triton, which is not installed")
@@ -370,6 +419,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "attention": _measure_attention,
     "graph": _measure_graph,
     "model": _measure_model,
+    "cost": _count_cost,
+    "restore": _restore,
 }
 
 

@@ -99,7 +99,7 @@ def count_with_fvcore(network: nn.Module, x: Tensor) -> Counter[Part]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # its import uses torch.jit.script
-        from fvcore.nn import FlopCountAnalysis, jit_handles  # type: ignore[import-untyped]
+        from fvcore.nn import FlopCountAnalysis, jit_handles
 
     # A fused linear layer cannot be traced. Where gradients may be wanted, layers are not fused.
     network = deepcopy(network).requires_grad_(False)

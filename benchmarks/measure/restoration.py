@@ -277,9 +277,9 @@ def describe_restorations(
             "output": f"{output[0]}x{output[1]}",
             "tile": result.plan,
             "seconds": result.seconds,
-            "peak MiB": result.peak_bytes / 2**20,
-            "budget MiB": job.byte_budget / 2**20,
-            "kept": "yes" if result.peak_bytes <= job.byte_budget else "no",
-            "dPSNR": None if effect is None else effect.gain,
+            "peak_mib": result.peak_bytes / 2**20,
+            "budget_mib": job.byte_budget / 2**20,
+            "kept": result.peak_bytes <= job.byte_budget,
+            "psnr_change": None if effect is None else effect.gain,
             "steps": None if effect is None else effect.max_steps,
         }

@@ -69,10 +69,10 @@ def test_rows_say_whether_the_budget_was_kept():
     job = RestorationJob("", byte_budget=60 * MIB)
     (row,) = describe_restorations([TINY], (640, 960), job)
     assert [*row] == [
-        *("model", "output", "tile", "seconds", "peak MiB", "budget MiB", "kept", "dPSNR", "steps")
+        *("model", "output", "tile", "seconds", "peak_mib", "budget_mib", "kept", "psnr_change", "steps")
     ]
     assert row["output"] == "640x960"
-    assert row["kept"] == ("yes" if row["peak MiB"] <= 60 else "no")
+    assert row["kept"] == (row["peak_mib"] <= 60)
     assert row["tile"].endswith("of 60 MiB")
     with pytest.raises(ValueError, match="641x960 is no multiple of 4"):
         list(describe_restorations([TINY], (641, 960), job))
