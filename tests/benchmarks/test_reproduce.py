@@ -86,12 +86,17 @@ def read_statuses(path):
     return [record.get("status", "ok") for record in records]
 
 
-def test_list_names_all_eight_tables_and_both_numberings(run):
+def test_list_names_every_table_and_study_and_both_numberings(run):
     code, out, _ = run("--list")
     assert code == 0
     lines = out.splitlines()
     names = [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")]
-    assert names == [*"12345678", "attention-axes", "attention-crossover"]
+    assert names == [
+        *("1", "2", "3", "4", "5", "6", "7", "8", "semanir-3"),
+        *("attention-axes", "attention-crossover", "network-keys"),
+        *("pareto", "restoration", "scaling"),
+    ]
+    assert any("semanir-3 (semanir:3)" in line and "smoke, cpu*" in line for line in lines)
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
     assert any("attention-axes: What" in line and "smoke, cpu*" in line for line in lines)
     assert any("  1: gray JPEG" in line and "smoke*, cpu" in line for line in lines)

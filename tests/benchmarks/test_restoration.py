@@ -69,7 +69,17 @@ def test_rows_say_whether_the_budget_was_kept():
     job = RestorationJob("", byte_budget=60 * MIB)
     (row,) = describe_restorations([TINY], (640, 960), job)
     assert [*row] == [
-        *("model", "output", "tile", "seconds", "peak_mib", "budget_mib", "kept", "psnr_change", "steps")
+        *(
+            "model",
+            "output",
+            "tile",
+            "seconds",
+            "peak_mib",
+            "budget_mib",
+            "kept",
+            "psnr_change",
+            "steps",
+        )
     ]
     assert row["output"] == "640x960"
     assert row["kept"] == (row["peak_mib"] <= 60)

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Metric, Record
+from benchmarks.report.claims import judge_claims
+from benchmarks.report.scaling import FIRST_PIXELS, fit_growth, network_lines
+
+SIDES = (32, 128, 192, 256, 384, 512)
+
+
+def make_line(quantity, value, model="net", backend="native", floor=None, sides=SIDES):
+    """Records of one contender whose quantity is a function of the pixels."""
+    kind, metric = {"time": ("latency", "latency"), "memory": ("memory", "peak")}.get(
+        quantity, ("cost", "flops")
+    )
+    records = {}
+    for side in sides:
+        cell = Cell(kind=kind, model=model, backend=backend, input=f"{side}x{side}")
+        metrics = {metric: Metric(value=value(side * side))}
+        if floor is not None:
+            metrics["floor"] = Metric(value=floor)
+        records[cell] = Record(cell=cell, metrics=metrics)
+    return records
+
+
+def growth_of(records, kind="memory", metric="peak"):
+    (line,) = network_lines(records, kind).values()
+    return fit_growth(line, metric)
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
+def test_exponent_of_a_power_is_found_exactly(exponent):
+    growth = growth_of(make_line("memory", lambda pixels: 7 * pixels**exponent))
+    assert growth.value == pytest.approx(exponent)
+    assert growth.hi - growth.lo == pytest.approx(0, abs=1e-9)
+
+
+def test_interval_is_that_of_least_squares():
+    noise = dict(zip(SIDES, np.random.default_rng(0).normal(0, 0.1, len(SIDES)), strict=True))
+    records = make_line("memory", lambda pixels: pixels * np.exp(noise[round(pixels**0.5)]))
+    growth = growth_of(records)
+    sides = [side for side in SIDES if side * side >= FIRST_PIXELS]
+    x = np.log([side * side for side in sides])
+    y = x + [noise[side] for side in sides]
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    (slope, _), residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    error = np.sqrt(residual[0] / (len(x) - 2) / ((x - x.mean()) ** 2).sum())
+    reach = stats.t.interval(0.99, len(x) - 2)[1] * error
+    assert growth.value == pytest.approx(slope)
+    assert (growth.lo, growth.hi) == (pytest.approx(slope - reach), pytest.approx(slope + reach))
+
+
+def test_small_sizes_do_not_count():
+    def value(pixels):
+        return pixels if pixels >= FIRST_PIXELS else 1e9
+
+    assert growth_of(make_line("memory", value)).value == pytest.approx(1)
+
+
+def test_noise_floors_widen_the_interval():
+    growth = growth_of(make_line("time", float, floor=0.1), "latency", "latency")
+    reach = 2 * np.log(1.1) / np.log(512**2 / 128**2)
+    assert growth.value == pytest.approx(1)
+    assert growth.hi - 1 == pytest.approx(reach)
+
+
+def test_two_sizes_make_no_exponent():
+    assert growth_of(make_line("memory", float, sides=(32, 128, 256))) is None
+
+
+@pytest.mark.parametrize(
+    ("exponent", "floor", "verdict"),
+    [(1.0, 0.01, "HOLDS"), (1.4, 0.01, "FAILS"), (0.6, 0.01, "FAILS"), (1.0, 0.5, "UNCLEAR")],
+)
+def test_linear_growth_is_judged_on_the_interval(exponent, floor, verdict):
+    records = make_line("time", lambda pixels: pixels**exponent, floor=floor)
+    (judgment,) = judge_claims(("C8",), records)
+    assert judgment.verdict == verdict
+    assert f"pixels^{exponent:.3f}" in judgment.evidence
+    assert "inputs 128x128 to 512x512" in judgment.evidence
+
+
+def test_every_quantity_of_every_contender_is_judged():
+    records = {}
+    for quantity in ("time", "memory", "FLOPs"):
+        for backend in ("native", "sdpa"):
+            records |= make_line(quantity, float, backend=backend)
+    claims = [judgment.claim for judgment in judge_claims(("C8",), records)]
+    assert len(claims) == len(set(claims)) == 6
+
+
+def test_memory_ends_where_the_first_size_does_not_fit():
+    records = make_line("memory", lambda pixels: 2**20 * pixels / 1024)
+    cell = Cell(kind="memory", model="net", backend="native", input="1024x1024")
+    failed = Record(
+        cell=cell, status="oom", reason="needs more than the 9 MiB allowed; RuntimeError"
+    )
+    (fits,) = judge_claims(("memory-wall",), records)
+    (ends,) = judge_claims(("memory-wall",), {**records, cell: failed})
+    assert (fits.verdict, ends.verdict) == ("HOLDS", "FAILS")
+    assert "512x512 takes 256 MiB" in ends.evidence
+    assert "1024x1024 needs more than the 9 MiB allowed" in ends.evidence
+
+
+@pytest.mark.parametrize(("peak", "verdict"), [(99, "HOLDS"), (101, "FAILS")])
+def test_budget_is_judged_by_the_worst(peak, verdict):
+    records = {}
+    for side, taken in ((32, 10), (64, peak)):
+        cell = Cell(kind="restoration", model="net", input=f"{side}x{side}", byte_budget=100)
+        metrics = {"peak": Metric(value=taken), "budget": Metric(value=100)}
+        records[cell] = Record(cell=cell, metrics=metrics)
+    (judgment,) = judge_claims(("byte-budget",), records)
+    assert judgment.verdict == verdict
+    assert f"{peak}% of the budget, net at 64x64" in judgment.evidence
+
+
+@pytest.mark.parametrize(("agrees", "verdict"), [(True, "HOLDS"), (False, "FAILS")])
+def test_one_count_that_differs_is_named(agrees, verdict):
+    records = {}
+    for model, own in (("a", True), ("b", agrees)):
+        cell = Cell(kind="cost", model=model, input="64x64")
+        checks = {"agrees": own, "counts": {"torch": 1, "fvcore": 1}}
+        records[cell] = Record(cell=cell, checks=checks)
+    (judgment,) = judge_claims(("counts-agree",), records)
+    assert judgment.verdict == verdict
+    assert ("apart: b at 64x64" in judgment.evidence) == (not agrees)
