@@ -1,0 +1,1 @@
+"""Regression tracking: exact values that gate, paired times of two commits, and history."""
