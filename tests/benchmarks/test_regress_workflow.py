@@ -11,7 +11,9 @@ from benchmarks import regress
 ROOT = Path(__file__).parents[2]
 WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "regression.yml").read_text())
 STEPS = WORKFLOW["jobs"]["regression"]["steps"]
-COMMANDS = re.findall(r"python -m benchmarks\.(.*?) \|\|", "\n".join(s.get("run", "") for s in STEPS))
+COMMANDS = re.findall(
+    r"python -m benchmarks\.(.*?) \|\|", "\n".join(s.get("run", "") for s in STEPS)
+)
 
 
 def find_step(name):
