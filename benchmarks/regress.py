@@ -73,11 +73,18 @@ def build_parser() -> argparse.ArgumentParser:
     )
     paired.add_argument("--base", metavar="COMMIT", help="default: where HEAD left main")
     paired.add_argument("--benchmarks", type=_names, metavar="NAMES", help="a comma list")
-    paired.add_argument("--budget", type=float, default=20.0, help="seconds per benchmark")
+    paired.add_argument("--budget", type=float, default=3.0, help="seconds per benchmark")
     paired.add_argument(
         "--threshold", type=float, default=0.02, help="smallest relative difference that matters"
     )
-    paired.add_argument("--timeout", type=float, default=120.0, help="seconds for one process")
+    paired.add_argument("--timeout", type=float, default=300.0, help="seconds for one answer")
+    paired.add_argument(
+        "--changed-outputs",
+        type=_names,
+        default=[],
+        metavar="NAMES",
+        help="benchmarks whose output is meant to differ from the base's",
+    )
     paired.add_argument("--list", action="store_true", help="list the benchmarks, run none")
 
     history = commands.add_parser(
@@ -152,7 +159,8 @@ def _print_exact(report: ExactReport) -> None:
 def _compare_commits(options: argparse.Namespace) -> int:
     paired = importlib.import_module("benchmarks.regression.paired")
     if options.list:
-        print("\n".join(paired.list_benchmarks()))
+        for name, about in paired.list_benchmarks().items():
+            print(f"{name:20} {about}")
         return FINE
     try:
         report = paired.run_paired(
@@ -162,6 +170,7 @@ def _compare_commits(options: argparse.Namespace) -> int:
             threshold=options.threshold,
             timeout_s=options.timeout,
             on_event=lambda event: _console.print(event, markup=False),
+            changed_outputs=options.changed_outputs,
         )
     except paired.BaseCommitError as error:
         _console.print(f"regress: {error}", markup=False)

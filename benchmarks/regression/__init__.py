@@ -1,1 +1,1 @@
-"""Regression tracking: exact values that gate, paired times of two commits, and history."""
+"""Regression tracking: exact counters, paired timing of two commits, history."""

@@ -54,6 +54,7 @@ def render_paired(report: Any, verdict: str) -> str:
         verdict: the outcome in a few words.
     """
     base, head = report.base_commit[:12], report.head_commit[:12]
+    changes = " with uncommitted changes" if report.head_dirty else ""
     headings = (
         "benchmark",
         "verdict",
@@ -78,7 +79,7 @@ def render_paired(report: Any, verdict: str) -> str:
         for result in report.results
         if result.status != "ok"
     ]
-    lines = [f"### Paired tier: {verdict}", "", f"Head {head} against base {base}.", ""]
+    lines = [f"### Paired tier: {verdict}", "", f"Head {head}{changes} against base {base}.", ""]
     lines += [*_table(headings, rows), "", *reasons, *([""] if reasons else [])]
     lines += [f"Run it with `python -m benchmarks.regress paired --base {base}`."]
     return "\n".join([*lines, "", _foot(report.environment)])

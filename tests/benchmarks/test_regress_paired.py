@@ -35,6 +35,7 @@ class Result:
 class Report:
     base_commit: str
     head_commit: str
+    head_dirty: bool
     environment: Environment
     results: tuple[Result, ...]
 
@@ -52,15 +53,15 @@ def compare(monkeypatch, capsys):
     """Run the command line on given results, or on an error that is raised."""
 
     def run(outcome, *arguments):
-        def run_paired(base, *, names, budget_s, threshold, timeout_s, on_event):
+        def run_paired(base, *, names, budget_s, threshold, timeout_s, on_event, changed_outputs):
             if isinstance(outcome, Exception):
                 raise outcome
-            on_event(f"{names} {budget_s} {threshold} {timeout_s}")
-            return Report(base, "f" * 40, capture_environment(), outcome)
+            on_event(f"{names} {budget_s} {threshold} {timeout_s} {changed_outputs}")
+            return Report(base, "f" * 40, True, capture_environment(), outcome)
 
         paired = ModuleType("benchmarks.regression.paired")
         paired.run_paired, paired.BaseCommitError = run_paired, BaseCommitError
-        paired.list_benchmarks = lambda: ["graph", "attention"]
+        paired.list_benchmarks = lambda: {"graph": "Graphs.", "attention": "Products."}
         monkeypatch.setitem(sys.modules, paired.__name__, paired)
         code = regress.main(["paired", "--base", "b" * 40, *arguments])
         captured = capsys.readouterr()
@@ -99,9 +100,14 @@ def test_a_base_that_does_not_import_is_no_wrong_use(compare):
 
 def test_options_reach_the_measurement(compare):
     options = "--benchmarks graph,attention --budget 3 --threshold 0.05 --timeout 9"
+    options += " --changed-outputs graph"
     _, _, err = compare((SAME,), *options.split())
-    assert "['graph', 'attention'] 3.0 0.05 9.0" in err
-    assert compare((), "--list")[:2] == (0, "graph\nattention\n")
+    assert "['graph', 'attention'] 3.0 0.05 9.0 ['graph']" in err
+    code, out, _ = compare((), "--list")
+    assert (code, [line.split() for line in out.splitlines()]) == (
+        0,
+        [["graph", "Graphs."], ["attention", "Products."]],
+    )
 
 
 def test_json_and_summary_hold_every_benchmark(compare, tmp_path):
@@ -113,6 +119,7 @@ def test_json_and_summary_hold_every_benchmark(compare, tmp_path):
     assert printed["results"][0]["ratio"]["value"] == 1.0
     text = summary.read_text()
     assert text.startswith("### Paired tier: regression in attention, output")
+    assert f"Head {'f' * 12} with uncommitted changes against base {'b' * 12}." in text
     assert "| attention | SLOWER, confirmed | 1.000 | [0.990, 1.010] | 0.004 | 2 | 2.1 |" in text
     assert "| network | SLOWER, not confirmed |" in text
     assert "- output: differs \\| by 3" in text
