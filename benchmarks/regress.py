@@ -115,6 +115,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     options = build_parser().parse_args(arguments)
     try:
+        if options.json and getattr(options, "markdown", None) == "-":
+            raise ValueError("--json and --markdown - would both print; give --markdown a file")
         return _COMMANDS[options.command](options)
     except ValueError as error:
         _console.print(f"regress: {error}", markup=False)
@@ -287,11 +289,11 @@ def _compare_files(files: list[Path], options: argparse.Namespace) -> int:
             "times of different environments are not compared; different here: "
             f"{'; '.join(list_differences(*environments))}. --side-by-side prints both, no ratio"
         )
-    print_rows(old, new, options)
+    _print_rows(old, new, options)
     return FINE
 
 
-def print_rows(old: list[Series], new: list[Series], options: argparse.Namespace) -> None:
+def _print_rows(old: list[Series], new: list[Series], options: argparse.Namespace) -> None:
     """Print the newest values of two files; ratios only where they were asked for."""
     rows = [
         {**asdict(row), **({"ratio": row.ratio} if options.compare else {})}

@@ -304,6 +304,16 @@ def test_a_change_is_printed_and_fails(blessed_file, measured, capsys, tmp_path)
     assert printed["netparameters"] == "SAME"
 
 
+def test_standard_output_is_json_or_markdown_but_not_both(blessed_file, measured, capsys):
+    bless(measured, "because")
+    code, out, err = run(["--json", "--markdown", "-"], capsys)
+    assert (code, out) == (2, "")
+    assert "would both print" in err
+    code, out, _ = run(["--markdown", "-"], capsys)
+    assert code == 0
+    assert "### Exact tier: all 2 values are as blessed" in out
+
+
 def test_a_deleted_blessed_value_fails(blessed_file, measured, capsys):
     bless(measured, "because")
     content = json.loads(blessed_file.read_text())
