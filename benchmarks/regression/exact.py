@@ -1,0 +1,257 @@
+"""The exact tier: values that no timing enters, compared with blessed ones. It gates every push.
+
+What depends on torch's own code is judged only under the torch it was blessed with, and only where
+the native kernels can be compiled; everything else is judged everywhere. The Triton kernels keep
+their blessed values, and their own way to bless them, in `benchmarks.measure.kernels`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from benchmarks.measure import kernels
+from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.measure.kernels import Usages, judge_usage, measure_usage
+from benchmarks.regression.values import (
+    KINDS,
+    Content,
+    Value,
+    measure_dependent,
+    measure_portable,
+)
+from kgt.native import unavailable_reason
+
+BLESSED = Path(__file__).parents[2] / "results" / "blessed" / "exact.json"
+KERNELS = "kernels"
+# One per vendor: all four take another quarter of a minute. `measure kernels` compiles them all.
+KERNEL_TARGETS = ("sm_90", "gfx942")
+
+Label = Literal["SAME", "CHANGED", "NOT BLESSED", "GONE", "NOT COMPARABLE"]
+
+
+@dataclass(frozen=True)
+class Blessed:
+    """Blessed values by kind and name, the torch that gave them, and why they are right."""
+
+    torch: str
+    reason: str
+    values: dict[str, dict[str, Content]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What became of one value.
+
+    Attributes:
+        kind: a key of KINDS, or "kernels".
+        name: what the value is of.
+        verdict: the comparison's outcome.
+        detail: the change, or why there was nothing to compare.
+    """
+
+    kind: str
+    name: str
+    verdict: Label
+    detail: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it needs either a repair or a blessing."""
+        return self.verdict in ("CHANGED", "NOT BLESSED", "GONE")
+
+
+@dataclass(frozen=True)
+class ExactReport:
+    """All findings, and where they were made.
+
+    Attributes:
+        findings: one per value, in the order measured.
+        environment: machine and software.
+        note: with what the values were blessed, and why.
+    """
+
+    findings: tuple[Finding, ...]
+    environment: Environment
+    note: str
+
+    @property
+    def failures(self) -> list[Finding]:
+        """The findings that fail the gate."""
+        return [finding for finding in self.findings if finding.failed]
+
+    @property
+    def judged(self) -> int:
+        """How many values could be compared, or should have been blessed."""
+        return sum(finding.verdict != "NOT COMPARABLE" for finding in self.findings)
+
+    def count_verdicts(self) -> dict[str, Counter[str]]:
+        """How often each verdict fell, by kind."""
+        counts: dict[str, Counter[str]] = {}
+        for finding in self.findings:
+            counts.setdefault(finding.kind, Counter())[finding.verdict] += 1
+        return counts
+
+
+def run_exact(
+    reason: str | None = None, on_step: Callable[[str], None] = lambda about: None
+) -> ExactReport:
+    """Measure every value and judge it; kernels compile side by side with the rest.
+
+    Args:
+        reason: bless today's values with this reason, then judge by them.
+        on_step: told what is going on.
+
+    Raises:
+        ValueError: nothing is blessed yet, or a blessing cannot be whole here.
+    """
+    if reason is None:
+        load_blessed()
+    values, usage = measure(on_step)
+    if reason is not None:
+        bless(values, reason)
+    blessed = load_blessed()
+    findings = [*judge_values(values, blessed), *judge_kernels(usage)]
+    note = f"blessed with torch {blessed.torch}: {blessed.reason}"
+    return ExactReport(tuple(findings), capture_environment(), note)
+
+
+def measure(
+    on_step: Callable[[str], None] = lambda about: None,
+) -> tuple[list[Value], dict[str, Usages] | None]:
+    """All values, and the usage of the Triton kernels; None without triton."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as processes, ThreadPoolExecutor(1) as threads:
+        compiling = threads.submit(unavailable_reason)
+        usage = processes.submit(measure_usage, KERNEL_TARGETS) if _has_triton() else None
+        values = list(measure_portable(on_step))
+        on_step("compiling the native kernels")
+        compiling.result()
+        values += measure_dependent(on_step)
+        on_step("compiling the Triton kernels")
+        return values, usage.result() if usage else None
+
+
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+def load_blessed() -> Blessed:
+    """The blessed values.
+
+    Raises:
+        ValueError: when there are none yet.
+    """
+    if not BLESSED.exists():
+        raise ValueError(f"{BLESSED} does not exist; make it with --bless REASON")
+    return Blessed(**json.loads(BLESSED.read_text()))
+
+
+def bless(values: Sequence[Value], reason: str) -> None:
+    """Make these values the blessed ones, and keep why.
+
+    Raises:
+        ValueError: for an empty reason, or a value that cannot be had here.
+    """
+    if not reason.strip():
+        raise ValueError("--bless needs a reason, which is kept beside the values")
+    for value in values:
+        if value.content is None:
+            raise ValueError(
+                f"{value.kind} {value.name} cannot be blessed on this machine: {value.reason}"
+            )
+    by_kind: dict[str, dict[str, Content]] = {kind: {} for kind in KINDS}
+    for value in values:
+        by_kind[value.kind][value.name] = value.content  # type: ignore[assignment]
+    content = {"torch": _torch_version(), "reason": reason, "values": by_kind}
+    BLESSED.parent.mkdir(exist_ok=True)
+    BLESSED.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _torch_version() -> str:
+    """Without the build: the operators of torch are the same with CUDA and without."""
+    return torch.__version__.split("+")[0]
+
+
+def judge_values(values: Iterable[Value], blessed: Blessed) -> Iterator[Finding]:
+    """Compare values with the blessed ones, then name those that are blessed but gone."""
+    missing = {(kind, name) for kind, names in blessed.values.items() for name in names}
+    obstacle = unavailable_reason()
+    if blessed.torch != _torch_version():
+        obstacle = f"blessed with torch {blessed.torch}, this is {_torch_version()}"
+    for value in values:
+        missing.discard((value.kind, value.name))
+        before = blessed.values.get(value.kind, {}).get(value.name)
+        verdict, detail = _compare(value, before, obstacle)
+        yield Finding(value.kind, value.name, verdict, detail)
+    for kind, name in sorted(missing):
+        yield Finding(kind, name, "GONE", "blessed, but no longer measured")
+
+
+def _compare(value: Value, before: Content | None, obstacle: str) -> tuple[Label, str]:
+    kind = KINDS[value.kind]
+    if value.content is None:
+        return "NOT COMPARABLE", value.reason
+    if obstacle and not kind.portable:
+        return "NOT COMPARABLE", obstacle
+    if before is None:
+        return "NOT BLESSED", describe_content(value.content)
+    change = describe_change(before, value.content, kind.tolerance)
+    return ("CHANGED", change) if change else ("SAME", "")
+
+
+def describe_change(before: Content, after: Content, tolerance: float) -> str:
+    """What differs by more than the tolerance, as in "aten.mm 3 -> 4"; empty if nothing does."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        changes = [
+            f"{name} {describe_change(before.get(name, 0), after.get(name, 0), tolerance)}"
+            for name in dict.fromkeys([*before, *after])
+            if describe_change(before.get(name, 0), after.get(name, 0), tolerance)
+        ]
+        return ", ".join(changes)
+    if isinstance(before, int | float) and isinstance(after, int | float):
+        # Written so that not a number is a difference.
+        if abs(after - before) <= tolerance:
+            return ""
+    elif before == after:
+        return ""
+    return f"{describe_content(before)} -> {describe_content(after)}"
+
+
+def describe_content(content: Content) -> str:
+    """A value in words, whole numbers with separators."""
+    if isinstance(content, dict):
+        return ", ".join(f"{name} {describe_content(part)}" for name, part in content.items())
+    return f"{content:,}" if isinstance(content, int) else str(content)
+
+
+def judge_kernels(usage: Mapping[str, Usages] | None) -> Iterator[Finding]:
+    """Compare the Triton kernels with their own blessed values.
+
+    Raises:
+        ValueError: when there are none yet.
+    """
+    blessed = kernels.load_blessed()
+    if usage is None:
+        yield Finding(KERNELS, "all", "NOT COMPARABLE", "triton is not installed")
+        return
+    for row in judge_usage(usage, blessed):
+        name, verdict = f"{row['target']} {row['kernel']}", row["verdict"]
+        if verdict == "OTHER TRITON":
+            yield Finding(KERNELS, name, "NOT COMPARABLE", f"blessed with triton {blessed.triton}")
+        elif verdict in ("SAME", "NOT BLESSED"):
+            yield Finding(KERNELS, name, verdict)
+        else:
+            yield Finding(KERNELS, name, "CHANGED", verdict)
+    for target, launches in usage.items():
+        for name in sorted(set(blessed.usage.get(target, {})) - set(launches)):
+            yield Finding(KERNELS, f"{target} {name}", "GONE", "blessed, but no longer launched")

@@ -1,0 +1,288 @@
+"""The values of the exact tier: each is a count, a digest, or a number known to many digits.
+
+What they depend on is made of small integers and powers of two, so that no sum is rounded where a
+rounded sum would select another key.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+import baselines
+import kgt
+from benchmarks.measure.networks import create_described
+from benchmarks.measure.problems import digest_tensors
+from benchmarks.models import create_any_model
+from benchmarks.quality.datasets import load_dataset
+from benchmarks.quality.evaluation import evaluate
+from benchmarks.quality.tasks import get_task
+from benchmarks.regression.counting import CallCounts, count_call
+from kgt import KeyGraph
+from kgt.native import unavailable_reason
+from kgt.windows import cyclic_regions
+
+Number = int | float
+Content = Number | str | dict[str, Number]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What values of one kind have in common.
+
+    Attributes:
+        about: what they are, with the unit.
+        tolerance: largest difference that is none; 0 for what is exact.
+        portable: False for what torch's version, or the native kernels being there, may change.
+    """
+
+    about: str
+    tolerance: float = 0.0
+    portable: bool = True
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value, or why there is none on this machine.
+
+    Attributes:
+        kind: a key of KINDS.
+        name: what it is of.
+        content: a count or a digest, or several numbers by name; None where there is none.
+        reason: why there is none.
+    """
+
+    kind: str
+    name: str
+    content: Content | None
+    reason: str = ""
+
+
+KINDS = {
+    "parameters": Kind("parameters of a network"),
+    "flops": Kind("FLOPs of a forward pass"),
+    "operators": Kind("calls of each operator in a forward pass", portable=False),
+    "allocated": Kind("bytes allocated by a forward pass", portable=False),
+    "peak": Kind("bytes alive at the same time in a forward pass", portable=False),
+    "graph": Kind("digest of a key-graph"),
+    "output": Kind("mean, root mean square and projection of an output", tolerance=1e-9),
+    "output-float32": Kind("the same of attention in float32", tolerance=1e-6),
+    "quality": Kind("mean scores on the embedded images", tolerance=1e-5),
+}
+
+# Networks at height = width = the number behind @: one window, or four where that is cheap.
+FORWARDS = (
+    "kgt-tiny-x4:k=16:backend=torch-mask@32",
+    "kgt-tiny-x4:k=16:backend=torch-gather@32",
+    "kgt-tiny-x4:k=16:backend=sdpa@32",
+    "kgt-tiny-x4:k=16:backend=native@32",
+    "kgt-tiny-denoise-color:k=16:backend=torch-gather@64",
+    "kgt-s-x4:k=16:backend=torch-gather@32",
+    "kgt-u:k=16:backend=torch-gather@64",
+    "kgt-tiny-x4-dense@32",
+    "swinir-tiny-x4@32",
+    "swinir-s-x4@32",
+    "swinir-m-x4@32",
+)
+OUTPUTS = (
+    *(
+        f"kgt-tiny-x4:k=16:backend={backend}@32"
+        for backend in ("reference", "torch-mask", "torch-gather", "sdpa")
+    ),
+    "kgt-tiny-denoise-color:k=16:backend=reference@32",
+    "swinir-tiny-x4@32",
+)
+SCORES = {"sr-x4": "bicubic", "denoise-color-s25": "identity", "demosaic": "malvar"}
+_ATTENTION_BACKENDS = ("torch-mask", "torch-gather", "sdpa", "native")
+_OURS = ("kgt-", "swinir-", "dncnn-", "ffdnet-", "demosaicnet")
+_THEIRS = "swinir-upstream-"
+
+
+def measure_portable(on_group: Callable[[str], None] = lambda about: None) -> Iterator[Value]:
+    """Measure what the native kernels have no part in, so that they may be compiled meanwhile.
+
+    Args:
+        on_group: told what comes next.
+    """
+    yield from _measure(
+        {"parameters": _count_parameters, "quality": _score_embedded, "outputs": _compute_outputs},
+        on_group,
+    )
+
+
+def measure_dependent(on_group: Callable[[str], None] = lambda about: None) -> Iterator[Value]:
+    """Measure graphs, attention and networks, which use the native kernels if these can be had.
+
+    Args:
+        on_group: told what comes next.
+    """
+    yield from _measure(
+        {"graphs": _digest_graphs, "attention": _measure_attention, "networks": _count_forwards},
+        on_group,
+    )
+
+
+def _measure(
+    groups: dict[str, Callable[[], Iterator[Value]]], on_group: Callable[[str], None]
+) -> Iterator[Value]:
+    for about, measure in groups.items():
+        on_group(about)
+        yield from measure()
+
+
+def _count_parameters() -> Iterator[Value]:
+    own = [name for name in baselines.list_models() if name.startswith(_OURS)]
+    names = [*kgt.list_models(), *(name for name in own if not name.startswith(_THEIRS))]
+    for name in names:
+        with torch.device("meta"):
+            network = create_any_model(name)
+        yield Value("parameters", name, sum(p.numel() for p in network.parameters()))
+
+
+def _score_embedded() -> Iterator[Value]:
+    dataset = load_dataset("embedded")
+    for task, model in SCORES.items():
+        metrics = evaluate(
+            baselines.create_model(model), get_task(task), dataset, strict=True
+        ).metrics
+        content = {name: value for name, value in metrics.items() if value is not None}
+        yield Value("quality", f"{task} {model}", content)
+
+
+def _compute_outputs() -> Iterator[Value]:
+    for case in OUTPUTS:
+        description, side = _split(case)
+        network = create_described(description).double().eval()
+        generator = torch.Generator().manual_seed(0)
+        fill_exactly(network, generator)
+        image = torch.randint(256, (1, 3, side, side), generator=generator).double() / 256
+        with torch.no_grad():
+            yield Value("output", case, summarize(network(image)))
+
+
+@torch.no_grad()
+def fill_exactly(network: nn.Module, generator: torch.Generator) -> None:
+    """Give a network weights that are the same on every machine, to the last bit.
+
+    Weights are small integers over a power of two, about 1 / sqrt(fan-in) in size; offsets are 0.
+    """
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1:
+            integers = torch.randint(-8, 9, parameter.shape, generator=generator)
+            parameter.copy_(integers / 2 ** round(math.log2(5 * parameter[0].numel() ** 0.5)))
+        elif name.endswith("bias"):
+            parameter.zero_()
+    for buffer in network.buffers():
+        if buffer.is_floating_point():
+            # Logarithms of coordinates: their last bit is not the same on all processors.
+            buffer.copy_((buffer * 4096).round() / 4096)
+
+
+def summarize(out: Tensor) -> dict[str, Number]:
+    """Three numbers that tell outputs apart; the projection is onto fixed random signs."""
+    values = out.double().flatten()
+    generator = torch.Generator().manual_seed(1)
+    signs = torch.randint(2, values.shape, generator=generator) * 2 - 1
+    return {
+        "mean": values.mean().item(),
+        "rms": values.square().mean().sqrt().item(),
+        "projection": ((values * signs).sum() / math.sqrt(values.numel())).item(),
+    }
+
+
+def integer_tokens(windows: int, nodes: int, channels: int = 16) -> Tensor:
+    """Tokens [W, N, C] of norm 2, with four entries of 1 or -1: similarities of them are exact."""
+    generator = torch.Generator().manual_seed(0)
+    places = torch.rand(windows, nodes, channels, generator=generator).topk(4, dim=-1).indices
+    signs = torch.randint(2, places.shape, generator=generator) * 2.0 - 1
+    return torch.zeros(windows, nodes, channels).scatter_(-1, places, signs)
+
+
+def _digest_graphs() -> Iterator[Value]:
+    tokens = integer_tokens(4, 64)
+    regions = cyclic_regions(16, 16, 8, 4, 4, tokens.device)
+    cases: dict[str, dict[str, object]] = {
+        "dot k=8": {"k": 8},
+        "cosine k=8": {"k": 8, "similarity": "cosine"},
+        "others k=8": {"k": 8, "include_self": False},
+        "regions k=24": {"k": 24, "regions": regions},
+        "clamped k=100": {"k": 100},
+    }
+    for case, options in cases.items():
+        for builder in ("torch", "native"):
+            name = f"{case} {builder}"
+            if builder == "native" and unavailable_reason():
+                yield Value("graph", name, None, unavailable_reason())
+                continue
+            yield Value("graph", name, _digest(_connect(tokens, builder, options)))
+
+
+def _connect(tokens: Tensor, builder: str, options: dict[str, object]) -> KeyGraph:
+    return kgt.build_key_graph(tokens, backend=builder, **options)  # type: ignore[arg-type]
+
+
+def _digest(graph: KeyGraph) -> str:
+    tensors = (graph.indices,) if graph.degrees is None else (graph.indices, graph.degrees)
+    return digest_tensors(*tensors)
+
+
+def _measure_attention() -> Iterator[Value]:
+    """Attention along a graph that is the same everywhere, so that native's plan is, too."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = integer_tokens(4, 256)
+    q, k, v = (torch.randint(-64, 65, (3, 4, 6, 256, 30), generator=generator) / 64).unbind()
+    table = torch.randint(-64, 65, (6, 31, 31), generator=generator) / 64
+    for backend in _ATTENTION_BACKENDS:
+        name = f"attention backend={backend}"
+        if backend == "native" and unavailable_reason():
+            for kind in ("output-float32", "operators", "allocated", "peak"):
+                yield Value(kind, name, None, unavailable_reason())
+            continue
+
+        def attend(backend: str = backend) -> Tensor:
+            graph = kgt.build_key_graph(tokens, 16, backend="torch")
+            return kgt.key_graph_attention(q, k, v, graph, table, backend)
+
+        yield Value("output-float32", name, summarize(attend()))
+        counts = count_call(attend)
+        yield Value("operators", name, dict(counts.operators))
+        yield Value("allocated", name, counts.allocated_bytes)
+        yield Value("peak", name, counts.peak_bytes)
+
+
+def _count_forwards() -> Iterator[Value]:
+    for case in FORWARDS:
+        description, side = _split(case)
+        native = "backend=native" in description
+        if native and unavailable_reason():
+            for kind in ("flops", "operators"):
+                yield Value(kind, case, None, unavailable_reason())
+            continue
+        counts = count_forward(description, side)
+        yield Value("flops", case, counts.flops)
+        yield Value("operators", case, dict(counts.operators))
+        if not native:  # its plan is as long as the unions of keys, which rounding may change
+            yield Value("allocated", case, counts.allocated_bytes)
+            yield Value("peak", case, counts.peak_bytes)
+
+
+def count_forward(description: str, side: int) -> CallCounts:
+    """Count the forward pass of a network on one image of side x side pixels.
+
+    Args:
+        description: NAME:field=value:field=value.
+        side: height and width in pixels.
+    """
+    torch.manual_seed(0)
+    network = create_described(description).eval()
+    image = torch.rand(1, 3, side, side)
+    return count_call(lambda: network(image))
+
+
+def _split(case: str) -> tuple[str, int]:
+    description, _, side = case.partition("@")
+    return description, int(side)

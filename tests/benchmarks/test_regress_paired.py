@@ -1,0 +1,140 @@
+import json
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+import pytest
+
+from benchmarks import regress
+from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.measure.statistics import Ratio, Verdict
+
+
+class BaseCommitError(Exception):
+    pass
+
+
+STEADY = Verdict("SAME", "within the band")
+RATIO = Ratio(1.0, 0.99, 1.01, 50)
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    status: str = "ok"
+    reason: str = ""
+    verdict: Verdict | None = STEADY
+    ratio: Ratio | None = RATIO
+    floor: float | None = 0.004
+    base_ms: float | None = 2.0
+    head_ms: float | None = 2.1
+    confirmed: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    base_commit: str
+    head_commit: str
+    head_dirty: bool
+    environment: Environment
+    results: tuple[Result, ...]
+
+
+SAME = Result("graph")
+SLOWER = Result("attention", verdict=Verdict("SLOWER", "above the band"), confirmed=True)
+ONCE = Result("network", verdict=Verdict("SLOWER", "above the band"))
+WRONG = Result("output", "wrong-output", "differs | by 3", None, None, None, None, None)
+FAILED = Result("broken", "failed", "ImportError", None, None, None, None, None)
+TIMEOUT = Result("endless", "timeout", "after 9 s", None, None, None, None, None)
+
+
+@pytest.fixture
+def compare(monkeypatch, capsys):
+    """Run the command line on given results, or on an error that is raised."""
+
+    def run(outcome, *arguments):
+        def run_paired(base, *, names, budget_s, threshold, timeout_s, on_event, changed_outputs):
+            if isinstance(outcome, Exception):
+                raise outcome
+            on_event(f"{names} {budget_s} {threshold} {timeout_s} {changed_outputs}")
+            return Report(base, "f" * 40, True, capture_environment(), outcome)
+
+        paired = ModuleType("benchmarks.regression.paired")
+        paired.run_paired, paired.BaseCommitError = run_paired, BaseCommitError
+        paired.list_benchmarks = lambda: {"graph": "Graphs.", "attention": "Products."}
+        monkeypatch.setitem(sys.modules, paired.__name__, paired)
+        code = regress.main(["paired", "--base", "b" * 40, *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("results", "code", "named"),
+    [
+        ((SAME,), 0, "no regression in 1"),
+        ((SAME, ONCE), 0, "no regression in 2"),
+        ((SAME, SLOWER), 1, "regression in attention"),
+        ((WRONG, SAME), 1, "regression in output"),
+        ((FAILED, SLOWER), 1, "regression in attention"),
+        ((SAME, FAILED), 3, "could not measure broken"),
+        ((TIMEOUT, SAME), 3, "could not measure endless"),
+        ((), 2, "nothing was measured"),
+    ],
+)
+def test_each_outcome_has_its_code(compare, results, code, named):
+    found, out, _ = compare(results)
+    assert found == code
+    assert named in out
+
+
+def test_a_base_that_does_not_import_is_no_wrong_use(compare):
+    code, _, err = compare(BaseCommitError("base commit abc does not import: no module"))
+    assert code == 3
+    assert "base commit abc does not import" in err
+    code, _, err = compare(ValueError("unknown benchmark 'x'"))
+    assert code == 2
+    assert "unknown benchmark" in err
+
+
+def test_options_reach_the_measurement(compare):
+    options = "--benchmarks graph,attention --budget 3 --threshold 0.05 --timeout 9"
+    options += " --changed-outputs graph"
+    _, _, err = compare((SAME,), *options.split())
+    assert "['graph', 'attention'] 3.0 0.05 9.0 ['graph']" in err
+    code, out, _ = compare((), "--list")
+    assert (code, [line.split() for line in out.splitlines()]) == (
+        0,
+        [["graph", "Graphs."], ["attention", "Products."]],
+    )
+
+
+def test_json_and_summary_hold_every_benchmark(compare, tmp_path):
+    summary = tmp_path / "summary.md"
+    code, out, _ = compare((SLOWER, ONCE, WRONG), "--json", "--markdown", str(summary))
+    assert code == 1
+    printed = json.loads(out)
+    assert [result["name"] for result in printed["results"]] == ["attention", "network", "output"]
+    assert printed["results"][0]["ratio"]["value"] == 1.0
+    text = summary.read_text()
+    assert text.startswith("### Paired tier: regression in attention, output")
+    assert f"Head {'f' * 12} with uncommitted changes against base {'b' * 12}." in text
+    assert "| attention | SLOWER, confirmed | 1.000 | [0.990, 1.010] | 0.004 | 2 | 2.1 |" in text
+    assert "| network | SLOWER, not confirmed |" in text
+    assert "- output: differs \\| by 3" in text
+    assert f"python -m benchmarks.regress paired --base {'b' * 12}" in text
+
+
+def test_the_base_is_where_head_left_main(monkeypatch):
+    known = {"origin/main": (1, ""), "main": (0, "abc\n")}
+
+    def answer(command, **_):
+        code, out = known[command[-1]]
+        return type("Done", (), {"returncode": code, "stdout": out})
+
+    monkeypatch.setattr(regress.subprocess, "run", answer)
+    assert regress.find_base() == "abc"
+    known["main"] = (128, "")
+    with pytest.raises(ValueError, match="--base COMMIT"):
+        regress.find_base()
