@@ -68,7 +68,7 @@ def count_with_torch(network: nn.Module, x: Tensor) -> Counter[Part]:
     """
     network = deepcopy(network)
     _register_formulas()
-    counter = FlopCounterMode(display=False, custom_mapping=_CPU_FORMULAS)
+    counter = flop_counter()
     with torch.no_grad(), _Uncounted(counter) as uncounted, counter:
         network(x)
     _check_counted("torch", uncounted.names)
@@ -211,6 +211,11 @@ def _count_fused_attention(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
 
 
 _CPU_FORMULAS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _count_fused_attention}
+
+
+def flop_counter() -> FlopCounterMode:
+    """Torch's counter with a formula for fused attention on CPUs, which it knows on GPUs only."""
+    return FlopCounterMode(display=False, custom_mapping=_CPU_FORMULAS)
 
 
 def _shape(value: Any) -> list[int]:

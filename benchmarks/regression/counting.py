@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from benchmarks.measure.counters import flop_counter
 from kgt.memory import LiveTensorBytes
 
 
@@ -71,7 +71,7 @@ def count_call(call: Callable[[], object]) -> CallCounts:
         # A collection in between would free storages at a moment that depends on the process.
         gc.disable()
         try:
-            with _flop_counter() as flops, OperatorCounter() as counter:
+            with flop_counter() as flops, OperatorCounter() as counter:
                 call()
         finally:
             gc.enable()
@@ -81,13 +81,3 @@ def count_call(call: Callable[[], object]) -> CallCounts:
         counter.allocated,
         counter.peak,
     )
-
-
-def _flop_counter() -> FlopCounterMode:
-    """Torch's own counter knows fused attention on GPUs only."""
-    fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return FlopCounterMode(display=False, custom_mapping={fused: _count_fused_attention})
-
-
-def _count_fused_attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    return sdpa_flop_count(query, key, value)
