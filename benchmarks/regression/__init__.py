@@ -1,0 +1,1 @@
+"""Regression tracking: exact counters, paired timing of two commits, history."""
