@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ _FOLDER = Path(__file__).parent
 WORKLOADS_FILE = _FOLDER / "workloads.py"
 _REASON_LINES = 4
 _LOG_BYTES = 2**16
+_STACKS = re.compile(r"\n\n(?:Current thread|Thread) 0x")  # as faulthandler prints them
 
 
 class WorkerError(RuntimeError):
@@ -117,6 +119,7 @@ class WorkerServer:
             stderr=self._log,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         )
         theirs.close()
         return self
@@ -160,5 +163,5 @@ class WorkerServer:
         """The last lines written since the mark."""
         # Reading at an offset, since the workers share the file's position.
         said = os.pread(self._log.fileno(), _LOG_BYTES, self._logged)
-        lines = said.decode(errors="replace").strip().splitlines()
+        lines = _STACKS.split(said.decode(errors="replace"))[0].strip().splitlines()
         return " | ".join(lines[-_REASON_LINES:])

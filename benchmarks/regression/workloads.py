@@ -20,34 +20,34 @@ def _draw(*sizes: int) -> Tensor:
 
 
 def make_graph() -> Call:
-    """Key graphs of two windows: N = 1024, C = 180, k = 128."""
+    """Key graph of one window: N = 1024, C = 180, k = 128."""
     from kgt import build_key_graph
 
     # In steps of 1/128 all products and sums are exact, so the graph has one right answer.
-    tokens = (_draw(2, 1024, 180) * 128).round() / 128
+    tokens = (_draw(1, 1024, 180) * 128).round() / 128
     return lambda: build_key_graph(tokens, 128).indices
 
 
 def make_attention() -> Call:
-    """Attention of four windows, forward: N = 1024, k = 128, H = 6, D = 30."""
+    """Attention of two windows, forward: N = 1024, k = 128, H = 6, D = 30."""
     from kgt import build_key_graph, key_graph_attention
 
-    graph = build_key_graph(_draw(4, 1024, 180), 128)
-    q, k, v = _draw(3, 4, 6, 1024, 30).unbind()
+    graph = build_key_graph(_draw(2, 1024, 180), 128)
+    q, k, v = _draw(3, 2, 6, 1024, 30).unbind()
     return torch.inference_mode()(lambda: key_graph_attention(q, k, v, graph))
 
 
 def make_attention_backward() -> Call:
-    """Attention of one window, forward and backward: N = 1024, k = 128, H = 6, D = 30."""
+    """Attention of one window, forward and backward: N = 1024, k = 128, H = 3, D = 30."""
     from kgt import build_key_graph, key_graph_attention
 
     graph = build_key_graph(_draw(1, 1024, 180), 128)
-    q, k, v, gradient = _draw(4, 1, 6, 1024, 30).unbind()
-    leaves = [t.clone().requires_grad_() for t in (q, k, v)]
+    q, k, v, gradient = _draw(4, 1, 3, 1024, 30).unbind()
+    q, k, v = (t.clone().requires_grad_() for t in (q, k, v))
 
     def differentiate() -> Tensor:
-        out = key_graph_attention(*leaves, graph)
-        return torch.stack(torch.autograd.grad(out, leaves, gradient))
+        out = key_graph_attention(q, k, v, graph)
+        return torch.stack(torch.autograd.grad(out, (q, k, v), gradient))
 
     return differentiate
 
