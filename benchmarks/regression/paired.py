@@ -25,7 +25,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
@@ -67,6 +67,8 @@ class Timer(Protocol):
 
 
 Start = Callable[[Side], Timer]
+# Milliseconds of a call: one entry per round.
+Samples = dict[Side, list[float]]
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def compare(
     Raises:
         BaseCommitError: if no worker of the base starts.
     """
-    samples = {name: _Samples() for name in names}
+    samples: dict[str, Samples] = {name: {side: [] for side in SIDES} for name in names}
     failed: dict[str, PairedResult] = {}
     for part in range(POOLS):
         with _Pool(start) as pool:
@@ -342,16 +344,7 @@ def _check_outputs(pool: _Pool, name: str, may_differ: bool) -> None:
         )
 
 
-@dataclass
-class _Samples:
-    """Milliseconds of a call, one per round and side."""
-
-    ms: dict[Side, list[float]] = field(default_factory=lambda: {side: [] for side in SIDES})
-
-
-def _run_rounds(
-    pool: _Pool, samples: _Samples, budget_s: float, clock: Callable[[], float]
-) -> None:
+def _run_rounds(pool: _Pool, samples: Samples, budget_s: float, clock: Callable[[], float]) -> None:
     """Visit all sides in a fresh random order until the budget ends; at least MIN_ROUNDS times."""
     start = clock()
     # Not counted: it wakes all sides up and tells how many calls fill a visit.
@@ -361,12 +354,12 @@ def _run_rounds(
     while rounds < MIN_ROUNDS or clock() - start < budget_s:
         for side in random.sample(SIDES, len(SIDES)):
             times_ms = pool.time_calls_ms(side, calls)
-            samples.ms[side].append(float(np.quantile(times_ms, VISIT_QUANTILE)))
+            samples[side].append(float(np.quantile(times_ms, VISIT_QUANTILE)))
         rounds += 1
 
 
-def _conclude(name: str, samples: _Samples, threshold: float) -> PairedResult:
-    base, twin, head = (np.array(samples.ms[side]) for side in SIDES)
+def _conclude(name: str, samples: Samples, threshold: float) -> PairedResult:
+    base, twin, head = (np.array(samples[side]) for side in SIDES)
     ratio = compare_paired(head, np.sqrt(base * twin))
     twin_ratio = compare_paired(twin, base)
     floor = twin_ratio.distance_from_one

@@ -117,9 +117,11 @@ def test_a_base_process_that_is_odd_widens_the_band():
             timer.time_calls_ms = lambda calls: [timer.odd * ms for ms in call(calls)]
             return timer
 
-    (result,) = Odd(0, steady, lambda name, life: 1.1).compare()
+    (result,) = Odd(0, steady, lambda name, life: 1.06).compare()
     assert result.floor >= 0.045
     assert result.verdict.label not in {"SLOWER", "FASTER"}
+    (result,) = Machine(0, steady, lambda name, life: 1.06).compare()
+    assert result.verdict.label == "SLOWER"
 
 
 def test_slower_twice_is_confirmed():
