@@ -83,11 +83,14 @@ def calibrate(
         Counts, rates and every comparison.
 
     Raises:
-        ValueError: if `comparisons` is not positive or `planted` is negative.
+        ValueError: if `comparisons` or `budget_s` is not positive, or `planted` is negative.
         RuntimeError: if a comparison ends without a verdict.
     """
-    if comparisons < 1 or not planted >= 0:
-        raise ValueError(f"need comparisons >= 1 and planted >= 0, got {comparisons} and {planted}")
+    if comparisons < 1 or not planted >= 0 or not budget_s > 0:
+        raise ValueError(
+            "need comparisons >= 1, planted >= 0 and budget_s > 0, "
+            f"got {comparisons}, {planted} and {budget_s}"
+        )
     begin = time.perf_counter()
     names, results = list(list_benchmarks()), list[PairedResult]()
     with _loaded_core() if load else nullcontext(), WorkerServer(_TIMEOUT_S) as server:
@@ -144,7 +147,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--planted", type=float, default=0.0, help="slow the head down by this share, e.g. 0.05"
     )
-    parser.add_argument("--budget", type=float, default=3.0, help="seconds per comparison")
+    parser.add_argument("--budget", type=float, default=6.0, help="seconds per comparison")
     parser.add_argument(
         "--threshold", type=float, default=0.02, help="smallest difference that matters"
     )

@@ -13,10 +13,11 @@ milliseconds into the calls of the next, and intervals were up to twice as wide;
 policy would avoid that, but slows networks to less than half. A regression of the threading itself
 is therefore not seen here.
 
-The band of equality is delta = max(threshold, floor), where the floor is how far from 1 the
-interval of the twin reaches. A verdict wants the head's whole interval beyond it, so head must
-stand out by its own uncertainty and by all that identical code shows in the same run. Three times
-the floor, as for tables, would hide slowdowns of 5 % in runs of a few seconds.
+The band of equality is delta = max(threshold, floor), where the floor is the half-width of the
+twin's interval, or the twin's own distance from 1 where that is larger. A verdict wants the head's
+whole interval beyond the band, so head must stand out by its own uncertainty and by what identical
+code shows in the same run. Three times the floor, as for tables, would hide slowdowns of 5 % in
+runs of a few seconds.
 """
 
 from __future__ import annotations
@@ -362,7 +363,7 @@ def _conclude(name: str, samples: Samples, threshold: float) -> PairedResult:
     base, twin, head = (np.array(samples[side]) for side in SIDES)
     ratio = compare_paired(head, np.sqrt(base * twin))
     twin_ratio = compare_paired(twin, base)
-    floor = twin_ratio.distance_from_one
+    floor = max(twin_ratio.halfwidth, abs(twin_ratio.value - 1))
     verdict = judge(ratio, floor=0.0, threshold=max(threshold, floor))
     return PairedResult(
         name,
