@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
-import random
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,7 +26,14 @@ from benchmarks.measure.statistics import CONFIDENCE
 from benchmarks.regression.paired import ROOT, PairedResult, Side, compare, list_benchmarks
 from benchmarks.regression.process import Worker, WorkerServer
 
-_LOAD_PERIODS_S = (0.05, 1.0)
+_LOAD = """
+import os, random, sys, time
+while os.getppid() == int(sys.argv[1]):
+    until = time.perf_counter() + random.uniform(0.05, 1.0)
+    while time.perf_counter() < until:
+        pass
+    time.sleep(random.uniform(0.05, 1.0))
+"""
 _TIMEOUT_S = 300.0
 
 
@@ -201,19 +209,16 @@ def _count(results: list[PairedResult]) -> Counter[str]:
 
 @contextmanager
 def _loaded_core() -> Iterator[None]:
-    """Another process that computes and sleeps in turn, for random periods."""
-    process = multiprocessing.get_context("spawn").Process(target=_load, daemon=True)
-    process.start()
+    """Another process that computes and sleeps in turn, for random periods.
+
+    Raises:
+        RuntimeError: if it ended before it was told to, so that there was no load.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _LOAD, str(os.getpid())])
     try:
         yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the load ended with code {process.returncode}; nothing is shown")
     finally:
         process.kill()
-        process.join()
-
-
-def _load() -> None:
-    while True:
-        until = time.perf_counter() + random.uniform(*_LOAD_PERIODS_S)
-        while time.perf_counter() < until:
-            pass
-        time.sleep(random.uniform(*_LOAD_PERIODS_S))
+        process.wait()

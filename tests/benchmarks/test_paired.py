@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from benchmarks.regression import paired
+from benchmarks.measure.statistics import Verdict
+from benchmarks.regression import calibration, paired
 from benchmarks.regression.calibration import allowed_errors, wilson_interval
 from benchmarks.regression.paired import BaseCommitError, compare, compare_confirmed
 from benchmarks.regression.process import WorkerError, WorkerTimeoutError
@@ -238,3 +239,31 @@ def test_wilson_interval_against_scipy():
 )
 def test_errors_that_the_tier_may_make(comparisons, planted, allowed):
     assert allowed_errors(comparisons, planted) == allowed
+
+
+@pytest.mark.parametrize(("planted", "wrong"), [(0.0, 2), (0.05, 5)])
+def test_calibration_counts_what_was_wrong(monkeypatch, planted, wrong):
+    """Of five benchmarks one is SLOWER and the rest SAME; seven comparisons are asked for."""
+
+    def fake_compare(names, start, **limits):
+        given = ["SLOWER" if name == "graph" else "SAME" for name in names]
+        return [
+            paired.PairedResult(name, "ok", "", Verdict(label, ""))
+            for name, label in zip(names, given, strict=True)
+        ]
+
+    monkeypatch.setattr(calibration, "compare", fake_compare)
+    found = calibration.calibrate(7, load=not planted, planted=planted, **LIMITS)
+    assert found.verdicts == {"SLOWER": 2, "SAME": 5}
+    assert found.wrong == wrong
+    assert found.wrong_rate[0] == found.wrong / 7
+    assert len(found.results) == 7
+
+
+@pytest.mark.parametrize("limits", [(0, 0.0, 1.0), (1, -0.1, 1.0), (1, 0.0, 0.0)])
+def test_calibration_of_nothing(limits):
+    comparisons, planted, budget_s = limits
+    with pytest.raises(ValueError, match="need comparisons >= 1"):
+        calibration.calibrate(
+            comparisons, load=False, planted=planted, budget_s=budget_s, threshold=0.02
+        )
