@@ -1,0 +1,224 @@
+"""How often the paired tier errs: the working tree against itself, or against a slowed-down copy.
+
+Without a planted slowdown every FASTER or SLOWER is false. With one, whatever is not SLOWER was
+missed. Only first measurements count: a gate, which wants SLOWER twice, raises fewer false alarms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+
+from rich.console import Console
+
+from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.measure.statistics import CONFIDENCE
+from benchmarks.regression.paired import ROOT, PairedResult, Side, compare, list_benchmarks
+from benchmarks.regression.process import Worker, WorkerServer
+
+_LOAD = """
+import os, random, sys, time
+while os.getppid() == int(sys.argv[1]):
+    until = time.perf_counter() + random.uniform(0.05, 1.0)
+    while time.perf_counter() < until:
+        pass
+    time.sleep(random.uniform(0.05, 1.0))
+"""
+_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Verdicts on code compared with itself.
+
+    Attributes:
+        comparisons: how many were made.
+        load: whether another process kept one core busy on and off.
+        planted: share by which every call of the head was drawn out.
+        budget_s: seconds of rounds per comparison.
+        threshold: smallest relative difference that matters.
+        verdicts: how often each label was given.
+        wrong: false verdicts, or misses if a slowdown was planted.
+        wrong_rate: their share with its 99 % Wilson interval, lower and upper end.
+        elapsed_s: duration.
+        environment: where it was measured.
+        results: every comparison.
+    """
+
+    comparisons: int
+    load: bool
+    planted: float
+    budget_s: float
+    threshold: float
+    verdicts: dict[str, int]
+    wrong: int
+    wrong_rate: tuple[float, float, float]
+    elapsed_s: float
+    environment: Environment
+    results: tuple[PairedResult, ...]
+
+
+def calibrate(
+    comparisons: int,
+    *,
+    load: bool,
+    planted: float,
+    budget_s: float,
+    threshold: float,
+    on_event: Callable[[str], None] = lambda text: None,
+) -> Calibration:
+    """Compare the working tree with itself, all benchmarks in turn.
+
+    Args:
+        comparisons: how many to make; workers are fresh for every pass over the benchmarks.
+        load: whether another process keeps one core busy on and off at random.
+        planted: share of its own time by which every call of the head is drawn out; 0 for none.
+        budget_s: seconds of rounds per comparison.
+        threshold: smallest relative difference that matters.
+        on_event: called with a line of text as the run proceeds.
+
+    Returns:
+        Counts, rates and every comparison.
+
+    Raises:
+        ValueError: if `comparisons` or `budget_s` is not positive, or `planted` is negative.
+        RuntimeError: if a comparison ends without a verdict.
+    """
+    if comparisons < 1 or not planted >= 0 or not budget_s > 0:
+        raise ValueError(
+            "need comparisons >= 1, planted >= 0 and budget_s > 0, "
+            f"got {comparisons}, {planted} and {budget_s}"
+        )
+    begin = time.perf_counter()
+    names, results = list(list_benchmarks()), list[PairedResult]()
+    with _loaded_core() if load else nullcontext(), WorkerServer(_TIMEOUT_S) as server:
+
+        def start(side: Side) -> Worker:
+            return server.fork(ROOT, planted if side == "head" else 0.0)
+
+        while len(results) < comparisons:
+            wanted = names[: comparisons - len(results)]
+            results += compare(wanted, start, budget_s=budget_s, threshold=threshold)
+            on_event(f"{len(results)} of {comparisons} comparisons: {dict(_count(results))}")
+    verdicts = _count(results)
+    slower, decided = verdicts["SLOWER"], verdicts["SLOWER"] + verdicts["FASTER"]
+    wrong = comparisons - slower if planted else decided
+    return Calibration(
+        comparisons=comparisons,
+        load=load,
+        planted=planted,
+        budget_s=budget_s,
+        threshold=threshold,
+        verdicts=dict(verdicts),
+        wrong=wrong,
+        wrong_rate=(wrong / comparisons, *wilson_interval(wrong, comparisons)),
+        elapsed_s=time.perf_counter() - begin,
+        environment=capture_environment(),
+        results=tuple(results),
+    )
+
+
+def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE) -> tuple[float, float]:
+    """Interval of a proportion (Wilson 1927), which is sound at 0 and at 1.
+
+    Args:
+        successes: how often it happened, 0 to `trials`.
+        trials: how often it could have, at least 1.
+        level: confidence level in (0, 1).
+
+    Returns:
+        Lower and upper end.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, weight = successes / trials, z * z / trials
+    center = (share + weight / 2) / (1 + weight)
+    reach = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    return max(0.0, center - reach), min(1.0, center + reach)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `run`."""
+    parser.add_argument("--comparisons", type=int, default=100)
+    parser.add_argument(
+        "--load", action="store_true", help="keep one core busy on and off at random"
+    )
+    parser.add_argument(
+        "--planted", type=float, default=0.0, help="slow the head down by this share, e.g. 0.05"
+    )
+    parser.add_argument("--budget", type=float, default=6.0, help="seconds per comparison")
+    parser.add_argument(
+        "--threshold", type=float, default=0.02, help="smallest difference that matters"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Calibrate and print what came of it.
+
+    Returns:
+        0; 1 if there are more errors than the tier may make: one false verdict in 100
+        comparisons, one planted slowdown of 5 % in 10 missed, none from 10 % on.
+    """
+    console = Console(stderr=True, highlight=False)
+    with console.status("calibrating") as status:
+        found = calibrate(
+            options.comparisons,
+            load=options.load,
+            planted=options.planted,
+            budget_s=options.budget,
+            threshold=options.threshold,
+            on_event=status.update,
+        )
+    if options.json:
+        fields = asdict(found) | {"environment": found.environment.model_dump(mode="json")}
+        print(json.dumps(fields))
+    else:
+        rate, low, high = found.wrong_rate
+        what = "planted slowdowns missed" if found.planted else "false verdicts"
+        labels = ", ".join(f"{label} {count}" for label, count in found.verdicts.items())
+        print(
+            f"{found.wrong} of {found.comparisons} {what}: {rate:.1%}, "
+            f"99 % interval {low:.1%} to {high:.1%} ({labels}; {found.elapsed_s:.0f} s)"
+        )
+        print(found.environment.describe())
+    return 1 if found.wrong > allowed_errors(found.comparisons, found.planted) else 0
+
+
+def allowed_errors(comparisons: int, planted: float) -> int:
+    """How many errors the tier may make: 1 % false; of planted 5 % a tenth, of 10 % none missed."""
+    share = 0.01 if not planted else 0.1 if planted < 0.1 else 0.0
+    return int(share * comparisons)
+
+
+def _count(results: list[PairedResult]) -> Counter[str]:
+    for result in results:
+        if result.verdict is None:
+            raise RuntimeError(f"{result.name} {result.status}: {result.reason}")
+    return Counter(result.verdict.label for result in results if result.verdict)
+
+
+@contextmanager
+def _loaded_core() -> Iterator[None]:
+    """Another process that computes and sleeps in turn, for random periods.
+
+    Raises:
+        RuntimeError: if it ended before it was told to, so that there was no load.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _LOAD, str(os.getpid())])
+    try:
+        yield
+        if process.poll() is not None:
+            raise RuntimeError(f"the load ended with code {process.returncode}; nothing is shown")
+    finally:
+        process.kill()
+        process.wait()
