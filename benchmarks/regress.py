@@ -6,7 +6,6 @@ Exit codes: 0 fine, 1 a regression, 2 wrong use or nothing measured, 3 failure o
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.regression import calibration, paired
 from benchmarks.regression.exact import ExactReport, run_exact
 from benchmarks.regression.history import (
     MIN_POINTS,
@@ -33,6 +33,7 @@ from benchmarks.regression.history import (
     list_differences,
 )
 from benchmarks.regression.importing import import_records
+from benchmarks.regression.paired import PairedReport
 from benchmarks.regression.summary import (
     describe_paired,
     list_blessings,
@@ -68,24 +69,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     exact.add_argument("--bless", metavar="REASON", help="make today's values the blessed ones")
 
-    paired = commands.add_parser(
+    compared = commands.add_parser(
         "paired", parents=[gate], help="time a base commit and this one in alternating processes"
     )
-    paired.add_argument("--base", metavar="COMMIT", help="default: where HEAD left main")
-    paired.add_argument("--benchmarks", type=_names, metavar="NAMES", help="a comma list")
-    paired.add_argument("--budget", type=float, default=3.0, help="seconds per benchmark")
-    paired.add_argument(
+    compared.add_argument("--base", metavar="COMMIT", help="default: where HEAD left main")
+    compared.add_argument("--benchmarks", type=_names, metavar="NAMES", help="a comma list")
+    compared.add_argument("--budget", type=float, default=6.0, help="seconds per benchmark")
+    compared.add_argument(
         "--threshold", type=float, default=0.02, help="smallest relative difference that matters"
     )
-    paired.add_argument("--timeout", type=float, default=300.0, help="seconds for one answer")
-    paired.add_argument(
+    compared.add_argument("--timeout", type=float, default=300.0, help="seconds for one answer")
+    compared.add_argument(
         "--changed-outputs",
         type=_names,
         default=[],
         metavar="NAMES",
         help="benchmarks whose output is meant to differ from the base's",
     )
-    paired.add_argument("--list", action="store_true", help="list the benchmarks, run none")
+    compared.add_argument("--list", action="store_true", help="list the benchmarks, run none")
+
+    calibrated = commands.add_parser("calibrate", help="how often the paired tier errs here")
+    calibration.add_arguments(calibrated)
 
     history = commands.add_parser(
         "history", parents=[printed], help="series of records over time and their steps; no gate"
@@ -159,7 +163,6 @@ def _print_exact(report: ExactReport) -> None:
 
 
 def _compare_commits(options: argparse.Namespace) -> int:
-    paired = importlib.import_module("benchmarks.regression.paired")
     if options.list:
         for name, about in paired.list_benchmarks().items():
             print(f"{name:20} {about}")
@@ -203,7 +206,7 @@ def find_base() -> str:
     )
 
 
-def judge_paired(report: Any) -> tuple[int, str]:
+def judge_paired(report: PairedReport) -> tuple[int, str]:
     """Exit code and verdict; what is surely worse is not hidden by what failed beside it."""
     results = report.results
     worse = [
@@ -222,11 +225,11 @@ def judge_paired(report: Any) -> tuple[int, str]:
     return FINE, f"no regression in {len(results)} benchmarks"
 
 
-def _print_paired(report: Any) -> None:
+def _print_paired(report: PairedReport) -> None:
     table = _make_table("benchmark", "verdict", "head / base", "lo", "hi", "floor", "reason")
     for result in report.results:
         ratio = result.ratio
-        numbers = [None] * 3 if ratio is None else [ratio.value, ratio.lo, ratio.hi]
+        numbers = (None,) * 3 if ratio is None else (ratio.value, ratio.lo, ratio.hi)
         cells = ["-" if n is None else f"{n:.4g}" for n in (*numbers, result.floor)]
         reason = result.reason or (result.verdict.reason if result.verdict else "")
         table.add_row(result.name, describe_paired(result), *cells, reason)
@@ -352,6 +355,7 @@ def _dump(value: Any) -> str:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "exact": _check_exact,
     "paired": _compare_commits,
+    "calibrate": calibration.run,
     "history": _report_history,
 }
 

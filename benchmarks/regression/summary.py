@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from benchmarks.measure.environment import Environment
+from benchmarks.measure.statistics import Ratio
 from benchmarks.regression.exact import KERNELS, ExactReport
+from benchmarks.regression.paired import PairedReport, PairedResult
 
 
 def render_exact(report: ExactReport) -> str:
@@ -46,11 +47,11 @@ def _how_to_bless(command: str) -> str:
     return f"If the change is meant, `{command}` accepts it; commit the file it writes."
 
 
-def render_paired(report: Any, verdict: str) -> str:
+def render_paired(report: PairedReport, verdict: str) -> str:
     """Verdict, a row per benchmark with ratio, interval and noise floor, and how to rerun.
 
     Args:
-        report: a PairedReport.
+        report: what was measured.
         verdict: the outcome in a few words.
     """
     base, head = report.base_commit[:12], report.head_commit[:12]
@@ -85,17 +86,17 @@ def render_paired(report: Any, verdict: str) -> str:
     return "\n".join([*lines, "", _foot(report.environment)])
 
 
-def describe_paired(result: Any) -> str:
+def describe_paired(result: PairedResult) -> str:
     """The verdict of a benchmark, or what went wrong; SLOWER says whether it was confirmed."""
     if result.status != "ok" or result.verdict is None:
-        return str(result.status)
-    label = str(result.verdict.label)
+        return result.status
+    label = result.verdict.label
     if label == "SLOWER":
         return f"{label}, {'confirmed' if result.confirmed else 'not confirmed'}"
     return label
 
 
-def _describe_ratio(ratio: Any) -> tuple[str, str]:
+def _describe_ratio(ratio: Ratio) -> tuple[str, str]:
     return f"{ratio.value:.3f}", f"[{ratio.lo:.3f}, {ratio.hi:.3f}]"
 
 

@@ -1,51 +1,38 @@
 import json
-import sys
-from dataclasses import dataclass
-from types import ModuleType
+from functools import partial
 
 import pytest
 
 from benchmarks import regress
-from benchmarks.measure.environment import Environment, capture_environment
+from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.statistics import Ratio, Verdict
-
-
-class BaseCommitError(Exception):
-    pass
-
+from benchmarks.regression.paired import (
+    BaseCommitError,
+    PairedReport,
+    PairedResult,
+    list_benchmarks,
+)
 
 STEADY = Verdict("SAME", "within the band")
 RATIO = Ratio(1.0, 0.99, 1.01, 50)
-
-
-@dataclass(frozen=True)
-class Result:
-    name: str
-    status: str = "ok"
-    reason: str = ""
-    verdict: Verdict | None = STEADY
-    ratio: Ratio | None = RATIO
-    floor: float | None = 0.004
-    base_ms: float | None = 2.0
-    head_ms: float | None = 2.1
-    confirmed: bool = False
-
-
-@dataclass(frozen=True)
-class Report:
-    base_commit: str
-    head_commit: str
-    head_dirty: bool
-    environment: Environment
-    results: tuple[Result, ...]
+Result = partial(
+    PairedResult,
+    status="ok",
+    reason="",
+    verdict=STEADY,
+    ratio=RATIO,
+    floor=0.004,
+    base_ms=2.0,
+    head_ms=2.1,
+)
 
 
 SAME = Result("graph")
 SLOWER = Result("attention", verdict=Verdict("SLOWER", "above the band"), confirmed=True)
 ONCE = Result("network", verdict=Verdict("SLOWER", "above the band"))
-WRONG = Result("output", "wrong-output", "differs | by 3", None, None, None, None, None)
-FAILED = Result("broken", "failed", "ImportError", None, None, None, None, None)
-TIMEOUT = Result("endless", "timeout", "after 9 s", None, None, None, None, None)
+WRONG = PairedResult("output", "wrong-output", "differs | by 3")
+FAILED = PairedResult("broken", "failed", "ImportError")
+TIMEOUT = PairedResult("endless", "timeout", "after 9 s")
 
 
 @pytest.fixture
@@ -57,12 +44,9 @@ def compare(monkeypatch, capsys):
             if isinstance(outcome, Exception):
                 raise outcome
             on_event(f"{names} {budget_s} {threshold} {timeout_s} {changed_outputs}")
-            return Report(base, "f" * 40, True, capture_environment(), outcome)
+            return PairedReport(base, "f" * 40, True, capture_environment(), outcome)
 
-        paired = ModuleType("benchmarks.regression.paired")
-        paired.run_paired, paired.BaseCommitError = run_paired, BaseCommitError
-        paired.list_benchmarks = lambda: {"graph": "Graphs.", "attention": "Products."}
-        monkeypatch.setitem(sys.modules, paired.__name__, paired)
+        monkeypatch.setattr(regress.paired, "run_paired", run_paired)
         code = regress.main(["paired", "--base", "b" * 40, *arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
@@ -104,10 +88,8 @@ def test_options_reach_the_measurement(compare):
     _, _, err = compare((SAME,), *options.split())
     assert "['graph', 'attention'] 3.0 0.05 9.0 ['graph']" in err
     code, out, _ = compare((), "--list")
-    assert (code, [line.split() for line in out.splitlines()]) == (
-        0,
-        [["graph", "Graphs."], ["attention", "Products."]],
-    )
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == [*list_benchmarks()]
 
 
 def test_json_and_summary_hold_every_benchmark(compare, tmp_path):
