@@ -20,7 +20,14 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.regression import calibration, paired
+from benchmarks.regression import paired
+from benchmarks.regression.calibration import allowed_errors, calibrate
+from benchmarks.regression.calibration_records import (
+    PAGE,
+    append_calibration,
+    read_calibrations,
+    render_calibrations,
+)
 from benchmarks.regression.exact import ExactReport, run_exact
 from benchmarks.regression.history import (
     MIN_POINTS,
@@ -74,7 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compared.add_argument("--base", metavar="COMMIT", help="default: where HEAD left main")
     compared.add_argument("--benchmarks", type=_names, metavar="NAMES", help="a comma list")
-    compared.add_argument("--budget", type=float, default=6.0, help="seconds per benchmark")
+    compared.add_argument(
+        "--budget", type=float, default=paired.BUDGET_S, help="seconds per benchmark"
+    )
     compared.add_argument(
         "--threshold", type=float, default=0.02, help="smallest relative difference that matters"
     )
@@ -88,8 +97,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compared.add_argument("--list", action="store_true", help="list the benchmarks, run none")
 
-    calibrated = commands.add_parser("calibrate", help="how often the paired tier errs here")
-    calibration.add_arguments(calibrated)
+    calibrated = commands.add_parser(
+        "calibrate", parents=[printed], help="how often the paired tier errs on this machine"
+    )
+    calibrated.add_argument("--comparisons", type=int, default=100)
+    calibrated.add_argument(
+        "--load", action="store_true", help="keep one core busy on and off at random"
+    )
+    calibrated.add_argument(
+        "--planted", type=float, default=0.0, help="slow the head down by this share, e.g. 0.05"
+    )
+    calibrated.add_argument(
+        "--budget", type=float, default=paired.BUDGET_S, help="seconds per comparison"
+    )
+    calibrated.add_argument(
+        "--threshold", type=float, default=0.02, help="smallest difference that matters"
+    )
+    calibrated.add_argument(
+        "--from-records", action="store_true", help="render the page only, measure nothing"
+    )
+    calibrated.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
+    calibrated.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
 
     history = commands.add_parser(
         "history", parents=[printed], help="series of records over time and their steps; no gate"
@@ -236,6 +264,41 @@ def _print_paired(report: PairedReport) -> None:
     _stdout().print(table)
 
 
+def _calibrate(options: argparse.Namespace) -> int:
+    """Exit code 1 means more errors than the tier may make, see `allowed_errors`."""
+    records = options.results / "calibration.jsonl"
+    found = None
+    if not options.from_records:
+        with _console.status("calibrating") as status:
+            found = calibrate(
+                options.comparisons,
+                load=options.load,
+                planted=options.planted,
+                budget_s=options.budget,
+                threshold=options.threshold,
+                on_event=lambda about: _announce(status, about),
+            )
+        append_calibration(records, found)
+    page = options.reports / PAGE
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render_calibrations(read_calibrations(records)), encoding="utf-8")
+    _console.print(f"wrote {page}")
+    if found is None:
+        return FINE
+    if options.json:
+        print(_dump(_plain(found)))
+    else:
+        rate, low, high = found.wrong_rate
+        what = "planted slowdowns missed" if found.planted else "false verdicts"
+        labels = ", ".join(f"{label} {count}" for label, count in found.verdicts.items())
+        print(
+            f"{found.wrong} of {found.comparisons} {what}: {rate:.1%}, "
+            f"99 % interval {low:.1%} to {high:.1%} ({labels}; {found.elapsed_s:.0f} s)"
+        )
+    allowed = allowed_errors(found.comparisons, found.planted)
+    return REGRESSION if found.wrong > allowed else FINE
+
+
 def _report_history(options: argparse.Namespace) -> int:
     files = options.files or sorted((_ROOT / "results" / "records").glob("*.jsonl"))
     if options.compare or options.side_by_side:
@@ -355,7 +418,7 @@ def _dump(value: Any) -> str:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "exact": _check_exact,
     "paired": _compare_commits,
-    "calibrate": calibration.run,
+    "calibrate": _calibrate,
     "history": _report_history,
 }
 

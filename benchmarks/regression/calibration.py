@@ -6,8 +6,6 @@ missed. Only first measurements count: a gate, which wants SLOWER twice, raises 
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
 import subprocess
@@ -16,14 +14,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-
-from rich.console import Console
 
 from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.measure.statistics import CONFIDENCE
-from benchmarks.regression.paired import ROOT, PairedResult, Side, compare, list_benchmarks
+from benchmarks.regression.paired import (
+    ROOT,
+    PairedResult,
+    Side,
+    compare,
+    list_benchmarks,
+)
 from benchmarks.regression.process import Worker, WorkerServer
 
 _LOAD = """
@@ -144,54 +146,6 @@ def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE) -> t
     center = (share + weight / 2) / (1 + weight)
     reach = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
     return max(0.0, center - reach), min(1.0, center + reach)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `run`."""
-    parser.add_argument("--comparisons", type=int, default=100)
-    parser.add_argument(
-        "--load", action="store_true", help="keep one core busy on and off at random"
-    )
-    parser.add_argument(
-        "--planted", type=float, default=0.0, help="slow the head down by this share, e.g. 0.05"
-    )
-    parser.add_argument("--budget", type=float, default=6.0, help="seconds per comparison")
-    parser.add_argument(
-        "--threshold", type=float, default=0.02, help="smallest difference that matters"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Calibrate and print what came of it.
-
-    Returns:
-        0; 1 if there are more errors than the tier may make: one false verdict in 100
-        comparisons, one planted slowdown of 5 % in 10 missed, none from 10 % on.
-    """
-    console = Console(stderr=True, highlight=False)
-    with console.status("calibrating") as status:
-        found = calibrate(
-            options.comparisons,
-            load=options.load,
-            planted=options.planted,
-            budget_s=options.budget,
-            threshold=options.threshold,
-            on_event=status.update,
-        )
-    if options.json:
-        fields = asdict(found) | {"environment": found.environment.model_dump(mode="json")}
-        print(json.dumps(fields))
-    else:
-        rate, low, high = found.wrong_rate
-        what = "planted slowdowns missed" if found.planted else "false verdicts"
-        labels = ", ".join(f"{label} {count}" for label, count in found.verdicts.items())
-        print(
-            f"{found.wrong} of {found.comparisons} {what}: {rate:.1%}, "
-            f"99 % interval {low:.1%} to {high:.1%} ({labels}; {found.elapsed_s:.0f} s)"
-        )
-        print(found.environment.describe())
-    return 1 if found.wrong > allowed_errors(found.comparisons, found.planted) else 0
 
 
 def allowed_errors(comparisons: int, planted: float) -> int:

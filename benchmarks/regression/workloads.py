@@ -53,17 +53,17 @@ def make_attention_backward() -> Call:
 
 
 def make_kgt() -> Call:
-    """kgt-tiny-x4 on one image of 16x16 pixels."""
+    """One stage of kgt-tiny-x4, with stem and head, on an image of 16x16 pixels."""
     from kgt import create_model
 
-    return _restore(lambda: create_model("kgt-tiny-x4"))
+    return _restore(lambda: create_model("kgt-tiny-x4", depths=(2,)))
 
 
 def make_swinir() -> Call:
-    """swinir-tiny-x4 on one image of 16x16 pixels."""
+    """One group of swinir-tiny-x4, with stem and head, on an image of 16x16 pixels."""
     from baselines import create_model
 
-    return _restore(lambda: create_model("swinir-tiny-x4"))
+    return _restore(lambda: create_model("swinir-tiny-x4", depths=(2,)))
 
 
 def _restore(create: Callable[[], torch.nn.Module]) -> Call:

@@ -12,10 +12,14 @@ at its end on which machine it was measured and by which command it is regenerat
 """
 
 
+_PAGES = ("table*.md", "study-*.md", "regression.md")
+
+
 def write_index(folder: Path) -> None:
     """Write README.md: every report with its forms and the command that regenerates it."""
     lines = [_INTRODUCTION, "| report | forms | regenerate |", "| --- | --- | --- |"]
-    for page in [*sorted(folder.glob("table*.md")), *sorted(folder.glob("study-*.md"))]:
+    pages = [path for name in _PAGES for path in sorted(folder.glob(name))]
+    for page in pages:
         text = page.read_text(encoding="utf-8").splitlines()
         title = text[0].removeprefix("# ")
         command = next(line for line in reversed(text) if line.startswith("Regenerate"))

@@ -8,6 +8,11 @@ import pytest
 from benchmarks.measure.statistics import Verdict
 from benchmarks.regression import calibration, paired
 from benchmarks.regression.calibration import allowed_errors, wilson_interval
+from benchmarks.regression.calibration_records import (
+    append_calibration,
+    read_calibrations,
+    render_calibrations,
+)
 from benchmarks.regression.paired import BaseCommitError, compare, compare_confirmed
 from benchmarks.regression.process import WorkerError, WorkerTimeoutError
 
@@ -267,3 +272,26 @@ def test_calibration_of_nothing(limits):
         calibration.calibrate(
             comparisons, load=False, planted=planted, budget_s=budget_s, threshold=0.02
         )
+
+
+def test_calibrations_on_record_are_shown_newest_of_a_kind(monkeypatch, tmp_path):
+    def fake_compare(names, start, **limits):
+        verdict = Verdict("SLOWER", "made up")
+        return [paired.PairedResult(name, "ok", "made up", verdict) for name in names]
+
+    monkeypatch.setattr(calibration, "compare", fake_compare)
+    path = tmp_path / "calibration.jsonl"
+    with pytest.raises(ValueError, match="no calibration is on record"):
+        read_calibrations(path)
+    for comparisons, planted in ((4, 0.0), (6, 0.0), (8, 0.05)):
+        found = calibration.calibrate(comparisons, load=False, planted=planted, **LIMITS)
+        append_calibration(path, found)
+    rows = [
+        line.split(" | ")
+        for line in render_calibrations(read_calibrations(path)).splitlines()
+        if "SLOWER" in line and line.startswith("| ")
+    ]
+    assert [(row[0], row[3], row[5]) for row in rows] == [
+        ("| nothing", "6", "6"),
+        ("| 5%", "8", "0"),
+    ]
