@@ -24,6 +24,7 @@ from benchmarks.regression.paired import (
     PairedResult,
     Side,
     compare,
+    is_head,
     list_benchmarks,
 )
 from benchmarks.regression.process import Worker, WorkerServer
@@ -106,7 +107,7 @@ def calibrate(
     with _loaded_core() if load else nullcontext(), WorkerServer(_TIMEOUT_S) as server:
 
         def start(side: Side) -> Worker:
-            return server.fork(ROOT, planted if side == "head" else 0.0)
+            return server.fork(ROOT, planted if is_head(side) else 0.0)
 
         while len(results) < comparisons:
             wanted = names[: comparisons - len(results)]

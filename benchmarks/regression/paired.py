@@ -1,12 +1,12 @@
 """The paired tier: a base commit against the working tree, by alternating processes in one run.
 
-Three workers take turns in rounds of random order: the base, the working tree (head) and a second
-process of the base, its A/A twin. The twin has a process to itself because processes of the same
-code differ by a percent, and a floor that is blind to that would call such a difference a verdict.
-For the same reason the workers are replaced by fresh ones `POOLS` times per measurement. The base's
-two entries of a round are averaged, which tightens the ratio for free. So that this is fair, head
-is visited twice, too: times have a long tail upwards, and the median of an average of two lies
-above that of one. Against a single visit equal code was 1 % faster, and 5 % slower code 4 %.
+Four workers take turns in rounds of random order: the base, the working tree (head), and a second
+process of each, their twins. Twins have processes to themselves because processes of the same code
+differ by a percent, and a floor that is blind to that would call such a difference a verdict. For
+the same reason the workers are replaced by fresh ones `POOLS` times per measurement. The two
+entries of each side are averaged. Both sides do the same, as all else would bend the ratio: times
+have a long tail upwards, so that the median of an average of two lies above that of one, and a
+process that is visited more often than another finds its caches warmer, faster by up to 4 %.
 
 A visit makes one untimed call, which fetches the worker's data back into the caches, and then a few
 timed ones. Their lower quartile is the round's sample: the calls do equal work, and what disturbs
@@ -16,10 +16,10 @@ policy would avoid that, but slows networks to less than half. A regression of t
 is therefore not seen here.
 
 The band of equality is delta = max(threshold, floor), where the floor is the half-width of the
-twin's interval, or the twin's own distance from 1 where that is larger. A verdict wants the head's
-whole interval beyond the band, so head must stand out by its own uncertainty and by what identical
-code shows in the same run. Three times the floor, as for tables, would hide slowdowns of 5 % in
-runs of a few seconds.
+interval of the base's twin over the base, or that ratio's own distance from 1 where it is larger. A
+verdict wants the head's whole interval beyond the band, so head must stand out by its own
+uncertainty and by what identical code shows in the same run. Three times the floor, as for tables,
+would hide slowdowns of 5 % in runs of a few seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from benchmarks.regression.workloads import WORKLOADS
 from benchmarks.regression.worktree import checked_out, resolve_commit
 
 # Calibrated: enough to tell 5 % on a quiet machine of two cores, see `calibration`.
-BUDGET_S = 8.0
+BUDGET_S = 6.0
 POOLS = 2
 VISIT_MS = 10.0
 VISIT_QUANTILE = 0.25
@@ -50,9 +50,13 @@ MIN_CALLS = 2
 MIN_ROUNDS = 4
 ROOT = Path(__file__).resolve().parents[2]
 
-Side = Literal["base", "twin", "head"]
-SIDES: tuple[Side, ...] = ("base", "twin", "head")
-VISITS: tuple[Side, ...] = (*SIDES, "head")
+Side = Literal["base", "base-twin", "head", "head-twin"]
+SIDES: tuple[Side, ...] = ("base", "base-twin", "head", "head-twin")
+
+
+def is_head(side: Side) -> bool:
+    """Whether a side measures the working tree."""
+    return side.startswith("head")
 
 
 class BaseCommitError(RuntimeError):
@@ -73,7 +77,7 @@ class Timer(Protocol):
 
 
 Start = Callable[[Side], Timer]
-# Milliseconds of a call: one entry per visit.
+# Milliseconds of a call: one entry per round.
 Samples = dict[Side, list[float]]
 
 
@@ -168,10 +172,9 @@ def run_paired(
     base_commit, head_commit = resolve_commit(ROOT, base), resolve_commit(ROOT, "HEAD")
     environment = capture_environment()
     with checked_out(ROOT, base_commit) as tree, WorkerServer(timeout_s) as server:
-        trees = {"base": tree, "twin": tree, "head": ROOT}
         results = compare_confirmed(
             chosen,
-            lambda side: server.fork(trees[side]),
+            lambda side: server.fork(ROOT if is_head(side) else tree),
             budget_s=budget_s,
             threshold=threshold,
             on_event=on_event,
@@ -296,7 +299,7 @@ class _Pool:
             try:
                 self._timers[side] = self._start(side)
             except WorkerError as error:
-                if side != "head":
+                if not is_head(side):
                     raise BaseCommitError(
                         f"the base commit does not import: {error}; name another commit"
                     ) from error
@@ -317,7 +320,7 @@ def _blame(side: Side, error: WorkerError) -> _BenchmarkError:
     status: Literal["timeout", "failed"] = (
         "timeout" if isinstance(error, WorkerTimeoutError) else "failed"
     )
-    return _BenchmarkError(status, f"{'head' if side == 'head' else 'base'}: {error}")
+    return _BenchmarkError(status, f"{'head' if is_head(side) else 'base'}: {error}")
 
 
 def _check_outputs(pool: _Pool, name: str, may_differ: bool) -> None:
@@ -351,24 +354,23 @@ def _check_outputs(pool: _Pool, name: str, may_differ: bool) -> None:
 
 
 def _run_rounds(pool: _Pool, samples: Samples, budget_s: float, clock: Callable[[], float]) -> None:
-    """Make the visits in a fresh random order until the budget ends; at least MIN_ROUNDS times."""
+    """Visit all sides in a fresh random order until the budget ends; at least MIN_ROUNDS times."""
     start = clock()
     # Not counted: it wakes all sides up and tells how many calls fill a visit.
     first_ms = [np.median(pool.time_calls_ms(side, MIN_CALLS)) for side in SIDES]
     calls = max(MIN_CALLS, round(VISIT_MS / float(np.median(first_ms))))
     rounds = 0
     while rounds < MIN_ROUNDS or clock() - start < budget_s:
-        for side in random.sample(VISITS, len(VISITS)):
+        for side in random.sample(SIDES, len(SIDES)):
             times_ms = pool.time_calls_ms(side, calls)
             samples[side].append(float(np.quantile(times_ms, VISIT_QUANTILE)))
         rounds += 1
 
 
 def _conclude(name: str, samples: Samples, threshold: float) -> PairedResult:
-    base, twin, head = (np.array(samples[side]) for side in SIDES)
-    head = head.reshape(-1, 2)
-    ratio = compare_paired(np.sqrt(head.prod(axis=1)), np.sqrt(base * twin))
-    twin_ratio = compare_paired(twin, base)
+    base, base_twin, head, head_twin = (np.array(samples[side]) for side in SIDES)
+    ratio = compare_paired(np.sqrt(head * head_twin), np.sqrt(base * base_twin))
+    twin_ratio = compare_paired(base_twin, base)
     floor = max(twin_ratio.halfwidth, abs(twin_ratio.value - 1))
     verdict = judge(ratio, floor=0.0, threshold=max(threshold, floor))
     return PairedResult(
@@ -378,8 +380,8 @@ def _conclude(name: str, samples: Samples, threshold: float) -> PairedResult:
         verdict,
         ratio,
         floor,
-        base_ms=float(np.median([base, twin])),
-        head_ms=float(np.median(head)),
+        base_ms=float(np.median([base, base_twin])),
+        head_ms=float(np.median([head, head_twin])),
     )
 
 

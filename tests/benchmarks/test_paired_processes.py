@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.regression.paired import compare, compare_confirmed
+from benchmarks.regression.paired import compare, compare_confirmed, is_head
 from benchmarks.regression.process import WorkerError, WorkerServer, WorkerTimeoutError
 from benchmarks.regression.worktree import checked_out, resolve_commit
 
@@ -54,8 +54,10 @@ def server(tmp_path):
 
 
 def compare_trees(server, base, head, names=("work",), function=compare):
-    trees = {"base": base, "twin": base, "head": head}
-    return function(names, lambda side: server.fork(trees[side]), budget_s=0.5, threshold=0.02)
+    def start(side):
+        return server.fork(head if is_head(side) else base)
+
+    return function(names, start, budget_s=0.5, threshold=0.02)
 
 
 def runs(pid):
