@@ -160,7 +160,7 @@ def test_every_form_of_a_table_is_whole_and_repeats(spec):
 
 
 def test_what_a_text_states_of_two_methods_is_a_note():
-    spec = get_spec("8")
+    spec = get_spec("semanir:3")
     table = build_table(spec, "smoke", spec.profiles["smoke"], {}, None, [])
     said = "as printed by SemanIR, saving: SemanIR-S vs HAT, sr-x4: -41.7 % parameters"
     assert said in table.notes

@@ -1,5 +1,6 @@
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +121,17 @@ def test_the_base_is_where_head_left_main(monkeypatch):
     known["main"] = (128, "")
     with pytest.raises(ValueError, match="--base COMMIT"):
         regress.find_base()
+
+
+def test_committed_calibrations_are_what_their_records_render_to(tmp_path, monkeypatch):
+    root = Path(regress.__file__).parents[1]
+    monkeypatch.chdir(root)
+    assert regress.main(["calibrate", "--from-records", "--reports", str(tmp_path)]) == 0
+    committed = root / "reports" / "regression.md"
+    assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
+
+
+def test_calibration_without_records_says_how_to_make_them(tmp_path, capsys):
+    arguments = ["calibrate", "--from-records", "--results", str(tmp_path)]
+    assert regress.main([*arguments, "--reports", str(tmp_path)]) == 2
+    assert "run without --from-records" in capsys.readouterr().err

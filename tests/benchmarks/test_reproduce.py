@@ -20,7 +20,11 @@ from benchmarks.reproduce import main
 from kgt import list_backends
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORTS = sorted(set((ROOT / "reports").glob("*.md")) - {ROOT / "reports" / "README.md"})
+REPORTS = sorted(
+    page
+    for page in (ROOT / "reports").glob("*.md")
+    if "benchmarks.reproduce" in page.read_text().splitlines()[-1]
+)
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
 
 TINY = """
