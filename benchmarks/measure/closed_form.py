@@ -51,15 +51,15 @@ class Tally:
         for inputs, outputs in ((dim, 3 * dim), (dim, dim), (dim, hidden), (hidden, dim)):
             self.project(inputs, outputs, tokens)
 
-    def reconstruct(
-        self, dim: int, channels: int, scale: int, pixels: int, upsampler: str, features: int
-    ) -> None:
+    def reconstruct(self, config: KGTConfig | SwinIRConfig, pixels: int) -> None:
         """Add the head, from features of input size to the image."""
+        dim, channels, scale = config.embed_dim, config.in_channels, config.scale
         if scale == 1:
             self.convolve(dim, channels, pixels)
-        elif upsampler == "pixelshuffledirect":
+        elif config.upsampler == "pixelshuffledirect":
             self.convolve(dim, channels * scale**2, pixels)
         else:
+            features = config.upsample_features
             self.convolve(dim, features, pixels)
             while scale > 1:
                 step = 3 if scale == 3 else 2
@@ -89,14 +89,7 @@ def tally_kgt(config: KGTConfig, pixels: int, backend: str = "auto") -> Tally:
         for depth in config.depths:
             _add_stage(tally, config, 0, depth, pixels, backend)
         tally.convolve(dim, dim, pixels)
-        tally.reconstruct(
-            dim,
-            config.in_channels,
-            config.scale,
-            pixels,
-            config.upsampler,
-            config.upsample_features,
-        )
+        tally.reconstruct(config, pixels)
         return tally
     *encoder, latent = config.depths
     for level, depth in enumerate(encoder):
@@ -176,12 +169,5 @@ def tally_swinir(config: SwinIRConfig, pixels: int) -> Tally:
         tally.convolve(dim, dim, pixels)
     tally.pairs_computed = tally.pairs_in_graph
     tally.convolve(dim, dim, pixels)
-    tally.reconstruct(
-        dim,
-        config.in_channels,
-        config.scale,
-        pixels,
-        config.upsampler,
-        config.upsample_features,
-    )
+    tally.reconstruct(config, pixels)
     return tally

@@ -77,10 +77,7 @@ class Cell(BaseModel):
 
     @property
     def contender(self) -> str:
-        """What is measured: a network with k and backend, or a backend with its byte budget.
-
-        Of the two, what is the same in all cells, or the default, is left out.
-        """
+        """What is measured: a network with its k and backend, or a backend with its byte budget."""
         if self.model is not None:
             k = None if self.k is None else f"k = {self.k}"
             return ", ".join(filter(None, (self.model, k, self.backend)))

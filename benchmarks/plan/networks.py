@@ -65,6 +65,11 @@ def run_restoration_cell(
 ) -> dict[str, Any]:
     """Restore a photograph whole and in tiles; what is missing of the whole says why.
 
+    Args:
+        cell: with `model` and `input`.
+        limits: of `run_isolated`.
+        on_progress: told the fraction that is done of each.
+
     Raises:
         RestorationFailed: when it cannot be restored in tiles.
     """
@@ -73,7 +78,10 @@ def run_restoration_cell(
     truth = photograph(height, width)
     image = imresize(truth, Fraction(1, network.scale))
     budget = cell.byte_budget or BYTE_BUDGET
-    tiles = RestorationJob(cell.network, byte_budget=budget, seed=cell.seed)
+    tiles = RestorationJob(
+        cell.network, byte_budget=budget, seed=cell.seed, threads=limits["threads"]
+    )
+    bounds = {name: limits[name] for name in ("memory_limit_bytes", "timeout_s")}
     metrics = {"budget": Metric(value=budget, unit="bytes")}
     checks: dict[str, Any] = {}
     with TemporaryDirectory() as folder:
@@ -81,7 +89,7 @@ def run_restoration_cell(
         for prefix, job in (("", tiles), ("whole_", replace(tiles, tile=None))):
             try:
                 result = measure_restoration(
-                    job, image, paths[prefix], on_progress=on_progress, **limits
+                    job, image, paths[prefix], on_progress=on_progress, **bounds
                 )
             except RestorationFailed as error:
                 if job is tiles:

@@ -209,9 +209,9 @@ def _run_cost_cell(cell: Cell, run: Run) -> dict[str, Any]:
 
 
 def _run_restoration_cell(cell: Cell, run: Run) -> dict[str, Any]:
-    limits = _limits(cell, run)
-    del limits["threads"]
-    return run_restoration_cell(cell, limits, lambda done: run.on_step(str(cell.model), done))
+    return run_restoration_cell(
+        cell, _limits(cell, run), lambda done: run.on_step(str(cell.model), done)
+    )
 
 
 def _run_quality_cell(cell: Cell, run: Run) -> dict[str, Any]:

@@ -194,9 +194,7 @@ class TableSpec(_Strict):
     @property
     def stem(self) -> str:
         """First part of the names of its files, e.g. "table3" or "study-attention-axes"."""
-        if self.kind == "study":
-            return f"study-{self.name}"
-        return f"table{self.name}" if self.name.isdecimal() else f"table-{self.name}"
+        return f"{self.kind}{'' if self.name.isdecimal() else '-'}{self.name}"
 
     def profile(self, name: str | None) -> tuple[str, Profile]:
         """A profile by name (None: the default) with its name.
