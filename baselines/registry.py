@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
 
-from baselines.checkpoints import read_weights
-from baselines.pretrained import WheelWeights
+from baselines.pretrained import Weights
+from kgt.pretrained import find_weights
 
 Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
 
+# Data, no package: NAME.safetensors and a card NAME.md for each model whose weights ship here.
+WEIGHTS = Path(__file__).parent / "weights"
+
 _MODELS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {}
-_WEIGHTS: dict[str, WheelWeights] = {}
+_WEIGHTS: dict[str, Weights] = {}
 
 
 def register(
-    name: str, *, weights: WheelWeights | None = None, **defaults: Any
+    name: str, *, weights: Weights | None = None, **defaults: Any
 ) -> Callable[[Constructor], Constructor]:
     """Enter a model under a name.
 
     Args:
         name: lower-case, with hyphens.
         weights: published weights, for a model that has them. No field may then change the shape
-            of a parameter.
+            of a parameter. Those in the folder `WEIGHTS` are found by name.
         **defaults: every argument the constructor is called with; these are the fields that a
             caller of `create_model` may override.
 
@@ -46,9 +50,14 @@ def register(
     return enter
 
 
-def list_models() -> list[str]:
-    """Name all registered models, sorted."""
-    return sorted(_MODELS)
+def list_models(pretrained: bool = False) -> list[str]:
+    """Name all registered models, sorted.
+
+    Args:
+        pretrained: only those with trained weights.
+    """
+    trained = _find_weights()
+    return sorted(name for name in _MODELS if name in trained or not pretrained)
 
 
 def model_fields(name: str) -> dict[str, Any]:
@@ -61,13 +70,14 @@ def model_fields(name: str) -> dict[str, Any]:
 
 
 def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Module:
-    """Build a registered model; its weights are random unless published ones are asked for.
+    """Build a registered model; its weights are random unless trained ones are asked for.
 
     Args:
         name: one of `list_models()`.
-        pretrained: load the published weights, which are fetched at first use. A model without
-            parameters is complete as it is.
-        **overrides: fields of the model's configuration to change.
+        pretrained: load the trained weights that ship with this package, or published ones, which
+            are fetched at first use. A model without parameters is complete as it is.
+        **overrides: fields of the model's configuration to change; with trained weights, none that
+            changes the shape of a parameter.
 
     Returns:
         A module that maps [B, C, h, w] in [0, 1] to [B, C, scale * h, scale * w] and says so in
@@ -87,15 +97,20 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Mo
         )
     model = constructor(**{**defaults, **overrides})
     if pretrained and next(model.parameters(), None) is not None:
-        if name not in _WEIGHTS:
+        trained = _find_weights()
+        if name not in trained:
             raise ValueError(
                 f"no trained weights are shipped for {name}; models that have some: "
-                f"{', '.join(sorted(_WEIGHTS))}. Build it without pretrained and call "
+                f"{', '.join(sorted(trained))}. Build it without pretrained and call "
                 "load_state_dict (baselines.load_official for the authors' SwinIR files), or "
                 "open a published network with baselines.load_checkpoint(path)"
             )
-        model.load_state_dict(read_weights(_WEIGHTS[name].fetch()))
+        trained[name].load_into(model)
     return model
+
+
+def _find_weights() -> dict[str, Weights]:
+    return {**find_weights(WEIGHTS), **_WEIGHTS}
 
 
 def _lookup(name: str) -> tuple[Callable[..., nn.Module], dict[str, Any]]:

@@ -7,6 +7,8 @@ parameters and the kinds of skip; the widths and depths are ours.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -42,11 +44,13 @@ def _head(config: KGTConfig) -> nn.Module:
 class KGT(nn.Module):
     """What both networks share: input checks, padding, normalization, k and backend.
 
-    Attributes a harness reads: `config`, `task`, `scale`, `in_channels`, `size_multiple`.
+    Attributes a harness reads: `config`, `task`, `scale`, `in_channels`, `size_multiple`, and
+    `provenance`, what is known of the training of its weights.
     """
 
     stage_class = KGTStage
     mean: Tensor
+    provenance: Mapping[str, str]
 
     def __init__(self, config: KGTConfig) -> None:
         super().__init__()
@@ -55,6 +59,7 @@ class KGT(nn.Module):
         self.scale = config.scale
         self.in_channels = config.in_channels
         self.size_multiple = config.size_multiple
+        self.provenance = {}
         mean = config.mean if config.in_channels == len(config.mean) else (0.0,)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
 

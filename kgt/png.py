@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOR_TYPES = {1: 0, 3: 2}  # by channels: grayscale, truecolor
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels: gray, gray and alpha, RGB, RGBA
 _DTYPES = {8: (torch.uint8,), 16: (torch.uint16, torch.int32)}
 _LARGEST = 2**31 - 1
 _SUB, _UP, _PAETH = 1, 2, 4
@@ -34,8 +36,9 @@ class PngWriter:
     Args:
         path: where the file goes.
         height, width: pixels of the whole image.
-        channels: 1 for gray, 3 for RGB.
+        channels: 1 for gray, 3 for RGB, and one more where the last is alpha.
         bits: of a sample.
+        chunks: names and contents of what else the file says; they go before the pixels.
 
     Raises:
         ValueError: for a size, or numbers of channels or bits, that are not written.
@@ -48,15 +51,17 @@ class PngWriter:
         width: int,
         channels: int = 3,
         bits: Literal[8, 16] = 8,
+        chunks: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
         if not (1 <= height <= _LARGEST and 1 <= width <= _LARGEST):
             raise ValueError(f"{height}x{width} pixels: a PNG has 1 to {_LARGEST:,} on a side")
         if channels not in _COLOR_TYPES:
-            raise ValueError(f"{channels} channels: 1 (gray) and 3 (RGB) are written")
+            raise ValueError(f"{channels} channels: 1 (gray) to 4 (RGBA) are written")
         if bits not in _DTYPES:
             raise ValueError(f"{bits} bits: 8 and 16 are written")
         self.path = Path(path)
         self.height, self.width, self.channels, self.bits = height, width, channels, bits
+        self.chunks = tuple(chunks)
         self.rows_written = 0
         self._unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._zlib = zlib.compressobj()
@@ -68,8 +73,14 @@ class PngWriter:
         """Begin the file; raises OSError where it cannot be created."""
         self._file = self._unfinished.open("xb")
         header = (self.width, self.height, self.bits, _COLOR_TYPES[self.channels], 0, 0, 0)
-        self._file.write(_SIGNATURE)
-        self._write_chunk(b"IHDR", struct.pack(">IIBBBBB", *header))
+        try:
+            self._file.write(_SIGNATURE)
+            self._write_chunk(b"IHDR", struct.pack(">IIBBBBB", *header))
+            for name, content in self.chunks:
+                self._write_chunk(name, content)
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(

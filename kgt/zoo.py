@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from kgt.config import PRESETS, KGTConfig, preset
 from kgt.model import KGT, ColumnarKGT, UShapedKGT
+from kgt.pretrained import find_weights
+
+# Data, no package: NAME.safetensors and a card NAME.md for each model with trained weights.
+WEIGHTS = Path(__file__).parent / "weights"
 
 
-def list_models() -> list[str]:
-    """Names that `create_model` takes, sorted."""
-    return sorted(PRESETS)
+def list_models(pretrained: bool = False) -> list[str]:
+    """Names that `create_model` takes, sorted.
+
+    Args:
+        pretrained: only those with trained weights.
+    """
+    trained = find_weights(WEIGHTS)
+    return sorted(name for name in PRESETS if name in trained or not pretrained)
 
 
 def initialize(module: nn.Module) -> None:
@@ -34,20 +45,27 @@ def create_model(
 
     Args:
         name: a name of `list_models()`.
-        pretrained: load trained weights; none are shipped yet, so True is refused.
+        pretrained: load the trained weights that ship with this package. The network's attribute
+            `provenance` then tells how they were trained.
         backend: attention backend, or "auto".
-        **overrides: fields of `KGTConfig` to replace, e.g. `k=128` or `in_channels=1`.
+        **overrides: fields of `KGTConfig` to replace, e.g. `k=128` or `in_channels=1`. With
+            trained weights, none that changes the shape of a parameter.
 
     Raises:
-        ValueError: for an unknown name, field or backend, listing the valid ones, and for
-            `pretrained=True`.
+        ValueError: for an unknown name, field or backend, listing the valid ones; and with
+            `pretrained=True` where no weights ship, listing the models that have some, or where
+            they do not fit.
     """
     config = preset(name, **overrides)
-    if pretrained:
+    trained = find_weights(WEIGHTS)
+    if pretrained and name not in trained:
         raise ValueError(
-            f"no trained weights ship for {name!r}; create it with pretrained=False and load "
+            f"no trained weights ship for {name!r}; models that have some: "
+            f"{', '.join(trained) or 'none yet'}. Create it with pretrained=False and load "
             "your own with load_state_dict"
         )
     network = build_model(config)
     network.set_backend(backend)
+    if pretrained:
+        trained[name].load_into(network)
     return network

@@ -1,11 +1,16 @@
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
-    "kgt": {"kgt", "torch", "triton"},
+    "kgt": {
+        *("kgt", "torch", "triton"),
+        *("PIL", "cv2", "numpy", "rich", "safetensors"),
+    },
     "baselines": {
         *("baselines", "kgt", "torch", "numpy", "safetensors"),
         *("colour_demosaicing", "skimage", "spandrel"),
@@ -21,8 +26,6 @@ def _third_party_imports(path):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add(node.module.split(".")[0])
-    import sys
-
     return names - set(sys.stdlib_module_names)
 
 
@@ -38,3 +41,10 @@ def test_nothing_imports_the_tests():
     for package in PROJECT:
         for path in (ROOT / package).rglob("*.py"):
             assert "tests" not in _third_party_imports(path), path
+
+
+def test_the_model_alone_loads_nothing_but_torch():
+    others = "{'PIL', 'cv2', 'rich', 'safetensors', 'triton'}"
+    code = f"import sys, kgt; kgt.create_model('kgt-tiny-x2'); print({others} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_model
 from torch import nn
 
-from baselines import WeightsUnavailableError, create_model, registry
+from baselines import WeightsUnavailableError, create_model, list_models, registry
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
 
@@ -170,3 +171,33 @@ def test_models_without_published_weights_say_which_have_some():
 
 def test_a_model_without_parameters_is_complete_as_it_is():
     assert create_model("bicubic", pretrained=True, scale=2).scale == 2
+
+
+@pytest.fixture
+def ship(tmp_path, monkeypatch):
+    """Puts random weights where trained ones ship, and returns the network that has them."""
+    monkeypatch.setattr(registry, "WEIGHTS", tmp_path)
+
+    def put(name):
+        network = create_model(name)
+        save_model(network, str(tmp_path / f"{name}.safetensors"), {"model": name})
+        return network
+
+    return put
+
+
+def test_models_with_weights_are_listed_wherever_these_are(ship):
+    assert list_models(pretrained=True) == ["demosaicnet", "ffdnet-color"]
+    ship("swinir-tiny-x4")
+    assert list_models(pretrained=True) == ["demosaicnet", "ffdnet-color", "swinir-tiny-x4"]
+    with pytest.raises(ValueError, match=r"swinir-tiny-x3; .*: demosaicnet, .*, swinir-tiny-x4\."):
+        create_model("swinir-tiny-x3", pretrained=True)
+
+
+def test_shipped_weights_are_loaded(ship):
+    source = ship("swinir-tiny-x4")
+    network = create_model("swinir-tiny-x4", pretrained=True)
+    assert network.conv_first.weight.equal(source.conv_first.weight)
+    assert network.provenance == {"model": "swinir-tiny-x4"}
+    with pytest.raises(ValueError, match=r"swinir-tiny-x4 do not fit.*conv_first"):
+        create_model("swinir-tiny-x4", pretrained=True, in_channels=1)

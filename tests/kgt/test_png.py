@@ -173,7 +173,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     [
         ((0, 5), "0x5 pixels"),
         ((5, 2**31), "1 to 2,147,483,647"),
-        ((5, 5, 2), "2 channels: 1"),
+        ((5, 5, 5), "5 channels: 1"),
         ((5, 5, 3, 4), "4 bits: 8 and 16"),
     ],
 )
