@@ -19,13 +19,20 @@ _KEPT = frozenset(
 _OFFSETS = frozenset({Base.ExifInteroperabilityOffset})
 
 
-def read_exif(image: PIL.Image.Image) -> bytes:
-    """What describes an image: camera, exposure, place, author; without thumbnail and orientation.
+def read_exif(image: PIL.Image.Image) -> tuple[int, bytes]:
+    """How an image must be turned to stand upright, and what else its Exif says of it.
 
-    Metadata that cannot be carried over is left out with a warning.
+    Damaged metadata is left out with a warning.
+
+    Returns:
+        The orientation, from 1 (upright) to 8; and camera, exposure, place and author, without
+        orientation and thumbnail, or nothing.
     """
     try:
         source = image.getexif()
+        if not len(source):
+            # Pillow tells of damage once, and may have done so when it opened the file.
+            PIL.Image.Exif().load(image.info.get("exif", b""))
         exif = PIL.Image.Exif()
         for tag in _KEPT & set(source):
             exif[tag] = source[tag]
@@ -33,11 +40,13 @@ def read_exif(image: PIL.Image.Image) -> bytes:
             entries = source.get_ifd(folder)
             if entries:
                 exif[folder] = {tag: entries[tag] for tag in entries if tag not in _OFFSETS}
-        return exif.tobytes() if len(exif) else b""
+        orientation = source.get(Base.Orientation, 1)
+        kept = exif.tobytes() if len(exif) else b""
     # Damaged metadata fails anywhere in the reader, with whatever error that place raises.
     except Exception as error:
         warnings.warn(f"the Exif metadata is damaged and left out: {error}", stacklevel=2)
-        return b""
+        return 1, b""
+    return orientation if orientation in range(1, 9) else 1, kept
 
 
 def load_exif(data: bytes, width: int, height: int) -> PIL.Image.Exif:
@@ -50,13 +59,3 @@ def load_exif(data: bytes, width: int, height: int) -> PIL.Image.Exif:
         if tag in details:
             details[tag] = length
     return exif
-
-
-def read_orientation(image: PIL.Image.Image) -> int:
-    """How an image must be turned to stand upright: 1 (not at all) to 8, as Exif numbers it."""
-    try:
-        orientation = image.getexif().get(Base.Orientation, 1)
-    # As above; then nothing is known of the orientation.
-    except Exception:
-        return 1
-    return orientation if orientation in range(1, 9) else 1

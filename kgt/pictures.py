@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL.ExifTags import IFD, Base
 
-from kgt.exif import load_exif, read_exif, read_orientation
+from kgt.exif import load_exif, read_exif
 from kgt.png import PngWriter
 from kgt.tiff import write_tiff
 
@@ -110,7 +110,8 @@ class Picture:
     @classmethod
     def _join(cls, samples: NDArray[Any], image: PIL.Image.Image) -> Picture:
         """Samples [h, w, 1 to 4] as the image has them, and its metadata."""
-        samples = np.ascontiguousarray(turn_upright(samples, read_orientation(image)))
+        orientation, exif = read_exif(image)
+        samples = np.ascontiguousarray(turn_upright(samples, orientation))
         colors = samples.shape[-1] - 1 + samples.shape[-1] % 2
         # XMP is left out, for it may tell of sizes and turns that are no longer true.
         text = {
@@ -122,7 +123,7 @@ class Picture:
             samples[..., :colors],
             samples[..., colors] if colors < samples.shape[-1] else None,
             image.info.get("icc_profile") or b"",
-            read_exif(image),
+            exif,
             text,
         )
 

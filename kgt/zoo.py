@@ -57,7 +57,7 @@ def create_model(
             they do not fit.
     """
     config = preset(name, **overrides)
-    trained = find_weights(WEIGHTS)
+    trained = find_weights(WEIGHTS) if pretrained else {}
     if pretrained and name not in trained:
         raise ValueError(
             f"no trained weights ship for {name!r}; models that have some: "
