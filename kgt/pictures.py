@@ -19,7 +19,7 @@ from PIL.ExifTags import IFD, Base
 
 from kgt.exif import load_exif, read_exif
 from kgt.png import PngWriter
-from kgt.tiff import write_tiff
+from kgt.tiff import reset_orientation, write_tiff
 
 # Formats that are written, by suffix.
 FORMATS = {
@@ -31,7 +31,7 @@ FORMATS = {
     ".tiff": "TIFF",
 }
 # Formats whose samples Pillow never halves without a word, or where we can tell.
-_READ = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF")
+_READ = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 READ_SUFFIXES = (*FORMATS, ".bmp", ".gif")
 _QUALITY = 95
 _LONGEST = {"JPEG": 65_500, "WEBP": 16_383}  # pixels of a side
@@ -70,6 +70,7 @@ class Picture:
                 up to 8, or of 16 bits; or more pixels than Pillow opens.
         """
         path = Path(path)
+        PIL.Image.init()  # else formats are not known before they are first met
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
@@ -87,7 +88,7 @@ class Picture:
     @classmethod
     def _read_open(cls, file: PIL.Image.Image, path: Path) -> Picture:
         frames = getattr(file, "n_frames", 1)
-        # The further pictures of an MPO are previews.
+        # An MPO is a JPEG file whose further pictures are previews.
         if frames > 1 and file.format != "MPO":
             raise ValueError(f"{path} holds {frames} pictures; save the one that is meant")
         lost = _find_lost_channels(file)
@@ -211,7 +212,7 @@ class Picture:
         height, width, channels = samples.shape
         bits: Any = 8 * samples.itemsize
         with PngWriter(path, height, width, channels, bits, chunks) as file:
-            file.write(torch.from_numpy(np.require(samples, requirements="CW")))
+            file.write(torch.from_numpy(np.require(samples, requirements=["C", "W"])))
 
     def _write_tiff(self, path: Path) -> None:
         tags: dict[int, Any] = {}
@@ -260,16 +261,16 @@ def turn_upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     return samples[:, ::-1] if orientation in (2, 3, 6, 7) else samples
 
 
-def _find_lost_channels(file: PIL.Image.Image) -> str:
+def _find_lost_channels(file: Any) -> str:
     """Channels of 16 bits of which Pillow keeps 8: "RGB", "RGBA", "LA", or "" for none.
 
     Args:
-        file: opened but not decoded.
+        file: an image of Pillow, opened but not decoded.
     """
     if file.mode not in ("RGB", "RGBA"):
         return ""
     if file.format == "TIFF":
-        bits = file.tag_v2.get(Base.BitsPerSample, (8,))  # type: ignore[attr-defined]
+        bits = file.tag_v2.get(Base.BitsPerSample, (8,))
         return file.mode if max(bits) > 8 else ""
     # The raw mode of PNG files is e.g. "RGB;16B".
     raw = str(file.tile[0][3]) if file.format == "PNG" else ""
@@ -277,14 +278,17 @@ def _find_lost_channels(file: PIL.Image.Image) -> str:
 
 
 def _read_deep_samples(path: Path, channels: str) -> NDArray[Any]:
-    """Samples uint16 [h, w, 2 to 4] of a file."""
+    """Samples uint16 [h, w, 2 to 4] of a file, turned as far as Pillow turns what it decodes."""
     import cv2
 
-    samples = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    content = bytearray(path.read_bytes())
+    # Pillow turns TIFF files alone; OpenCV would turn some and refuse the others.
+    orientation = reset_orientation(content) if content[:2] in (b"II", b"MM") else 1
+    samples = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     order = _OPENCV_CHANNELS[channels]
     if samples is None or samples.dtype != np.uint16 or samples.shape[-1] <= max(order):
         raise ValueError(f"{path}: its 16-bit samples cannot be decoded; save it as a PNG file")
-    return samples[..., order]
+    return turn_upright(samples[..., order], orientation)
 
 
 def _apply_color_key(samples: NDArray[Any], image: PIL.Image.Image) -> NDArray[Any]:

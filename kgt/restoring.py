@@ -104,8 +104,8 @@ def _make_input(pixels: NDArray[Any], net: nn.Module) -> Tensor:
     if pixels.shape[-1] > wanted:
         raise ValueError("the network takes gray pictures; convert this color picture to gray")
     like = next(net.parameters(), torch.empty(0))
-    image = torch.from_numpy(np.require(pixels, requirements="CW")).to(like.device)
-    image = image.permute(2, 0, 1)[None].contiguous()
+    image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(like.device)
+    image = image.permute(2, 0, 1)[None].contiguous().expand(-1, wanted, -1, -1)
     multiple: Any = net.size_multiple
     is_small = min(pixels.shape[:2]) < multiple
     if is_small or pixels.dtype != np.uint8:
@@ -116,7 +116,7 @@ def _make_input(pixels: NDArray[Any], net: nn.Module) -> Tensor:
             image, (0, int(image.shape[3] == 1), 0, int(image.shape[2] == 1)), mode="replicate"
         )
         image = pad_to_multiple(image, multiple)
-    return image.expand(-1, wanted, -1, -1)
+    return image
 
 
 def _round(steps: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:

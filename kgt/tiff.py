@@ -5,6 +5,7 @@ The format is that of TIFF Revision 6.0 (Adobe, 1992) with the compression "Adob
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Mapping
 from itertools import accumulate
@@ -67,6 +68,23 @@ def write_tiff(
         directory[tag] = tuple(values)
     directory.save(file)
     file.writelines(strips)
+
+
+def reset_orientation(content: bytearray) -> int:
+    """Let the content of a TIFF file say that the picture stands upright.
+
+    Returns:
+        The orientation that it told before, from 1 to 8; 1 where it told none.
+    """
+    order = "<" if content[:2] == b"II" else ">"
+    (directory,) = struct.unpack_from(f"{order}L", content, 4)
+    (count,) = struct.unpack_from(f"{order}H", content, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+        if struct.unpack_from(f"{order}H", content, entry)[0] == Base.Orientation:
+            (orientation,) = struct.unpack_from(f"{order}H", content, entry + 8)
+            struct.pack_into(f"{order}H", content, entry + 8, 1)
+            return orientation if orientation in range(1, 9) else 1
+    return 1
 
 
 def _compress(rows: NDArray[Any]) -> bytes:

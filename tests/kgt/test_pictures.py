@@ -177,7 +177,7 @@ def make_exif():
 def test_metadata_is_kept(source, target, tmp_path):
     profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
     image = PIL.Image.fromarray(draw(24, 40, 3))
-    image.save(tmp_path / f"in{source}", exif=make_exif(), icc_profile=profile)
+    image.save(tmp_path / f"in{source}", exif=make_exif().tobytes(), icc_profile=profile)
     Picture.read(tmp_path / f"in{source}").save(tmp_path / f"out{target}")
     with PIL.Image.open(tmp_path / f"out{target}") as written:
         written.load()
@@ -295,7 +295,7 @@ def test_broken_files_are_told(name, content, error, message, tmp_path):
     if isinstance(content, str):
         stream = io.BytesIO()
         PIL.Image.fromarray(draw(64, 64, 3)).save(stream, content)
-        content = stream.getvalue()[:-4000]
+        content = stream.getvalue()[: stream.tell() // 2]
     if content:
         path.write_bytes(content)
     with pytest.raises(error, match=message):
