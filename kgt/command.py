@@ -147,17 +147,17 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
 
 
 def _restore_job(
-    network: KGT, job: Job, options: argparse.Namespace, on_band: Callable[[float], None]
+    network: KGT, job: Job, options: argparse.Namespace, on_tile: Callable[[float], None]
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
     start = time.perf_counter()
-    on_band(0)
+    on_tile(0)
     picture = Picture.read(job.source)
     # What cannot be written is told before the time to restore it is spent.
     picture.check_format(job.target, network.scale)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     budget = options.byte_budget * 2**20
-    restored = restore_picture(network, picture, options.tile, byte_budget=budget, on_band=on_band)
+    restored = restore_picture(network, picture, options.tile, byte_budget=budget, on_tile=on_tile)
     restored.save(job.target)
     return {
         "in": str(job.source),
@@ -171,14 +171,14 @@ def _load_network(name: str, task: str) -> KGT:
     """The trained network of a name, which must be one for the task.
 
     Raises:
-        ValueError: there is no such network, it has no trained weights, or is for another task.
+        ValueError: it has no trained weights, if there is such a network, or is for another task.
     """
-    if name not in list_models():
-        trained = ", ".join(list_models(pretrained=True)) or "none yet"
+    trained = list_models(pretrained=True)
+    if name not in trained:
         raise ValueError(
-            f"unknown model {name!r}; trained are: {trained}. Networks of the package baselines "
-            f"restore from Python: kgt.restore_picture(baselines.create_model({name!r}, "
-            "pretrained=True), IN).save(OUT)"
+            f"no trained weights ship for {name!r}; networks that have some: "
+            f"{', '.join(trained) or 'none yet'}. Those of the package baselines restore from Python: "
+            "kgt.restore_picture(baselines.create_model(NAME, pretrained=True), IN).save(OUT)"
         )
     wanted, config = preset(TASKS[task]), preset(name)
     if (config.task, config.scale) != (wanted.task, wanted.scale):
@@ -212,7 +212,7 @@ def _show_progress(count: int, console: Console) -> Iterator[OnProgress]:
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    # Bands of a large picture take longer than the 30 s over which rich looks back on its own.
+    # Tiles of a large picture may take longer than the 30 s over which rich looks back on its own.
     with Progress(
         *columns,
         console=console,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kgt.inference import BYTE_BUDGET, OVERLAP, restore_bands
+from kgt.inference import BYTE_BUDGET, OVERLAP, place_tiles, plan_tiles, restore_bands
 from kgt.mosaic import interpolate_mosaic
 from kgt.pictures import Picture
 from kgt.windows import pad_to_multiple
@@ -32,7 +34,7 @@ def restore_picture(
     *,
     overlap: int = OVERLAP,
     byte_budget: int = BYTE_BUDGET,
-    on_band: Callable[[float], object] = lambda done: None,
+    on_tile: Callable[[float], object] = lambda done: None,
 ) -> Picture:
     """Restore a picture of any size and kind.
 
@@ -48,7 +50,7 @@ def restore_picture(
         tile: as for `restore_bands`.
         overlap: as for `restore`.
         byte_budget: bytes that "auto" may take besides the pictures, see `plan_tiles`.
-        on_band: told the fraction of the rows that are restored, after every band.
+        on_tile: told the fraction of the tiles that are restored, after every tile.
 
     Returns:
         The picture in as many bits as before, with its color profile, Exif and text.
@@ -68,21 +70,24 @@ def restore_picture(
     image = _make_input(pixels, net)
     if tile == "auto" and image.shape[-2] * image.shape[-1] <= _SMALL_PIXELS:
         tile = None
+    elif tile == "auto":
+        plan = plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget, streamed=True)
+        tile = plan.tile
     scale: Any = net.scale
     height, width = (scale * length for length in pixels.shape[:2])
     restored = np.empty((height, width, pixels.shape[-1]), pixels.dtype)
     done = 0
-    for band in restore_bands(net, image, tile, overlap=overlap, byte_budget=byte_budget):
-        rows = band[0, :, : height - done, :width]
-        if not rows.isfinite().all():
-            raise ValueError(f"the result has NaN or infinite values below row {done}")
-        rows = rows.double() * np.iinfo(pixels.dtype).max
-        if len(rows) > pixels.shape[-1]:
-            rows = torch.einsum("chw,c->hw", rows, rows.new_tensor(_LUMA))[None]
-        restored[done : done + rows.shape[1]] = _round(rows, pixels.dtype)
-        done += rows.shape[1]
-        on_band(done / height)
-        del band, rows  # else they live while the next ones are made
+    with _count_calls(net, _count_tiles(net, image, tile, overlap), on_tile):
+        for band in restore_bands(net, image, tile, overlap=overlap):
+            rows = band[0, :, : height - done, :width]
+            if not rows.isfinite().all():
+                raise ValueError(f"the result has NaN or infinite values below row {done}")
+            rows = rows.double() * np.iinfo(pixels.dtype).max
+            if len(rows) > pixels.shape[-1]:
+                rows = torch.einsum("chw,c->hw", rows, rows.new_tensor(_LUMA))[None]
+            restored[done : done + rows.shape[1]] = _round(rows, pixels.dtype)
+            done += rows.shape[1]
+            del band, rows  # else they live while the next ones are made
     return replace(
         picture,
         pixels=restored,
@@ -117,6 +122,29 @@ def _make_input(pixels: NDArray[Any], net: nn.Module) -> Tensor:
         )
         image = pad_to_multiple(image, multiple)
     return image
+
+
+def _count_tiles(net: nn.Module, image: Tensor, tile: int | None, overlap: int) -> int:
+    if tile is None:
+        return 1
+    return math.prod(len(place_tiles(net, length, tile, overlap)) for length in image.shape[-2:])
+
+
+@contextmanager
+def _count_calls(net: nn.Module, total: int, on_call: Callable[[float], object]) -> Iterator[None]:
+    """Tell after every call of a network what fraction of all its calls is done."""
+    done = 0
+
+    def tell(*_: object) -> None:
+        nonlocal done
+        done += 1
+        on_call(done / total)
+
+    hook = net.register_forward_hook(tell)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _round(steps: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -8,10 +8,10 @@ import PIL.ImageCms
 import PIL.ImageOps
 import PIL.PngImagePlugin
 import pytest
+import tifffile
 from PIL.ExifTags import GPS, IFD, Base
 
 from kgt import Picture
-from kgt.tiff import write_tiff
 
 LOSSLESS = [".png", ".tif"]
 ALL_FORMATS = [".png", ".tif", ".jpg", ".webp"]
@@ -107,6 +107,19 @@ def test_a_transparent_color_of_sixteen_bits_becomes_alpha(channels, tmp_path):
     assert np.array_equal(read.alpha, expected)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 70_000), (3000, 50)])
+def test_another_library_reads_tiff_files(size, channels, dtype, tmp_path):
+    samples = draw(*size, channels, dtype=dtype)
+    has_alpha = channels in (2, 4)
+    pixels, alpha = samples[..., : channels - has_alpha], samples[..., -1] if has_alpha else None
+    Picture(pixels, alpha).save(tmp_path / "a.tif")
+    read = tifffile.imread(tmp_path / "a.tif")
+    assert read.dtype == dtype
+    assert np.array_equal(read.reshape(samples.shape), samples)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
 def test_sixteen_bits_are_rounded_where_a_format_has_eight(suffix, tmp_path):
     flat = Picture(np.full((16, 16, 3), 30_000, np.uint16))
@@ -137,15 +150,16 @@ def test_pictures_stand_upright(orientation, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", LOSSLESS)
-def test_sixteen_bits_stand_upright(orientation, suffix, tmp_path):
+@pytest.mark.parametrize(("suffix", "byte_order"), [(".png", ""), (".tif", "<"), (".tif", ">")])
+def test_sixteen_bits_stand_upright(orientation, suffix, byte_order, tmp_path):
     samples = draw(5, 9, 3)
     exif = PIL.Image.Exif()
     exif[Base.Orientation] = orientation
     path = tmp_path / f"in{suffix}"
     if suffix == ".tif":
-        with path.open("wb") as file:
-            write_tiff(file, samples * np.uint16(257), tags={Base.Orientation: orientation})
+        told = [(Base.Orientation.value, "H", 1, orientation, True)]
+        fields = {"byteorder": byte_order, "photometric": "rgb", "extratags": told}
+        tifffile.imwrite(path, samples * np.uint16(257), **fields)
     else:
         encoded = cv2.imencode(".png", (samples * np.uint16(257))[..., ::-1])[1].tobytes()
         stream = io.BytesIO()

@@ -88,6 +88,15 @@ def test_chunks_are_those_of_the_specification(tmp_path):
     assert len(pixel_stream(tmp_path / "a.png")) == 300 * (1 + 3 * 200)
 
 
+def test_what_else_a_file_says_stands_before_its_pixels(tmp_path):
+    extra = [(b"eXIf", b"some"), (b"iTXt", b"more")]
+    with PngWriter(tmp_path / "a.png", 1, 2, chunks=extra) as file:
+        file.write(torch.zeros(1, 2, 3, dtype=torch.uint8))
+    chunks = read_chunks(tmp_path / "a.png")
+    assert chunks[1:3] == extra
+    assert {name for name, _ in chunks[3:-1]} == {b"IDAT"}
+
+
 def test_blocks_of_rows_are_filtered_as_one(tmp_path, monkeypatch):
     pixels = photographs.astronaut()
     write(tmp_path / "one.png", pixels)
@@ -153,7 +162,8 @@ def test_the_file_appears_complete(tmp_path):
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("chunks", [(), [(b"iCCP", bytes(2**20))]])
+def test_a_full_disk_leaves_nothing(chunks, tmp_path, monkeypatch):
     # /dev/full answers every write as a full disk does.
     open_file = kgt.png.Path.open
 
@@ -162,8 +172,12 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
         return open_file(kgt.png.Path("/dev/full"), "wb")
 
     monkeypatch.setattr(kgt.png.Path, "open", open_full)
-    with pytest.raises(OSError, match="No space") as error:
-        write(tmp_path / "a.png", draw_samples(300, 200, 3, 8))
+    pixels = draw_samples(300, 200, 3, 8)
+    with (
+        pytest.raises(OSError, match="No space") as error,
+        PngWriter(tmp_path / "a.png", 300, 200, chunks=chunks) as file,
+    ):
+        file.write(torch.from_numpy(pixels))
     assert error.value.errno == errno.ENOSPC
     assert not [*tmp_path.iterdir()]
 

@@ -81,13 +81,13 @@ def test_tiles_are_those_of_restore():
     net = small_network("kgt-tiny-denoise-color")
     picture = Picture(draw(150, 110, 3))
     fractions = []
-    restored = restore_picture(net, picture, 64, overlap=16, on_band=fractions.append)
+    restored = restore_picture(net, picture, 64, overlap=16, on_tile=fractions.append)
     expected = kgt.restore(net, to_batch(picture.pixels), 64, overlap=16)[0].permute(1, 2, 0)
     steps = (255 * expected.double().clip(0, 1) + 0.5).floor()
     assert np.array_equal(restored.pixels, steps.numpy())
-    assert len(fractions) > 1
-    assert fractions == sorted(fractions)
-    assert fractions[-1] == 1
+    # 150 pixels take three tiles of 64 that share 16, and 110 take two.
+    assert fractions == [count / 6 for count in range(1, 7)]
+    assert not net._forward_hooks
 
 
 def test_the_budget_reaches_the_plan():
@@ -117,6 +117,13 @@ def test_values_beyond_the_range_are_clipped():
     values = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
     restored = restore_picture(net, Picture(values)).pixels.astype(int)
     assert np.abs(restored - np.clip(3 * values.astype(int) - 255, 0, 255)).max() <= 1
+
+
+@pytest.mark.parametrize("tile", ["auto", None])
+def test_small_pictures_are_one_tile(tile):
+    fractions = []
+    restore_picture(Stub(), Picture(draw(9, 5, 3)), tile, on_tile=fractions.append)
+    assert fractions == [1]
 
 
 def test_values_that_are_no_numbers_are_told():
