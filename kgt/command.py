@@ -177,8 +177,9 @@ def _load_network(name: str, task: str) -> KGT:
     if name not in trained:
         raise ValueError(
             f"no trained weights ship for {name!r}; networks that have some: "
-            f"{', '.join(trained) or 'none yet'}. Those of the package baselines restore from Python: "
-            "kgt.restore_picture(baselines.create_model(NAME, pretrained=True), IN).save(OUT)"
+            f"{', '.join(trained) or 'none yet'}. Those of the package baselines restore from "
+            "Python: net = baselines.create_model(NAME, pretrained=True); "
+            "kgt.restore_picture(net, IN).save(OUT)"
         )
     wanted, config = preset(TASKS[task]), preset(name)
     if (config.task, config.scale) != (wanted.task, wanted.scale):

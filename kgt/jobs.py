@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +53,12 @@ def plan_jobs(inputs: Sequence[str], out: str, *, force: bool = False) -> list[J
     return jobs
 
 
-def _find_pictures(text: str, out: Path) -> Iterator[tuple[Path, Path]]:
+def _find_pictures(text: str, out: Path) -> list[tuple[Path, Path]]:
     """The pictures that an input stands for, and what they are called below the output folder."""
     path = Path(text)
     if path.is_dir():
         # An earlier run may have put its results into a folder in here.
-        results = out.resolve() if out.resolve() != path.resolve() else None
+        results = out.resolve() if path.resolve() in out.resolve().parents else None
         found = [
             (file, file.relative_to(path))
             for file in _list_files(path, "**/*")
@@ -72,7 +72,7 @@ def _find_pictures(text: str, out: Path) -> Iterator[tuple[Path, Path]]:
     if not found:
         what = "no pictures are in" if path.is_dir() else "there is no file, folder or match of"
         raise ValueError(f"{what} {text}; pictures end in {', '.join(READ_SUFFIXES)}")
-    yield from found
+    return found
 
 
 def _list_files(folder: Path, pattern: str) -> list[Path]:

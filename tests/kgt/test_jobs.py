@@ -71,6 +71,13 @@ def test_results_and_hidden_files_are_no_inputs(here):
     assert plan("photos/*.jpg", out="new") == {"photos/a.jpg": "new/a.png"}
 
 
+def test_results_may_go_above_or_beside_their_pictures(here):
+    here("photos/raw/a.jpg")
+    assert plan("photos/raw", out="photos") == {"photos/raw/a.jpg": "photos/a.png"}
+    assert plan("photos/raw", out="photos/new") == {"photos/raw/a.jpg": "photos/new/a.png"}
+    assert plan(".", out="out") == {"photos/raw/a.jpg": "out/photos/raw/a.png"}
+
+
 def test_a_folder_may_be_restored_in_its_place(here):
     here("photos/a.png", "photos/x/b.png")
     expected = {"photos/a.png": "photos/a.png", "photos/x/b.png": "photos/x/b.png"}
