@@ -91,6 +91,7 @@ class Picture:
         # An MPO is a JPEG file whose further pictures are previews.
         if frames > 1 and file.format != "MPO":
             raise ValueError(f"{path} holds {frames} pictures; save the one that is meant")
+        _check_deep_gray(file)
         lost = _find_lost_channels(file)
         file.load()  # decoded by Pillow in any case, which refuses files that are cut short
         if lost:
@@ -259,6 +260,18 @@ def turn_upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     if orientation in (3, 4, 7, 8):
         samples = samples[::-1]
     return samples[:, ::-1] if orientation in (2, 3, 6, 7) else samples
+
+
+def _check_deep_gray(file: Any) -> None:
+    """Refuse gray TIFF files whose samples Pillow takes for 16 bits from black to white."""
+    if file.format != "TIFF" or not file.mode.startswith("I;16"):
+        return
+    bits, white_is_zero = file.tag_v2[Base.BitsPerSample], 0
+    if bits != (16,) or file.tag_v2[Base.PhotometricInterpretation] == white_is_zero:
+        raise ValueError(
+            "gray of more than 8 bits that are not 16, or of which 0 is white; convert it to 8 or "
+            "16 bits of which 0 is black"
+        )
 
 
 def _find_lost_channels(file: Any) -> str:

@@ -324,6 +324,15 @@ def test_sixteen_bits_that_are_cut_short_are_told(tmp_path):
         Picture.read(tmp_path / "a.png")
 
 
+def test_gray_that_pillow_would_invert_is_refused(tmp_path):
+    samples = draw(4, 4, dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "white.tif", samples, photometric="miniswhite")
+    with pytest.raises(ValueError, match="0 is white"):
+        Picture.read(tmp_path / "white.tif")
+    tifffile.imwrite(tmp_path / "black.tif", samples, photometric="minisblack")
+    assert np.array_equal(Picture.read(tmp_path / "black.tif").pixels[..., 0], samples)
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "F", "I", "LAB"])
 def test_other_samples_are_refused(mode):
     with pytest.raises(ValueError, match=f"mode {mode}"):
