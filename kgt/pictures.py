@@ -16,6 +16,7 @@ import PIL.Image
 import torch
 from numpy.typing import NDArray
 from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
 
 from kgt.exif import load_exif, read_exif
 from kgt.png import PngWriter
@@ -169,8 +170,8 @@ class Picture:
         """
         path = Path(path)
         kind = self.check_format(path)
-        if kind == "PNG":
-            self._write_png(path)
+        if kind == "PNG" and self.pixels.dtype == np.uint16:
+            self._write_deep_png(path)
             return
         with _replace_when_complete(path) as unfinished:
             if kind == "TIFF":
@@ -200,7 +201,7 @@ class Picture:
             raise ValueError(f"{path}: JPEG has no transparency; write PNG, WebP or TIFF")
         return kind
 
-    def _write_png(self, path: Path) -> None:
+    def _write_deep_png(self, path: Path) -> None:
         chunks = []
         if self.icc_profile:
             chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(self.icc_profile)))
@@ -211,8 +212,7 @@ class Picture:
             chunks.append((b"iTXt", keyword.encode("latin-1") + bytes(5) + text.encode()))
         samples = self.samples
         height, width, channels = samples.shape
-        bits: Any = 8 * samples.itemsize
-        with PngWriter(path, height, width, channels, bits, chunks) as file:
+        with PngWriter(path, height, width, channels, 16, chunks) as file:
             file.write(torch.from_numpy(np.require(samples, requirements=["C", "W"])))
 
     def _write_tiff(self, path: Path) -> None:
@@ -226,8 +226,13 @@ class Picture:
 
     def _write_by_pillow(self, path: Path, kind: str) -> None:
         picture = replace(self, alpha=None) if kind == "JPEG" else self
-        # JPEG alone knows what subsampling is: here, of nothing.
-        picture.to_pil().save(path, kind, quality=_QUALITY, subsampling=0, **self._describe())
+        text = PngInfo()
+        for keyword, value in self.text.items():
+            text.add_itxt(keyword, value)
+        # Each format takes what it knows of these: JPEG alone the subsampling, here of nothing.
+        picture.to_pil().save(
+            path, kind, quality=_QUALITY, subsampling=0, pnginfo=text, **self._describe()
+        )
 
     def _describe(self) -> dict[str, bytes]:
         """The color profile and Exif, as far as there are any, under Pillow's names."""

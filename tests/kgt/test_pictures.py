@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -186,13 +187,15 @@ def make_exif():
     return exif
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("source", ALL_FORMATS)
 @pytest.mark.parametrize("target", ALL_FORMATS)
-def test_metadata_is_kept(source, target, tmp_path):
+def test_metadata_is_kept(source, target, dtype, tmp_path):
     profile = PIL.ImageCms.ImageCmsProfile(PIL.ImageCms.createProfile("sRGB")).tobytes()
     image = PIL.Image.fromarray(draw(24, 40, 3))
     image.save(tmp_path / f"in{source}", exif=make_exif().tobytes(), icc_profile=profile)
-    Picture.read(tmp_path / f"in{source}").save(tmp_path / f"out{target}")
+    picture = Picture.read(tmp_path / f"in{source}")
+    replace(picture, pixels=picture.pixels.astype(dtype)).save(tmp_path / f"out{target}")
     with PIL.Image.open(tmp_path / f"out{target}") as written:
         written.load()
         exif = written.getexif()
@@ -230,13 +233,15 @@ def test_damaged_exif_is_left_out_with_a_warning(tmp_path):
     assert picture.size == (5, 6)
 
 
-def test_text_is_kept_but_not_what_tells_of_the_old_file(tmp_path):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_text_is_kept_but_not_what_tells_of_the_old_file(dtype, tmp_path):
     text = PIL.PngImagePlugin.PngInfo()
     text.add_text("Title", "A café")
     text.add_itxt("Comment", "雪")
     text.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
     PIL.Image.fromarray(draw(6, 5, 3)).save(tmp_path / "in.png", pnginfo=text)
-    Picture.read(tmp_path / "in.png").save(tmp_path / "out.png")
+    picture = Picture.read(tmp_path / "in.png")
+    replace(picture, pixels=picture.pixels.astype(dtype)).save(tmp_path / "out.png")
     with PIL.Image.open(tmp_path / "out.png") as written:
         assert written.text == {"Title": "A café", "Comment": "雪"}
         assert written.size == (6, 5)
@@ -255,8 +260,9 @@ def test_transparency_does_not_go_into_a_jpeg(tmp_path):
         assert written.mode == "RGB"
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("suffix", ALL_FORMATS)
-def test_what_fails_midway_leaves_the_older_file(suffix, tmp_path, monkeypatch):
+def test_what_fails_midway_leaves_the_older_file(suffix, dtype, tmp_path, monkeypatch):
     path = tmp_path / f"a{suffix}"
     path.write_text("older")
 
@@ -267,12 +273,10 @@ def test_what_fails_midway_leaves_the_older_file(suffix, tmp_path, monkeypatch):
 
     monkeypatch.setattr("kgt.png.PngWriter.write", write_some)
     monkeypatch.setattr("kgt.tiff.ImageFileDirectory_v2.save", write_some)
-    monkeypatch.setattr("PIL.JpegImagePlugin._save", write_some)
-    monkeypatch.setattr("PIL.WebPImagePlugin._save", write_some)
-    monkeypatch.setitem(PIL.Image.SAVE, "JPEG", write_some)
-    monkeypatch.setitem(PIL.Image.SAVE, "WEBP", write_some)
+    for kind in ("PNG", "JPEG", "WEBP"):
+        monkeypatch.setitem(PIL.Image.SAVE, kind, write_some)
     with pytest.raises(KeyboardInterrupt):
-        Picture(draw(6, 5, 3)).save(path)
+        Picture(draw(6, 5, 3, dtype=dtype)).save(path)
     assert [*tmp_path.iterdir()] == [path]
     assert path.read_text() == "older"
 
