@@ -31,21 +31,33 @@ _MEASURES = tuple(
     for name in ("attention", "memory", "problems", "sandbox", "statistics", "timing")
 )
 _ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", *_NATIVE, *_MEASURES)
-_MODELS = ("kgt/**/*.py", *_NATIVE[1:], "baselines/*.py", "benchmarks/measure/networks.py")
+# What a network's output, time and memory depend on, and not its command line.
+_MODULES = ("config", "graph", "layers", "linear", "memory", "model", "position", "windows", "zoo")
+_MODELS = (
+    *(f"kgt/{name}.py" for name in _MODULES),
+    "kgt/attention/*.py",
+    *_NATIVE,
+    "baselines/*.py",
+)
+_NETWORKS = (*_MODELS, "benchmarks/measure/networks.py")
+_TILES = ("kgt/inference.py", "kgt/png.py")
+_QUALITY = (*_MODELS, *_TILES, "benchmarks/quality/*.py")
 _SOURCES = {
     "attention": _ATTENTION,
-    "network": (*_MODELS, *_MEASURES),
+    "network": (*_NETWORKS, *_MEASURES),
     "cost": (
-        *_MODELS,
+        *_NETWORKS,
         *(f"benchmarks/measure/{name}.py" for name in ("cost", "counters", "closed_form")),
     ),
     "restoration": (
-        *_MODELS,
+        *_NETWORKS,
+        *_TILES,
         "benchmarks/measure/restoration.py",
         "benchmarks/measure/sandbox.py",
         "benchmarks/quality/*.py",
     ),
-    "quality": (*_MODELS[:-1], "benchmarks/quality/*.py", "benchmarks/training/*.py"),
+    "quality": _QUALITY,
+    "training": (*_QUALITY, "benchmarks/training/*.py"),
 }
 
 
@@ -75,9 +87,16 @@ def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
 
     A record dies when it changes.
     """
-    measured = "attention" if cell.model is None else "network"
-    subjects = {"latency": measured, "memory": measured, "training": "quality"}
-    return _digest(subjects.get(cell.kind, cell.kind), limits)
+    return _digest(_subject(cell), limits)
+
+
+def _subject(cell: Cell) -> str:
+    """The entry of `_SOURCES` that a cell depends on."""
+    if cell.kind in ("latency", "memory"):
+        return "attention" if cell.model is None else "network"
+    if cell.kind == "quality" and cell.recipe is not None:
+        return "training"
+    return cell.kind
 
 
 @cache
