@@ -104,22 +104,42 @@ def _describe_range(line: Sizes, metric: str) -> str:
 
 
 def judge_memory_wall(records: Records) -> list[Judgment]:
-    """Whether each contender fits at every size, and where it ends if it does not."""
-    judgments = []
-    for name, line in network_lines(records, "memory").items():
-        fits = [record for record in line.values() if "peak" in record.metrics]
-        fails = [record for record in line.values() if record.status == "oom"]
-        evidence = "no size fits"
-        if fits:
-            peak_mib = fits[-1].metrics["peak"].value / 2**20
-            evidence = f"{fits[-1].cell.input} takes {peak_mib:,.0f} MiB"
-        if fails:
-            evidence += f"; {fails[0].cell.input} {fails[0].reason.splitlines()[0]}"
-        verdict: VerdictLabel = "FAILS" if fails else "HOLDS"
-        judgments.append(Judgment(f"{name} fits into memory at every size", verdict, evidence))
-    return judgments or [
-        Judgment("networks fit into memory at every size", "NOT MEASURED", "no memory cell")
+    """Whether `native` fits wherever another backend does; the evidence says how far each reaches.
+
+    That memory ends somewhere is no failure. A size that `native` was not tried at, or whose call
+    took too long, says nothing.
+    """
+    claim = "memory wall: native fits at every size at which another backend of the network fits"
+    contests = [
+        (cell, records.get(cell.model_copy(update={"backend": "native"})))
+        for cell, record in records.items()
+        if cell.kind == "memory" and cell.model and cell.backend != "native" and _fits(record)
     ]
+    decided = [(cell, own) for cell, own in contests if own and (_fits(own) or own.status == "oom")]
+    walls = [
+        f"{name}: {_describe_wall(line)}" for name, line in network_lines(records, "memory").items()
+    ]
+    if not decided:
+        return [Judgment(claim, "NOT MEASURED", "; ".join(walls) or "no memory cell")]
+    lost = [f"{cell.contender} at {cell.input}" for cell, own in decided if not _fits(own)]
+    beaten = [f"farther than native: {', '.join(lost)}"] if lost else []
+    return [Judgment(claim, "FAILS" if lost else "HOLDS", "; ".join([*beaten, *walls]))]
+
+
+def _fits(record: Record) -> bool:
+    return "peak" in record.metrics
+
+
+def _describe_wall(line: Sizes) -> str:
+    """The largest size that fits, and the smallest that wants too much memory."""
+    fits = [record for record in line.values() if _fits(record)]
+    ends = [record for record in line.values() if record.status == "oom"]
+    evidence = "no size fits"
+    if fits:
+        evidence = f"{fits[-1].cell.input} takes {fits[-1].metrics['peak'].value / 2**20:,.0f} MiB"
+    if ends:
+        evidence += f", {ends[0].cell.input} {ends[0].reason.partition(';')[0]}"
+    return evidence
 
 
 def judge_byte_budget(records: Records) -> list[Judgment]:

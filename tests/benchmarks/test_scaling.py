@@ -91,17 +91,57 @@ def test_every_quantity_of_every_contender_is_judged():
     assert len(claims) == len(set(claims)) == 6
 
 
-def test_memory_ends_where_the_first_size_does_not_fit():
-    records = make_line("memory", lambda pixels: 2**20 * pixels / 1024)
-    cell = Cell(kind="memory", model="net", backend="native", input="1024x1024")
-    failed = Record(
-        cell=cell, status="oom", reason="needs more than the 9 MiB allowed; RuntimeError"
+def make_memory(**contenders):
+    """Records of one network by backend: sides that fit, and sides that do not."""
+    records = {}
+    for backend, (fits, ends) in contenders.items():
+        records |= make_line("memory", lambda pixels: 1024.0 * pixels, backend=backend, sides=fits)
+        for side in ends:
+            cell = Cell(kind="memory", model="net", backend=backend, input=f"{side}x{side}")
+            reason = "needs more than the 9 MiB allowed; RuntimeError: long"
+            records[cell] = Record(cell=cell, status="oom", reason=reason)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("native", "sdpa", "verdict"),
+    [
+        (([128, 512], []), ([128], [512]), "HOLDS"),
+        (([128], [512]), ([128], [512]), "HOLDS"),
+        (([128], [512]), ([128, 512], []), "FAILS"),
+        (([], [128]), ([128], []), "FAILS"),
+        (([128], []), ([128, 512], []), "HOLDS"),
+        (([128], []), ([], [128]), "NOT MEASURED"),
+        (([], []), ([128], [512]), "NOT MEASURED"),
+    ],
+)
+def test_native_must_fit_wherever_another_backend_does(native, sdpa, verdict):
+    (judgment,) = judge_claims(("memory-wall",), make_memory(native=native, sdpa=sdpa))
+    assert judgment.verdict == verdict
+
+
+def test_wall_names_what_fits_and_what_does_not():
+    records = make_memory(native=([128, 512], []), sdpa=([128], [512])) | make_line(
+        "memory", lambda pixels: 2048.0 * pixels, model="twin", backend=None, sides=[128]
     )
-    (fits,) = judge_claims(("memory-wall",), records)
-    (ends,) = judge_claims(("memory-wall",), {**records, cell: failed})
-    assert (fits.verdict, ends.verdict) == ("HOLDS", "FAILS")
-    assert "512x512 takes 256 MiB" in ends.evidence
-    assert "1024x1024 needs more than the 9 MiB allowed" in ends.evidence
+    (judgment,) = judge_claims(("memory-wall",), records)
+    assert judgment.evidence == (
+        "net, native: 512x512 takes 256 MiB; "
+        "net, sdpa: 128x128 takes 16 MiB, 512x512 needs more than the 9 MiB allowed; "
+        "twin: 128x128 takes 32 MiB"
+    )
+    (judgment,) = judge_claims(
+        ("memory-wall",), make_memory(native=([128], [512]), sdpa=([128, 512], []))
+    )
+    assert judgment.evidence.startswith("farther than native: net, sdpa at 512x512; net, native: ")
+
+
+def test_a_network_without_backends_is_no_rival_of_native():
+    records = make_memory(native=([128], [512])) | make_line(
+        "memory", float, model="twin", backend=None, sides=[512]
+    )
+    (judgment,) = judge_claims(("memory-wall",), records)
+    assert judgment.verdict == "NOT MEASURED"
 
 
 @pytest.mark.parametrize(("peak", "verdict"), [(99, "HOLDS"), (101, "FAILS")])
