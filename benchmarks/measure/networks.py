@@ -47,8 +47,24 @@ class NetworkJob:
     conditions: tuple[tuple[str, int], ...] = ()
 
 
+def parse_description(description: str) -> tuple[str, dict[str, Any]]:
+    """Name and fields of NAME:field=value:field=value; "spandrel:" may precede the name.
+
+    Raises:
+        ValueError: for a field without a value.
+    """
+    name, *fields = description.removeprefix("spandrel:").split(":")
+    values = {}
+    for field in fields:
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
+        values[key] = yaml.safe_load(value)
+    return name, values
+
+
 def create_described(description: str, conditions: Mapping[str, int] | None = None) -> nn.Module:
-    """A model from NAME:field=value:field=value; "spandrel:" may precede a published network's.
+    """A model from its description, see `parse_description`.
 
     Args:
         description: name and fields.
@@ -57,16 +73,10 @@ def create_described(description: str, conditions: Mapping[str, int] | None = No
     Raises:
         ValueError: for an unknown name or field, or a field without a value.
     """
-    name, *fields = description.removeprefix("spandrel:").split(":")
-    overrides = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
-        if not equals:
-            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
-        overrides[key] = yaml.safe_load(value)
+    name, fields = parse_description(description)
     if conditions:
-        return create_for_task(name, {**conditions, **overrides})
-    return create_any_model(name, **overrides)
+        return create_for_task(name, {**conditions, **fields})
+    return create_any_model(name, **fields)
 
 
 def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from benchmarks.measure.networks import parse_description
 from benchmarks.measure.statistics import CONFIDENCE
 from benchmarks.plan.records import Record
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Records
+from kgt.config import preset
 
 # Below this many pixels of input what is paid once per call is more than a few percent.
 FIRST_PIXELS = 128 * 128
@@ -24,6 +26,8 @@ _QUANTITIES = {
     "memory": ("memory", "peak"),
     "FLOPs": ("cost", "flops"),
 }
+# Of a network that builds a graph in every layer, for comparison.
+_REBUILDS = ":graph_scope=layer"
 Sizes = dict[int, Record]
 
 
@@ -174,3 +178,37 @@ def judge_counts_agree(records: Records) -> list[Judgment]:
     if apart:
         evidence += f"; apart: {', '.join(apart)}"
     return [Judgment(claim, "FAILS" if apart else "HOLDS", evidence)]
+
+
+def judge_graph_paid_once(records: Records) -> list[Judgment]:
+    """C2's second half, by exact counts: a stage's layers pay for one graph between them.
+
+    A network is counted beside itself with a graph in every layer, which must cost as many times
+    as much for graphs as a stage has layers.
+    """
+    claim = "C2 the stage's graph cost is paid once"
+    judgments = []
+    for cell, rebuilt in records.items():
+        if cell.kind != "cost" or not str(cell.model).endswith(_REBUILDS):
+            continue
+        model = str(cell.model).removesuffix(_REBUILDS)
+        shared = records.get(cell.model_copy(update={"model": model}))
+        if shared and shared.status == rebuilt.status == "ok":
+            name, fields = parse_description(model)
+            depths = preset(name, **fields).depths
+            once, often = _graph_flops(shared), _graph_flops(rebuilt)
+            holds = once > 0 and often * len(depths) == once * sum(depths)
+            evidence = (
+                f"graphs cost {once:,} FLOP at {cell.input}, {often / max(once, 1):g} times that "
+                f"with one per layer; {sum(depths)} layers in {len(depths)} stages"
+            )
+            verdict: VerdictLabel = "HOLDS" if holds else "FAILS"
+            judgments.append(Judgment(f"{claim} ({shared.cell.contender})", verdict, evidence))
+    return judgments or [
+        Judgment(claim, "NOT MEASURED", "no network was counted beside one that rebuilds its graph")
+    ]
+
+
+def _graph_flops(record: Record) -> int:
+    """FLOP of similarities; below 2^51 the share, a float64, gives the count back exactly."""
+    return round(record.metrics["graph_share"].value * record.metrics["flops"].value)

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.measure.environment import capture_environment
 from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.records import Metric, Record, RecordStore
+from benchmarks.plan.runner import Run, measure_cell
+from benchmarks.plan.specs import get_spec
 from benchmarks.report.claims import judge_claims
 from benchmarks.report.scaling import FIRST_PIXELS, fit_growth, network_lines
 
@@ -142,6 +145,55 @@ def test_a_network_without_backends_is_no_rival_of_native():
     )
     (judgment,) = judge_claims(("memory-wall",), records)
     assert judgment.verdict == "NOT MEASURED"
+
+
+def make_cost(model, graph, status="ok"):
+    cell = Cell(kind="cost", model=model, input="64x64", k=64)
+    metrics = {"flops": Metric(value=10**12), "graph_share": Metric(value=graph / 10**12)}
+    return {cell: Record(cell=cell, status=status, metrics=metrics if status == "ok" else {})}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shared", "rebuilt", "verdict"),
+    [
+        ("", 7_654_321, 2 * 7_654_321, "HOLDS"),
+        ("", 7_654_321, 2 * 7_654_321 + 1, "FAILS"),
+        ("", 7_654_321, 7_654_321, "FAILS"),
+        ("", 0, 0, "FAILS"),
+        (":depths=[1,5]", 10, 30, "HOLDS"),
+        (":depths=[1,5]", 10, 20, "FAILS"),
+    ],
+)
+def test_layers_pay_once_for_the_graph_of_their_stage(fields, shared, rebuilt, verdict):
+    model = f"kgt-tiny-x4{fields}"
+    records = make_cost(model, shared) | make_cost(f"{model}:graph_scope=layer", rebuilt)
+    (judgment,) = judge_claims(("C2-graph",), records)
+    assert judgment.verdict == verdict
+    assert judgment.claim == f"C2 the stage's graph cost is paid once ({model}, k = 64)"
+
+
+@pytest.mark.parametrize("model", ["kgt-tiny-x4", "kgt-tiny-x4:graph_scope=layer"])
+def test_a_graph_is_not_compared_with_none(model):
+    (judgment,) = judge_claims(("C2-graph",), make_cost(model, 10))
+    assert judgment.verdict == "NOT MEASURED"
+    failed = make_cost("kgt-tiny-x4:graph_scope=layer", 10, "failed")
+    (judgment,) = judge_claims(("C2-graph",), make_cost("kgt-tiny-x4", 10) | failed)
+    assert judgment.verdict == "NOT MEASURED"
+
+
+def test_counted_networks_pay_once(tmp_path):
+    spec = get_spec("semanir:3")
+    profile = spec.profiles["smoke"]
+    store = RecordStore(tmp_path / "records.jsonl")
+    run = Run(profile, store, capture_environment(), "test", tmp_path)
+    cells = [c for c in profile.cells() if c.kind == "cost" and c.model.startswith("kgt")]
+    (judgment,) = judge_claims(("C2-graph",), {cell: measure_cell(cell, run) for cell in cells})
+    # 64x64 tokens, each beside the 256 of its window, 48 channels, two FLOP, in each of 3 stages.
+    once = 3 * 64 * 64 * 256 * 48 * 2
+    assert judgment.evidence == (
+        f"graphs cost {once:,} FLOP at 64x64, 2 times that with one per layer; 6 layers in 3 stages"
+    )
+    assert judgment.verdict == "HOLDS"
 
 
 @pytest.mark.parametrize(("peak", "verdict"), [(99, "HOLDS"), (101, "FAILS")])
