@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure.statistics import MIN_PAIRS
 from benchmarks.quality import Evaluation, Gain, Protocol, TileEffect, Tiling
 
 
@@ -47,13 +46,9 @@ def print_comparison(
         if gain is None:
             print(f"  {column.upper()}: no image has a finite difference")
             continue
-        count = len(gain.differences)
-        caution = ""
-        if count < MIN_PAIRS:
-            caution = f"; {count} images cannot carry such an interval, take {MIN_PAIRS} or more"
         print(
-            f"  {column.upper()}: {gain.mean:+.4f} [{gain.lo:+.4f}, {gain.hi:+.4f}] over {count} "
-            f"images, better on {gain.wins}, worse on {gain.losses}{caution}"
+            f"  {column.upper()}: {gain.describe(4)} over {len(gain.differences)} images, "
+            f"better on {gain.wins}, worse on {gain.losses}"
         )
 
 

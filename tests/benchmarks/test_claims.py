@@ -153,6 +153,7 @@ def make_quality(model, scores, gain=None):
         ((-0.2, -0.3, -0.1), "FAILS"),
         ((0.2, -0.1, 0.3), "UNCLEAR"),
         ((-0.1, -0.3, 0.1), "UNCLEAR"),
+        ((0.2, None, None), "UNCLEAR"),
     ],
 )
 def test_networks_beat_bicubic_only_by_the_whole_interval(gain, verdict):
