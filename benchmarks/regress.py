@@ -28,6 +28,7 @@ from benchmarks.regression.calibration_records import (
     read_calibrations,
     render_calibrations,
 )
+from benchmarks.regression.comparison import BaseCommitError
 from benchmarks.regression.exact import ExactReport, run_exact
 from benchmarks.regression.history import (
     MIN_POINTS,
@@ -205,7 +206,7 @@ def _compare_commits(options: argparse.Namespace) -> int:
             on_event=lambda event: _console.print(event, markup=False),
             changed_outputs=options.changed_outputs,
         )
-    except paired.BaseCommitError as error:
+    except BaseCommitError as error:
         _console.print(f"regress: {error}", markup=False)
         return FAILURE
     code, verdict = judge_paired(report)

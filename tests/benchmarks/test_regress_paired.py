@@ -7,12 +7,8 @@ import pytest
 from benchmarks import regress
 from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.statistics import Ratio, Verdict
-from benchmarks.regression.paired import (
-    BaseCommitError,
-    PairedReport,
-    PairedResult,
-    list_benchmarks,
-)
+from benchmarks.regression.comparison import BaseCommitError, PairedResult
+from benchmarks.regression.paired import PairedReport, list_benchmarks
 
 STEADY = Verdict("SAME", "within the band")
 RATIO = Ratio(1.0, 0.99, 1.01, 50)
