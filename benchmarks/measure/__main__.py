@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
@@ -47,6 +46,7 @@ from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import LatencyResult, measure_latency
 from benchmarks.plan.cells import Cell
+from benchmarks.report.terminal import print_table
 from kgt import KeyGraph, build_key_graph
 from kgt.graph import SIMILARITIES
 
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        _print_table(rows)
+        _print_rows(rows)
     return FINE if all(row.get("agrees", True) for row in rows) else FELL_SHORT
 
 
@@ -409,8 +409,8 @@ def _check_kernels(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"note": note, "kernels": rows, "estimates": estimates}, indent=1))
     else:
-        _print_table(rows)
-        _print_table(estimates)
+        _print_rows(rows)
+        _print_rows(estimates)
         _console.print(note, markup=False)
     return FELL_SHORT if any(row["failed"] for row in rows) else FINE
 
@@ -424,15 +424,13 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
 }
 
 
-def _print_table(rows: list[Row]) -> None:
-    table = Table(caption=capture_environment().describe())
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name in ("contender", "verdict") else "right")
-    for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=140)
-    console.print(table)
+def _print_rows(rows: list[Row]) -> None:
+    print_table(
+        [*rows[0]],
+        [[*row.values()] for row in rows],
+        numbers=[name for name in rows[0] if name not in ("contender", "verdict")],
+        caption=capture_environment().describe(),
+    )
 
 
 if __name__ == "__main__":
