@@ -21,7 +21,6 @@ import torch
 import kgt
 from baselines.imresize import imresize
 from benchmarks.measure.memory import begin_peak, read_status_bytes, return_free_heap
-from benchmarks.measure.networks import create_described
 from benchmarks.measure.problems import photo_images
 from benchmarks.measure.sandbox import (
     Outcome,
@@ -32,7 +31,7 @@ from benchmarks.measure.sandbox import (
     hidden_main,
     limit_memory,
 )
-from benchmarks.models import load_weights
+from benchmarks.models import create_described, load_weights
 from benchmarks.quality.datasets import DatasetNotFound, load_dataset
 from benchmarks.quality.images import Image, read_image
 from benchmarks.quality.metrics import psnr

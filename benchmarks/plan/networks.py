@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.measure.attention import summarize_memory
 from benchmarks.measure.cost import NetworkCost, count_cost
 from benchmarks.measure.counters import PARTS
-from benchmarks.measure.networks import LatencyJob, NetworkJob, create_described
+from benchmarks.measure.networks import LatencyJob, NetworkJob
 from benchmarks.measure.restoration import (
     RestorationJob,
     RestorationResult,
@@ -16,6 +16,7 @@ from benchmarks.measure.restoration import (
     restore_both_ways,
 )
 from benchmarks.measure.sandbox import Outcome, run_isolated
+from benchmarks.models import create_described
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric
 from benchmarks.quality import get_task

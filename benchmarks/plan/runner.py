@@ -39,7 +39,7 @@ _MODELS = (
     *_NATIVE,
     "baselines/*.py",
 )
-_NETWORKS = (*_MODELS, "benchmarks/measure/networks.py")
+_NETWORKS = (*_MODELS, "benchmarks/models.py", "benchmarks/measure/networks.py")
 _TILES = ("kgt/inference.py", "kgt/png.py")
 _QUALITY = (*_MODELS, *_TILES, "benchmarks/quality/*.py")
 _SOURCES = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchmarks.measure.networks import parse_description
 from benchmarks.measure.statistics import CONFIDENCE
+from benchmarks.models import parse_description
 from benchmarks.plan.records import Record
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -31,9 +32,8 @@ def print_table(
     """
     table = Table(caption=caption)
     for heading in headings:
-        table.add_column(
-            heading, justify="right" if heading in numbers else "left", overflow="fold"
-        )
+        side: Literal["left", "right"] = "right" if heading in numbers else "left"
+        table.add_column(heading, justify=side, overflow="fold")
     for row in rows:
         table.add_row(*map(_format_cell, row))
     if total is not None:

@@ -7,7 +7,6 @@ import torch
 
 import kgt
 from benchmarks.measure import restoration
-from benchmarks.measure.networks import create_described
 from benchmarks.measure.restoration import (
     BothWays,
     RestorationFailed,
@@ -19,6 +18,7 @@ from benchmarks.measure.restoration import (
     photograph,
     restore_both_ways,
 )
+from benchmarks.models import create_described
 
 MIB = 2**20
 TINY = "kgt-tiny-x4:embed_dim=12:heads=3:window=8:k=6:depths=[2]:bias_hidden=8"
@@ -86,6 +86,7 @@ def test_rows_say_whether_the_budget_was_kept():
     assert row["output"] == "640x960"
     assert row["kept"] == (row["peak_mib"] <= 60)
     assert row["tile"].endswith("of 60 MiB")
+    assert row["steps"] > 0
     with pytest.raises(ValueError, match="641x960 is no multiple of 4"):
         list(describe_restorations([TINY], (641, 960), job))
 
