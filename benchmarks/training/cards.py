@@ -32,6 +32,7 @@ _TEST_SETS = {
     "deblur": ("BSDS500-val",),
     "weather": ("BSDS500-val",),
 }
+_FOLDERS = {package: Path(str(package.__file__)).parent / "weights" for package in (kgt, baselines)}
 _REFERENCES = {"sr": "bicubic", "demosaic": "malvar"}
 _HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
 _LOG_LINES = 12
@@ -61,7 +62,7 @@ def ship(
     package = kgt if model_name in kgt.list_models() else baselines
     if model_name not in package.list_models():
         raise ValueError(f"{model_name!r} is no plain name of a model; only those are shipped")
-    folder = Path(str(package.__file__)).parent / "weights"
+    folder = _FOLDERS[package]
     folder.mkdir(exist_ok=True)
     card = folder / f"{model_name}.md"
     scores = [
