@@ -223,7 +223,7 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
     print_table(
         [*rows[0]],
         [[*row.values()] for row in rows],
-        numbers=[name for name in rows[0] if name not in ("contender", "verdict")],
+        numbers=[name for name, value in rows[0].items() if not isinstance(value, str)],
         caption=capture_environment().describe(),
     )
 

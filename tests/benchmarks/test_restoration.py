@@ -86,7 +86,6 @@ def test_rows_say_whether_the_budget_was_kept():
     assert row["output"] == "640x960"
     assert row["kept"] == (row["peak_mib"] <= 60)
     assert row["tile"].endswith("of 60 MiB")
-    assert row["steps"] > 0
     with pytest.raises(ValueError, match="641x960 is no multiple of 4"):
         list(describe_restorations([TINY], (641, 960), job))
 
