@@ -21,6 +21,7 @@ from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restor
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.records import Metric, Record, RecordStore
 from benchmarks.plan.specs import Profile
+from benchmarks.training import list_recipes, load_recipe
 from kgt.attention import get_backend
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ _MODELS = (
 )
 _NETWORKS = (*_MODELS, "benchmarks/models.py", "benchmarks/measure/networks.py")
 _TILES = ("kgt/inference.py", "kgt/png.py")
-_QUALITY = (*_MODELS, *_TILES, "benchmarks/quality/*.py")
+_QUALITY = (*_MODELS, *_TILES, "benchmarks/models.py", "benchmarks/quality/*.py")
 _SOURCES = {
     "attention": _ATTENTION,
     "network": (*_NETWORKS, *_MEASURES),
@@ -83,11 +84,15 @@ class Run:
 
 
 def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
-    """Digest of what a cell depends on besides itself: sources and the profile's limits.
+    """Digest of what a cell depends on besides itself, at whose change its record dies.
 
-    A record dies when it changes.
+    That is sources, the profile's limits, its recipe and the weights that ship with its network.
     """
-    return _digest(_subject(cell), limits)
+    own = [load_recipe(cell.recipe).digest] if cell.recipe in list_recipes() else []
+    if _subject(cell) == "quality":
+        shipped = sorted(_ROOT.glob(f"*/weights/{cell.model}.safetensors"))
+        own += [hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped]
+    return _digest(_subject(cell), limits, *own)
 
 
 def _subject(cell: Cell) -> str:
@@ -100,8 +105,8 @@ def _subject(cell: Cell) -> str:
 
 
 @cache
-def _digest(subject: str, limits: tuple[float, ...]) -> str:
-    sha = hashlib.sha256(repr(limits).encode())
+def _digest(subject: str, limits: tuple[float, ...], *own: str) -> str:
+    sha = hashlib.sha256(" ".join([repr(limits), *own]).encode())
     for pattern in _SOURCES[subject]:
         for path in sorted(_ROOT.glob(pattern)):
             sha.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())

@@ -1,4 +1,5 @@
 import ast
+import operator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import RecordStore
 from benchmarks.plan.runner import Run, measure_cell
 from benchmarks.plan.specs import Profile
+from benchmarks.training import load_recipe
 
 ROOT = Path(runner.__file__).parents[2]
 NATIVE = ROOT / "kgt" / "native"
@@ -82,6 +84,25 @@ def test_records_die_with_what_they_depend_on_alone(source, dying, tmp_path, mon
         if before != after:
             died.add(kind)
     assert died == dying
+
+
+def test_records_die_with_the_weights_that_ship(tmp_path, monkeypatch):
+    cell = Cell(kind="quality", model="kgt-tiny-x4", task="sr-x4", dataset="Set5")
+    weights = "kgt/weights/kgt-tiny-x4.safetensors"
+    before, after = _digest_after(weights, cell, tmp_path, monkeypatch)
+    assert before != after
+    other = cell.model_copy(update={"model": "kgt-tiny-x2"})
+    before, after = _digest_after(weights, other, tmp_path, monkeypatch)
+    assert before == after
+
+
+def test_records_of_trainings_die_with_their_recipe(monkeypatch):
+    cells = [KINDS["training"], KINDS["trained"]]
+    before = [runner.code_digest(cell, (1.0,)) for cell in cells]
+    recipe = load_recipe("sr-smoke").replace(steps=7)
+    monkeypatch.setattr(runner, "load_recipe", lambda name: recipe)
+    after = [runner.code_digest(cell, (1.0,)) for cell in cells]
+    assert all(map(operator.ne, before, after))
 
 
 def _imported(path):
