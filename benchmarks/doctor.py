@@ -25,15 +25,14 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from benchmarks.measure import machine, software
 from benchmarks.measure.environment import capture_environment
 from benchmarks.quality.golden import Finding, Golden, check_golden, list_golden
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.quality.survey import Report, survey
+from benchmarks.report.terminal import print_table
 from kgt.native import unavailable_reason
 
 FLOOR_BUDGET_S = 8.0
@@ -129,13 +128,10 @@ def _check_floor() -> list[machine.Finding]:
 
 
 def _print_grades(findings: list[machine.Finding]) -> None:
-    table = Table()
-    for heading in ("check", "grade", "found", "what to do"):
-        table.add_column(heading, no_wrap=heading in ("check", "grade"))
-    for finding in findings:
-        row = (finding.check, finding.grade or "-", finding.value, finding.advice)
-        table.add_row(*map(escape, row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+    print_table(
+        ("check", "grade", "found", "what to do"),
+        [(finding.check, finding.grade, finding.value, finding.advice) for finding in findings],
+    )
 
 
 def _check_golden(as_json: bool) -> int:
@@ -163,31 +159,28 @@ def _name_set(golden: Golden) -> str:
 
 
 def _print_findings(findings: list[Finding]) -> None:
-    table = Table()
-    for heading in ("task", "set", "protocol", "column", "source"):
-        table.add_column(heading)
-    for heading in ("measured", "published", "difference", "verdict"):
-        table.add_column(heading, justify="right")
+    rows = []
     for finding in findings:
-        golden = finding.golden
-        measured, difference = "-", "-"
+        golden, measured, difference = finding.golden, None, None
         if finding.measured is not None:
             measured = f"{finding.measured:.4f}"
             difference = f"{finding.measured - golden.value:+.4f}"
-        table.add_row(
-            *(golden.task, _name_set(golden), golden.protocol),
-            *(golden.column, golden.source, measured, f"{golden.value:.4f}", difference),
-            finding.verdict,
+        rows.append(
+            (
+                *(golden.task, _name_set(golden), golden.protocol, golden.column, golden.source),
+                *(measured, f"{golden.value:.4f}", difference, finding.verdict),
+            )
         )
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print(table)
+    numbers = ("measured", "published", "difference")
+    headings = ("task", "set", "protocol", "column", "source", *numbers, "verdict")
+    print_table(headings, rows, numbers=numbers)
     reasons = dict.fromkeys(
         f"{_name_set(finding.golden)}: {finding.reason}" for finding in findings if finding.reason
     )
     for reason in reasons:
-        console.print(reason, markup=False, soft_wrap=True)
+        print(reason)
     verdicts = Counter(finding.verdict for finding in findings)
-    console.print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
+    print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
 
 
 def _survey_data(as_json: bool) -> int:

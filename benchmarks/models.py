@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import nn
@@ -63,6 +64,38 @@ def create_for_task(
             f"{model} is a network of scale {network.scale}, the task needs one of scale {scale}"
         )
     return network
+
+
+def parse_description(description: str) -> tuple[str, dict[str, Any]]:
+    """Name and fields of NAME:field=value:field=value; "spandrel:" may precede the name.
+
+    Raises:
+        ValueError: A field without a value.
+    """
+    name, *fields = description.removeprefix("spandrel:").split(":")
+    values = {}
+    for field in fields:
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
+        values[key] = yaml.safe_load(value)
+    return name, values
+
+
+def create_described(description: str, conditions: Mapping[str, Any] | None = None) -> nn.Module:
+    """Create a model from its description, see `parse_description`.
+
+    Args:
+        description: Name and fields.
+        conditions: What is known of a task's inputs, as for `create_for_task`.
+
+    Raises:
+        ValueError: An unknown name or field, or a field without a value.
+    """
+    name, fields = parse_description(description)
+    if conditions:
+        return create_for_task(name, {**conditions, **fields})
+    return create_any_model(name, **fields)
 
 
 def create_from_checkpoint(path: Path) -> nn.Module:

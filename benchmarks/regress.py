@@ -6,19 +6,13 @@ Exit codes: 0 fine, 1 a regression, 2 wrong use or nothing measured, 3 failure o
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import traceback
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.regression import paired
 from benchmarks.regression.calibration import allowed_errors, calibrate
@@ -28,29 +22,27 @@ from benchmarks.regression.calibration_records import (
     read_calibrations,
     render_calibrations,
 )
-from benchmarks.regression.exact import ExactReport, run_exact
+from benchmarks.regression.comparison import BaseCommitError
+from benchmarks.regression.exact import run_exact
 from benchmarks.regression.history import (
-    MIN_POINTS,
-    Series,
-    Trend,
     build_series,
-    compare_newest,
     find_environment,
     judge_series,
     list_differences,
 )
 from benchmarks.regression.importing import import_records
-from benchmarks.regression.paired import PairedReport
-from benchmarks.regression.summary import (
-    describe_paired,
-    list_blessings,
-    render_exact,
-    render_paired,
+from benchmarks.regression.paired import ROOT, PairedReport
+from benchmarks.regression.printing import (
+    print_calibration,
+    print_exact,
+    print_newest,
+    print_paired,
+    print_trends,
 )
+from benchmarks.regression.summary import render_exact, render_paired
+from benchmarks.regression.worktree import find_base
 
 FINE, REGRESSION, NOTHING, FAILURE = 0, 1, 2, 3
-_ROOT = Path(__file__).resolve().parents[1]
-_MAIN_BRANCHES = ("origin/main", "main")
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -163,31 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check_exact(options: argparse.Namespace) -> int:
     with _console.status("starting") as status:
         report = run_exact(options.bless, lambda about: _announce(status, about))
-    if options.json:
-        print(_dump({"note": report.note, **_plain(report)}))
-    else:
-        _print_exact(report)
+    print_exact(report, options.json)
+    if not options.json:
+        _console.print(report.note, markup=False)
     _write_markdown(options.markdown, render_exact(report))
     if not report.judged:
         _console.print("regress: no value could be judged")
         return NOTHING
     return REGRESSION if report.failures else FINE
-
-
-def _print_exact(report: ExactReport) -> None:
-    if report.failures:
-        table = _make_table("kind", "value of", "verdict", "change")
-        for finding in report.failures:
-            table.add_row(finding.kind, finding.name, finding.verdict, finding.detail)
-        _stdout().print(table)
-    for kind, counts in report.count_verdicts().items():
-        print(f"{kind}: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}")
-    unknown = [finding for finding in report.findings if finding.verdict == "NOT COMPARABLE"]
-    for detail in dict.fromkeys(finding.detail for finding in unknown):
-        print(f"not comparable: {detail}")
-    for command in list_blessings(report):
-        print(f"if the change is meant: {command}")
-    _console.print(report.note, markup=False)
 
 
 def _compare_commits(options: argparse.Namespace) -> int:
@@ -197,7 +172,7 @@ def _compare_commits(options: argparse.Namespace) -> int:
         return FINE
     try:
         report = paired.run_paired(
-            options.base or find_base(),
+            options.base or find_base(ROOT),
             names=options.benchmarks,
             budget_s=options.budget,
             threshold=options.threshold,
@@ -205,33 +180,13 @@ def _compare_commits(options: argparse.Namespace) -> int:
             on_event=lambda event: _console.print(event, markup=False),
             changed_outputs=options.changed_outputs,
         )
-    except paired.BaseCommitError as error:
+    except BaseCommitError as error:
         _console.print(f"regress: {error}", markup=False)
         return FAILURE
     code, verdict = judge_paired(report)
-    if options.json:
-        print(_dump({"verdict": verdict, **_plain(report)}))
-    else:
-        _print_paired(report)
-        print(verdict)
+    print_paired(report, verdict, options.json)
     _write_markdown(options.markdown, render_paired(report, verdict))
     return code
-
-
-def find_base() -> str:
-    """The commit where HEAD left the main branch.
-
-    Raises:
-        ValueError: outside a checkout, or without a main branch.
-    """
-    for branch in _MAIN_BRANCHES:
-        command = ["git", "-C", str(_ROOT), "merge-base", "HEAD", branch]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-        if found.returncode == 0:
-            return found.stdout.strip()
-    raise ValueError(
-        f"no commit is shared with {' or '.join(_MAIN_BRANCHES)}; name one with --base COMMIT"
-    )
 
 
 def judge_paired(report: PairedReport) -> tuple[int, str]:
@@ -251,17 +206,6 @@ def judge_paired(report: PairedReport) -> tuple[int, str]:
     if not results:
         return NOTHING, "nothing was measured"
     return FINE, f"no regression in {len(results)} benchmarks"
-
-
-def _print_paired(report: PairedReport) -> None:
-    table = _make_table("benchmark", "verdict", "head / base", "lo", "hi", "floor", "reason")
-    for result in report.results:
-        ratio = result.ratio
-        numbers = (None,) * 3 if ratio is None else (ratio.value, ratio.lo, ratio.hi)
-        cells = ["-" if n is None else f"{n:.4g}" for n in (*numbers, result.floor)]
-        reason = result.reason or (result.verdict.reason if result.verdict else "")
-        table.add_row(result.name, describe_paired(result), *cells, reason)
-    _stdout().print(table)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
@@ -285,64 +229,18 @@ def _calibrate(options: argparse.Namespace) -> int:
     _console.print(f"wrote {page}")
     if found is None:
         return FINE
-    if options.json:
-        print(_dump(_plain(found)))
-    else:
-        rate, low, high = found.wrong_rate
-        what = "planted slowdowns missed" if found.planted else "false verdicts"
-        labels = ", ".join(f"{label} {count}" for label, count in found.verdicts.items())
-        print(
-            f"{found.wrong} of {found.comparisons} {what}: {rate:.1%}, "
-            f"99 % interval {low:.1%} to {high:.1%} ({labels}; {found.elapsed_s:.0f} s)"
-        )
+    print_calibration(found, options.json)
     allowed = allowed_errors(found.comparisons, found.planted)
     return REGRESSION if found.wrong > allowed else FINE
 
 
 def _report_history(options: argparse.Namespace) -> int:
-    files = options.files or sorted((_ROOT / "results" / "records").glob("*.jsonl"))
+    files = options.files or sorted((ROOT / "results" / "records").glob("*.jsonl"))
     if options.compare or options.side_by_side:
         return _compare_files(files, options)
     trends = [judge_series(series) for series in build_series(import_records(files))]
-    if options.json:
-        print(_dump([_describe_trend(trend) for trend in trends]))
-    else:
-        _print_trends(trends)
+    print_trends(trends, options.json)
     return FINE if trends else NOTHING
-
-
-def _describe_trend(trend: Trend) -> dict[str, Any]:
-    series = _plain(trend.series)
-    environment = series.pop("environment")
-    steps = [{**asdict(step), "ratio": step.ratio} for step in trend.steps]
-    key = trend.series.environment.key
-    return {
-        **series,
-        "environment": environment,
-        "environment_key": key,
-        "verdict": trend.verdict,
-        "steps": steps,
-    }
-
-
-def _print_trends(trends: list[Trend]) -> None:
-    table = _make_table("series", "metric", "environment", "before", "after", "ratio", "since")
-    for trend in trends:
-        series = trend.series
-        for step in trend.steps:
-            commit = (step.first.commit or "no commit")[:12]
-            table.add_row(
-                *(series.name, f"{series.metric} {series.unit}", series.environment.key),
-                *(f"{step.before:.4g}", f"{step.after:.4g}", f"{step.ratio:.3f}"),
-                f"{commit} {step.first.timestamp}",
-            )
-    if table.row_count:
-        _stdout().print(table)
-    counts = Counter(trend.verdict for trend in trends)
-    print(
-        f"{len(trends)} series: {counts['STEPS']} with steps, {counts['STEADY']} steady, "
-        f"{counts['TOO SHORT']} too short to judge (fewer than {MIN_POINTS} points)"
-    )
 
 
 def _compare_files(files: list[Path], options: argparse.Namespace) -> int:
@@ -355,26 +253,8 @@ def _compare_files(files: list[Path], options: argparse.Namespace) -> int:
             "times of different environments are not compared; different here: "
             f"{'; '.join(list_differences(*environments))}. --side-by-side prints both, no ratio"
         )
-    _print_rows(old, new, options)
+    print_newest(old, new, with_ratios=options.compare, as_json=options.json)
     return FINE
-
-
-def _print_rows(old: list[Series], new: list[Series], options: argparse.Namespace) -> None:
-    """Print the newest values of two files; ratios only where they were asked for."""
-    rows = [
-        {**asdict(row), **({"ratio": row.ratio} if options.compare else {})}
-        for row in compare_newest(old, new)
-    ]
-    if options.json:
-        print(_dump(rows))
-        return
-    table = _make_table(*rows[0])
-    for row in rows:
-        cells = (f"{v:.4g}" if isinstance(v, float) else str(v or "-") for v in row.values())
-        table.add_row(*cells)
-    _stdout().print(table)
-    if options.compare:
-        print("runs of different times share no rounds: `regress paired` gives a verdict")
 
 
 def _announce(status: Any, about: str) -> None:
@@ -388,31 +268,6 @@ def _write_markdown(target: str | None, text: str) -> None:
         print(text)
     elif target:
         Path(target).write_text(text, encoding="utf-8")
-
-
-def _make_table(*headings: str) -> Table:
-    table = Table()
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
-
-
-def _stdout() -> Console:
-    console = Console(highlight=False, markup=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, width=160)
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses and models, nested, as what JSON can hold."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if is_dataclass(value):
-        return {name: _plain(part) for name, part in vars(value).items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, indent=1)
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -1,4 +1,8 @@
-"""Train one model by a recipe; an interrupted training goes on where its checkpoint is."""
+"""Train one model by a recipe; an interrupted training goes on where its checkpoint is.
+
+Several processes share each batch and the validation under torchrun:
+`torchrun --nproc-per-node 2 -m benchmarks.train --model M --recipe R`.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.training import Recipe, TrainingResult, list_recipes, load_recipe, train
-from benchmarks.training.loop import OnStep, checkpoint_path
+from benchmarks.training import (
+    Listener,
+    Recipe,
+    TrainingDiverged,
+    TrainingInterrupted,
+    TrainingResult,
+    ValidationPoint,
+    list_recipes,
+    load_recipe,
+    run_folder,
+    train,
+)
+from benchmarks.training.cards import ship
+from benchmarks.training.processes import is_first_process
 
 EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
 
@@ -31,30 +47,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _build_parser().parse_args(arguments)
     try:
         recipe = load_recipe(options.recipe)
-        if options.steps is not None:
-            recipe = recipe.with_steps(options.steps)
-        with _show_progress(recipe, Console(stderr=True)) as on_step:
+        changes = {"steps": options.steps, "seed": options.seed}
+        recipe = recipe.replace(**{k: v for k, v in changes.items() if v is not None})
+        with _show_progress(recipe, Console(stderr=True)) as listener:
             result = train(
-                options.model, recipe, out_dir=options.out, on_step=on_step, fresh=options.fresh
+                options.model,
+                recipe,
+                out_dir=options.out,
+                listener=listener,
+                fresh=options.fresh,
+                stale=options.stale,
+                workers=options.workers,
             )
-    except KeyboardInterrupt:
-        checkpoint = checkpoint_path(options.model, options.recipe, options.out)
-        kept = f"{checkpoint} is kept" if checkpoint.exists() else "there is no checkpoint yet"
-        print(
-            f"train: interrupted; {kept}; the same command without --fresh resumes",
-            file=sys.stderr,
-        )
-        return EXIT_FAILURE
+        if not is_first_process():
+            return EXIT_FINE
+        if options.ship:
+            console = Console(stderr=True)
+            ship(options.model, recipe, result, lambda what: console.print(f"scoring {what}"))
     except ValueError as error:
         print(f"train: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
+    except (TrainingDiverged, TrainingInterrupted, OSError) as error:
+        print(f"train: {error}", file=sys.stderr)
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        folder = run_folder(options.model, recipe.name, options.out)
+        print(f"train: interrupted; what {folder} holds is kept", file=sys.stderr)
+        return EXIT_FAILURE
     except Exception:
         traceback.print_exc()
         return EXIT_FAILURE
     summary = _summarize(options.model, recipe, result)
     if options.json:
-        losses = [point._asdict() for point in result.losses]
-        print(json.dumps({**summary, "losses": losses}))
+        curves = {
+            "losses": [point._asdict() for point in result.losses],
+            "validations": [point._asdict() for point in result.validations],
+        }
+        print(json.dumps({**summary, **curves}))
     else:
         for name, value in summary.items():
             print(f"{name:<15} {value}")
@@ -62,55 +91,112 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description=__doc__)
-    parser.add_argument("--model", required=True, help="a name of kgt or baselines list_models()")
-    parser.add_argument("--recipe", required=True, help=", ".join(list_recipes()))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model",
+        required=True,
+        help="a name of kgt or baselines list_models(), or NAME:field=value:field=value",
+    )
+    parser.add_argument(
+        "--recipe", required=True, help=f"{', '.join(list_recipes())}, or the path of a YAML file"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("results/checkpoints"),
         metavar="FOLDER",
-        help="folder of checkpoints and weights (default: %(default)s)",
+        help="where the folder MODEL--RECIPE of checkpoint, weights, log and curve goes "
+        "(default: %(default)s)",
     )
     parser.add_argument("--fresh", action="store_true", help="discard an existing checkpoint")
+    parser.add_argument(
+        "--stale",
+        choices=["refuse", "resume", "restart"],
+        default="refuse",
+        help="what to do with a checkpoint from before a change of code or data "
+        "(default: %(default)s)",
+    )
     parser.add_argument("--steps", type=int, help="steps instead of the recipe's own number")
+    parser.add_argument("--seed", type=int, help="seed instead of the recipe's own")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that make batches ahead; the batches are the same (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ship",
+        action="store_true",
+        help="put weights, log, curve and a model card with scores into the package; needs the "
+        "test sets",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
 @contextmanager
-def _show_progress(recipe: Recipe, console: Console) -> Iterator[OnStep]:
+def _show_progress(recipe: Recipe, console: Console) -> Iterator[Listener]:
     """A progress bar on a terminal, a line now and then elsewhere."""
     if not console.is_terminal:
-        yield _make_line_printer(recipe.steps)
+        yield _LinePrinter(recipe).listener
         return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]:.4f}"),
+        TextColumn("{task.fields[psnr]}"),
+        TextColumn("{task.fields[images_per_s]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(recipe.name, total=recipe.steps, loss=float("nan"))
-        yield lambda step, loss: progress.update(bar, completed=step, loss=loss)
+        bar = progress.add_task(
+            recipe.name, total=recipe.steps, loss=float("nan"), psnr="", images_per_s=""
+        )
+
+        def on_step(step: int, loss: float) -> None:
+            speed = progress.tasks[bar].speed
+            rate = f"{speed * recipe.batch:.1f} patches/s" if speed else ""
+            progress.update(bar, completed=step, loss=loss, images_per_s=rate)
+
+        def on_validation(point: ValidationPoint) -> None:
+            progress.update(bar, psnr=_describe_psnr(point))
+
+        yield Listener(on_step, on_validation)
 
 
-def _make_line_printer(steps: int) -> OnStep:
-    first: tuple[int, float] | None = None
-    printed_at = time.monotonic()
+class _LinePrinter:
+    """Prints where a training is every half a minute, and each validation."""
 
-    def print_line(step: int, loss: float) -> None:
-        nonlocal first, printed_at
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.first: tuple[int, float] | None = None
+        self.printed_at = time.monotonic()
+        self.listener = Listener(self._on_step, self._on_validation)
+
+    def _on_step(self, step: int, loss: float) -> None:
         now = time.monotonic()
-        first = first or (step, now)
-        if now - printed_at < _LINE_EVERY_S and step < steps:
+        self.first = self.first or (step, now)
+        if now - self.printed_at < _LINE_EVERY_S and step < self.recipe.steps:
             return
-        printed_at = now
-        left_s = (now - first[1]) / max(1, step - first[0]) * (steps - step)
-        print(f"step {step} of {steps}, loss {loss:.4f}, {left_s:.0f} s left", file=sys.stderr)
+        self.printed_at = now
+        done, passed_s = step - self.first[0], now - self.first[1]
+        pace = ""
+        if done:
+            left_s = passed_s / done * (self.recipe.steps - step)
+            pace = f", {done * self.recipe.batch / passed_s:.1f} patches/s, {left_s:.0f} s left"
+        print(f"step {step} of {self.recipe.steps}, loss {loss:.4f}{pace}", file=sys.stderr)
 
-    return print_line
+    def _on_validation(self, point: ValidationPoint) -> None:
+        print(f"step {point.step}: held out {_describe_psnr(point)}", file=sys.stderr)
+
+
+def _describe_psnr(point: ValidationPoint) -> str:
+    return ", ".join(f"{task} {psnr:.2f} dB" for task, psnr in point.psnr.items())
 
 
 def _summarize(model: str, recipe: Recipe, result: TrainingResult) -> dict[str, str | int | float]:

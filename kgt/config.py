@@ -30,6 +30,8 @@ class KGTConfig:
         shape: "columnar" (super-resolution) or "u" (all other tasks), KGT Fig. 2.
         scale: upsampling factor, 1 for same-size restoration.
         in_channels: image channels, 1 or 3.
+        unshuffle: [A] side of the pixel blocks that become channels before the first convolution,
+            and pixels again after the last: 2 restores at the same size for a quarter of the cost.
         embed_dim: C; in the U shape the C of the top level, doubled at each level down.
         heads: H; in the U shape of the top level, doubled at each level down.
         depths: layers per stage (columnar); per level from the top to the latent (U shape).
@@ -59,6 +61,7 @@ class KGTConfig:
     shape: str = "columnar"
     scale: int = 1
     in_channels: int = 3
+    unshuffle: int = 1
     embed_dim: int = 180
     heads: int = 6
     depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
@@ -103,6 +106,12 @@ class KGTConfig:
             )
         if self.shape == "u" and self.scale != 1:
             raise ValueError(f"the U shape restores at the same size; scale = {self.scale}")
+        if self.unshuffle not in (1, 2, 4):
+            raise ValueError(f"unshuffle = {self.unshuffle}; valid: 1, 2, 4")
+        if self.unshuffle > 1 and self.scale > 1:
+            raise ValueError(
+                f"unshuffle = {self.unshuffle} restores at the same size; scale = {self.scale}"
+            )
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -112,7 +121,7 @@ class KGTConfig:
     @property
     def size_multiple(self) -> int:
         """Height and width are padded to a multiple of this many pixels."""
-        return max(window * 2**level for level, window in enumerate(self.windows))
+        return self.unshuffle * max(window * 2**level for level, window in enumerate(self.windows))
 
 
 _TINY: dict[str, object] = {
@@ -134,11 +143,12 @@ _U: dict[str, object] = {
 }
 _TINY_U: dict[str, object] = {
     "shape": "u",
-    "embed_dim": 24,
-    "heads": 3,
-    "depths": (2, 2, 2),
+    "unshuffle": 2,
+    "embed_dim": 40,
+    "heads": 5,
+    "depths": (2, 2),
     "final_depth": 2,
-    "level_windows": (16, 16, 8),
+    "level_windows": (16, 8),
     "k": 64,
     "bias_hidden": 32,
 }

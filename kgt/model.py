@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgt.attention import get_backend
@@ -31,7 +32,7 @@ def _head(config: KGTConfig) -> nn.Module:
     """From features [B, C, h, w] to the image [B, in_channels, scale * h, scale * w]."""
     dim, features, scale = config.embed_dim, config.upsample_features, config.scale
     if scale == 1:
-        return _conv3(dim, config.in_channels)
+        return _conv3(dim, config.in_channels * config.unshuffle**2)
     if config.upsampler == "pixelshuffledirect":
         return nn.Sequential(_conv3(dim, config.in_channels * scale**2), nn.PixelShuffle(scale))
     steps = [2, 2] if scale == 4 else [scale]
@@ -70,13 +71,19 @@ class KGT(nn.Module):
             ValueError: for wrong channels, empty or non-finite input, or an image smaller than a
                 window.
         """
-        check_image(x, self.in_channels, self.config.windows[0])
+        unshuffle = self.config.unshuffle
+        check_image(x, self.in_channels, unshuffle * self.config.windows[0])
         height, width = x.shape[-2:]
-        restored = self.restore(pad_to_multiple(x, self.size_multiple) - self.mean) + self.mean
+        x = pad_to_multiple(x, self.size_multiple) - self.mean
+        if unshuffle > 1:
+            y = F.pixel_shuffle(self.restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
+        else:
+            y = self.restore(x)
+        restored = y + self.mean
         return restored[..., : height * self.scale, : width * self.scale]
 
     def restore(self, x: Tensor) -> Tensor:
-        """Restore a zero-mean input whose size is a multiple of `size_multiple`."""
+        """Restore a zero-mean, unshuffled input whose size is a multiple of its windows."""
         raise NotImplementedError
 
     def set_k(self, k: int) -> None:
@@ -121,7 +128,7 @@ class ColumnarKGT(KGT):
     def __init__(self, config: KGTConfig) -> None:
         super().__init__(config)
         dim = config.embed_dim
-        self.conv_in = _conv3(config.in_channels, dim)
+        self.conv_in = _conv3(config.in_channels * config.unshuffle**2, dim)
         self.norm_in = nn.LayerNorm(dim)
         self.stages = nn.ModuleList(
             self._stage(0, depth, index % 2 == 1, config.window)
@@ -132,7 +139,7 @@ class ColumnarKGT(KGT):
         self.head = _head(config)
 
     def restore(self, x: Tensor) -> Tensor:
-        """Restore a zero-mean input whose size is a multiple of the window."""
+        """Restore a zero-mean, unshuffled input whose size is a multiple of the window."""
         shallow = self.conv_in(x)
         y = self.norm_in(shallow.permute(0, 2, 3, 1))
         for stage in self.stages:
@@ -154,7 +161,7 @@ class UShapedKGT(KGT):
         *encoder, latent = config.depths
         dims = [config.embed_dim * 2**level for level in range(len(config.depths))]
         windows = config.windows
-        self.conv_in = _conv3(config.in_channels, dims[0])
+        self.conv_in = _conv3(config.in_channels * config.unshuffle**2, dims[0])
         self.encoder = nn.ModuleList(
             self._stage(level, depth, False, windows[level]) for level, depth in enumerate(encoder)
         )
@@ -170,10 +177,10 @@ class UShapedKGT(KGT):
             self._stage(level, depth, True, windows[level]) for level, depth in enumerate(encoder)
         )
         self.final = self._stage(0, config.final_depth, False, windows[0])
-        self.conv_out = _conv3(dims[0], config.in_channels)
+        self.conv_out = _conv3(dims[0], config.in_channels * config.unshuffle**2)
 
     def restore(self, x: Tensor) -> Tensor:
-        """Restore a zero-mean input whose size is a multiple of every level's windows."""
+        """Restore a zero-mean, unshuffled input whose size fits the windows of every level."""
         y = self.conv_in(x).permute(0, 2, 3, 1)
         skips = []
         for stage, down in zip(self.encoder, self.down, strict=True):

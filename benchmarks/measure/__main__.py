@@ -10,19 +10,16 @@ import argparse
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
-from torch import Tensor
 
-from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
-from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
-from benchmarks.measure.cost import describe_cost
+from benchmarks.measure.attention import WrongOutputError
+from benchmarks.measure.builders import BUILDERS
+from benchmarks.measure.commands import COMMANDS
 from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.kernels import (
     TARGETS,
@@ -31,29 +28,13 @@ from benchmarks.measure.kernels import (
     load_blessed,
     measure_usage,
 )
-from benchmarks.measure.memory import PeakMemory, pin_allocator
-from benchmarks.measure.networks import NetworkJob, make_network_call
-from benchmarks.measure.problems import (
-    CHANNELS,
-    LAYERS,
-    make_inputs,
-    make_stage_call,
-    photo_tokens,
-    random_graph,
-)
-from benchmarks.measure.restoration import RestorationJob, describe_restorations
+from benchmarks.measure.memory import pin_allocator
+from benchmarks.measure.problems import CHANNELS, LAYERS
 from benchmarks.measure.roofline import estimate_kernels
-from benchmarks.measure.sandbox import run_isolated
-from benchmarks.measure.structure import describe_structure
-from benchmarks.measure.timing import LatencyResult, measure_latency
-from benchmarks.plan.cells import Cell
-from kgt import KeyGraph, build_key_graph
-from kgt.graph import SIMILARITIES
+from benchmarks.report.terminal import print_table
 
 FINE, FELL_SHORT, WRONG_USE, FAILURE = 0, 1, 2, 3
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Row = dict[str, Any]
 
 
 def _positive(text: str) -> int:
@@ -200,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "kernels":
             return _check_kernels(options)
-        rows = list(_COMMANDS[options.command](options))
+        rows = list(COMMANDS[options.command](options))
     except ValueError as error:
         _console.print(f"measure: {error}", markup=False)
         return WRONG_USE
@@ -210,185 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        _print_table(rows)
+        _print_rows(rows)
     return FINE if all(row.get("agrees", True) for row in rows) else FELL_SHORT
-
-
-def _compare(
-    calls: Mapping[str, Callable[[], object]],
-    options: argparse.Namespace,
-    calls_per_run: Mapping[str, int] | None = None,
-    device: str | None = None,
-) -> list[Row]:
-    with _console.status("warming up") as status:
-        result = measure_latency(
-            calls,
-            next(iter(calls)),
-            budget_s=options.budget,
-            seed=options.seed,
-            calls_per_run=calls_per_run,
-            synchronize=synchronizer(device),
-            on_round=lambda done, seconds: status.update(
-                f"round {done}, {seconds:.0f} of {options.budget:.0f} s"
-            ),
-        )
-    return _rows(result)
-
-
-def _rows(result: LatencyResult) -> list[Row]:
-    return [
-        {
-            "contender": name,
-            "median_ms": timing.median_ms,
-            "ratio": timing.ratio.value,
-            "lo": timing.ratio.lo,
-            "hi": timing.ratio.hi,
-            "floor": result.floor,
-            "verdict": timing.verdict.label,
-            "rounds": result.rounds,
-            "stopped_by": result.stopped_by,
-        }
-        for name, timing in result.contenders.items()
-    ]
-
-
-def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
-    device: Literal["cuda"] | None = "cuda" if options.device == "cuda" else None
-    if device and not torch.cuda.is_available():
-        raise ValueError("--device cuda needs a CUDA device, and torch finds none")
-    for n in options.tokens:
-        for k in options.k:
-            cell = Cell(
-                kind="latency",
-                n=n,
-                k=k,
-                windows=options.windows,
-                heads=options.heads,
-                head_dim=options.head_dim,
-                graph=options.graph,
-                bias=options.bias,
-                layers=options.layers,
-                device=device,
-                dtype=options.dtype,
-                mode=options.mode,
-                seed=options.seed,
-            )
-            inputs = make_inputs(cell)
-            calls = {}
-            for name in options.backends:
-                with _console.status(f"{name}: checking against the reference"):
-                    calls[name] = make_stage_call(inputs, name, cell)
-                    check_call(inputs, calls[name], name, cell)
-            layers = layers_of(calls)
-            for row in _compare(calls, options, layers, device):
-                yield {"tokens": n, "k": min(k, n), **row, "stage_calls": layers[row["contender"]]}
-
-
-def _measure_graph(options: argparse.Namespace) -> Iterator[Row]:
-    if options.structure:
-        yield from _describe_graphs(options)
-        return
-    builders = choose_builders(options.builders)
-    for n in options.tokens:
-        tokens = _make_tokens(options, n)
-        for k in options.k:
-            calls = {
-                name: torch.inference_mode()(partial(builder, tokens, k))
-                for name, builder in builders.items()
-            }
-            for name, call in calls.items():
-                wrong = count_wrong_rows(tokens, k, call())
-                if wrong:
-                    raise WrongOutputError(f"{name}: {wrong} rows are not the {k} most similar")
-            for row in _compare(calls, options):
-                yield {"tokens": n, "k": min(k, n), **row}
-
-
-def _make_tokens(options: argparse.Namespace, n: int) -> Tensor:
-    if options.graph == "photo":
-        return photo_tokens(options.windows, n, options.seed, options.channels)
-    generator = torch.Generator().manual_seed(options.seed)
-    return torch.randn(options.windows, n, options.channels, generator=generator)
-
-
-def _describe_graphs(options: argparse.Namespace) -> Iterator[Row]:
-    for n in options.tokens:
-        for k in options.k:
-            for similarity, graph in _connect(options, n, k).items():
-                named = {"graph": options.graph, "similarity": similarity}
-                yield {"tokens": n, "k": graph.k, **named, **describe_structure(graph)}
-
-
-def _connect(options: argparse.Namespace, n: int, k: int) -> dict[str, KeyGraph]:
-    """The graphs to describe, by the similarity they are built from."""
-    if options.graph == "random":
-        generator = torch.Generator().manual_seed(options.seed)
-        return {"none": random_graph(options.windows, n, k, generator)}
-    tokens = _make_tokens(options, n)
-    return {name: build_key_graph(tokens, k, similarity=name) for name in SIMILARITIES}
-
-
-def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
-    jobs = {
-        description: NetworkJob(
-            description,
-            options.input,
-            options.dtype,
-            options.mode,
-            options.batch,
-            options.seed,
-        )
-        for description in options.models
-    }
-    calls = {description: make_network_call(job) for description, job in jobs.items()}
-    for description, call in calls.items():
-        with _console.status(f"{description}: first call"):
-            if not torch.isfinite(call()).all():
-                raise WrongOutputError(f"{description}: the output is not finite")
-    peaks = {name: _measure_memory(job) for name, job in jobs.items()} if options.memory else {}
-    for row in _compare(calls, options):
-        peak = peaks.get(row["contender"], {})
-        yield {"input": "x".join(map(str, options.input)), **row, **peak}
-
-
-def _measure_memory(job: NetworkJob) -> Row:
-    """Peak memory of a network in MiB; the resident set is None where the system cannot tell."""
-    with _console.status(f"{job.description}: peak memory"):
-        outcome = run_isolated(
-            "benchmarks.measure.networks:measure_network_memory",
-            job,
-            threads=torch.get_num_threads(),
-        )
-    if outcome.status != "ok":
-        raise RuntimeError(f"{job.description}: memory: {outcome.status}: {outcome.reason}")
-    peak: PeakMemory = outcome.value
-    return {
-        "peak_mib": None if peak.peak_bytes is None else peak.peak_bytes / 2**20,
-        "tensors_mib": peak.live_tensor_bytes / 2**20,
-    }
-
-
-def _count_cost(options: argparse.Namespace) -> Iterator[Row]:
-    with _console.status("counting") as status:
-        rows = describe_cost(options.models, options.input, status.update)
-    # Beside each other, more columns than these fit on no screen.
-    shown = rows[0].keys() - {"gflop", "other_percent", "pairs_in_graph", "pairs_computed"}
-    for row in rows:
-        yield row if options.json else {name: row[name] for name in row if name in shown}
-
-
-def _restore(options: argparse.Namespace) -> Iterator[Row]:
-    width, height = options.output
-    job = RestorationJob("", byte_budget=options.byte_budget * 2**20, seed=options.seed)
-    with _console.status("loading") as status:
-        yield from describe_restorations(
-            options.models,
-            (height, width),
-            job,
-            whole=not options.no_whole,
-            timeout_s=options.timeout,
-            on_progress=lambda name, done: status.update(f"{name}: {done:.0%}"),
-        )
 
 
 def _check_kernels(options: argparse.Namespace) -> int:
@@ -409,30 +213,19 @@ def _check_kernels(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"note": note, "kernels": rows, "estimates": estimates}, indent=1))
     else:
-        _print_table(rows)
-        _print_table(estimates)
+        _print_rows(rows)
+        _print_rows(estimates)
         _console.print(note, markup=False)
     return FELL_SHORT if any(row["failed"] for row in rows) else FINE
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
-    "attention": _measure_attention,
-    "graph": _measure_graph,
-    "model": _measure_model,
-    "cost": _count_cost,
-    "restore": _restore,
-}
-
-
-def _print_table(rows: list[Row]) -> None:
-    table = Table(caption=capture_environment().describe())
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name in ("contender", "verdict") else "right")
-    for row in rows:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=140)
-    console.print(table)
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    print_table(
+        [*rows[0]],
+        [[*row.values()] for row in rows],
+        numbers=[name for name, value in rows[0].items() if not isinstance(value, str)],
+        caption=capture_environment().describe(),
+    )
 
 
 if __name__ == "__main__":

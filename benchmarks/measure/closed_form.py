@@ -55,7 +55,7 @@ class Tally:
         """Add the head, from features of input size to the image."""
         dim, channels, scale = config.embed_dim, config.in_channels, config.scale
         if scale == 1:
-            self.convolve(dim, channels, pixels)
+            self.convolve(dim, channels * config.unshuffle**2, pixels)
         elif config.upsampler == "pixelshuffledirect":
             self.convolve(dim, channels * scale**2, pixels)
         else:
@@ -82,8 +82,9 @@ def tally_kgt(config: KGTConfig, pixels: int, backend: str = "auto") -> Tally:
             `reference`, whose products are elementwise and escape every counter.
     """
     tally = Tally()
-    dim = config.embed_dim
-    tally.convolve(config.in_channels, dim, pixels)
+    dim, blocks = config.embed_dim, config.in_channels * config.unshuffle**2
+    pixels //= config.unshuffle**2
+    tally.convolve(blocks, dim, pixels)
     if config.shape == "columnar":
         tally.parameters += 2 * (2 * dim)
         for depth in config.depths:
@@ -101,7 +102,7 @@ def tally_kgt(config: KGTConfig, pixels: int, backend: str = "auto") -> Tally:
         tally.convolve(2 * width, width, there, kernel=1)  # fuse
     _add_stage(tally, config, len(encoder), latent, pixels // 4 ** len(encoder), backend)
     _add_stage(tally, config, 0, config.final_depth, pixels, backend)
-    tally.convolve(dim, config.in_channels, pixels)
+    tally.convolve(dim, blocks, pixels)
     return tally
 
 
@@ -158,7 +159,8 @@ def tally_swinir(config: SwinIRConfig, pixels: int) -> Tally:
     """
     tally = Tally()
     dim, nodes = config.embed_dim, config.window_size**2
-    tally.convolve(config.in_channels, dim, pixels)
+    pixels //= config.unshuffle**2
+    tally.convolve(config.in_channels * config.unshuffle**2, dim, pixels)
     tally.parameters += 2 * (2 * dim)
     for depth in config.depths:
         for _ in range(depth):

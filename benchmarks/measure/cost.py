@@ -33,7 +33,7 @@ from baselines.dense import DenseTwin
 from baselines.swinir import SwinIR
 from benchmarks.measure.closed_form import DENSE, Tally, tally_kgt, tally_swinir
 from benchmarks.measure.counters import PARTS, Part, count_with_fvcore, count_with_torch
-from benchmarks.measure.networks import create_described
+from benchmarks.models import create_described
 from kgt.layers import KeyGraphAttention
 from kgt.model import KGT
 

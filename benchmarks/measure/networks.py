@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import Tensor, nn
 
 from benchmarks.measure.attention import WrongOutputError, summarize
 from benchmarks.measure.memory import PeakMemory, measure_peak, pin_allocator
 from benchmarks.measure.problems import digest_tensors, photo_images
 from benchmarks.measure.timing import measure_latency
-from benchmarks.models import create_any_model, create_for_task
+from benchmarks.models import create_described
 
 # Of networks that differ in nothing but how they attend; a wrong window would differ by all of it.
 _MOST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1}
@@ -45,28 +44,6 @@ class NetworkJob:
     batch: int = 1
     seed: int = 0
     conditions: tuple[tuple[str, int], ...] = ()
-
-
-def create_described(description: str, conditions: Mapping[str, int] | None = None) -> nn.Module:
-    """A model from NAME:field=value:field=value; "spandrel:" may precede a published network's.
-
-    Args:
-        description: name and fields.
-        conditions: what is known of the inputs, see `NetworkJob`.
-
-    Raises:
-        ValueError: for an unknown name or field, or a field without a value.
-    """
-    name, *fields = description.removeprefix("spandrel:").split(":")
-    overrides = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
-        if not equals:
-            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
-        overrides[key] = yaml.safe_load(value)
-    if conditions:
-        return create_for_task(name, {**conditions, **overrides})
-    return create_any_model(name, **overrides)
 
 
 def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:

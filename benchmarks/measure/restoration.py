@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,6 @@ import torch
 import kgt
 from baselines.imresize import imresize
 from benchmarks.measure.memory import begin_peak, read_status_bytes, return_free_heap
-from benchmarks.measure.networks import create_described
 from benchmarks.measure.problems import photo_images
 from benchmarks.measure.sandbox import (
     Outcome,
@@ -31,7 +31,7 @@ from benchmarks.measure.sandbox import (
     hidden_main,
     limit_memory,
 )
-from benchmarks.models import load_weights
+from benchmarks.models import create_described, load_weights
 from benchmarks.quality.datasets import DatasetNotFound, load_dataset
 from benchmarks.quality.images import Image, read_image
 from benchmarks.quality.metrics import psnr
@@ -69,33 +69,33 @@ class RestorationResult:
         peak_bytes: growth of the process's resident set above `resident_before_bytes`.
         resident_before_bytes: resident set with network and image loaded, after a small call.
         plan: tiles, and what the plan expected them to need.
-        path: the PNG file.
     """
 
     seconds: float
     peak_bytes: int
     resident_before_bytes: int
     plan: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class RestorationEffect:
-    """What tiles change against the whole image.
-
-    Attributes:
-        gain: PSNR against the truth in tiles minus whole, dB.
-        psnr_between: PSNR of the two results, dB; infinite where they are equal.
-        max_steps: their largest difference in 8-bit steps.
-    """
-
-    gain: float
-    psnr_between: float
-    max_steps: int
 
 
 class RestorationFailed(RuntimeError):  # noqa: N818  (states what happened)
     """The process ran out of memory or time, or raised."""
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """An image restored in tiles and, where that was asked for, whole.
+
+    Attributes:
+        tiled: what tiles took.
+        whole: what the whole image took, or why it failed; None where it was not asked for.
+        gain: PSNR against the truth in tiles minus whole, dB; None without a whole result.
+        max_steps: largest difference of the two in 8-bit steps; likewise.
+    """
+
+    tiled: RestorationResult
+    whole: RestorationResult | RestorationFailed | None = None
+    gain: float | None = None
+    max_steps: int | None = None
 
 
 def photograph(height: int, width: int) -> Image:
@@ -164,7 +164,7 @@ def measure_restoration(
         peak = read_status_bytes("VmHWM", process.pid) - before
         ours.send("end")
         seconds, plan = message
-        return RestorationResult(seconds, peak, before, plan, path)
+        return RestorationResult(seconds, peak, before, plan)
     finally:
         ours.close()
         if process.pid is not None:
@@ -215,12 +215,43 @@ def _serve(
     os._exit(0)
 
 
-def compare_restorations(whole: Path, tiled: Path, truth: Image) -> RestorationEffect:
-    """Compare two files that `measure_restoration` wrote with the truth, uint8 [H, W, 3]."""
+def compare_restorations(whole: Path, tiled: Path, truth: Image) -> tuple[float, int]:
+    """`gain` and `max_steps` of two files that `measure_restoration` wrote."""
     first, second = read_image(whole), read_image(tiled)
     steps = int(np.abs(first.astype(int) - second).max())
-    gain = psnr(second, truth) - psnr(first, truth) if steps else 0.0
-    return RestorationEffect(gain, psnr(second, first), steps)
+    return psnr(second, truth) - psnr(first, truth) if steps else 0.0, steps
+
+
+def restore_both_ways(
+    job: RestorationJob, truth: Image, *, whole: bool = True, **options: Any
+) -> BothWays:
+    """Shrink an image, and restore it in tiles and whole.
+
+    Args:
+        job: network and tiles.
+        truth: uint8 [H, W, 3]; sides are multiples of the network's scale.
+        whole: restore it whole, too.
+        options: limits and `on_progress` of `measure_restoration`.
+
+    Raises:
+        ValueError: for an unknown network, or a size that is no multiple of its scale.
+        RestorationFailed: when it cannot be restored in tiles.
+    """
+    scale: Any = create_described(job.description).scale
+    height, width = truth.shape[:2]
+    if height % scale or width % scale:
+        raise ValueError(f"{job.description}: output {height}x{width} is no multiple of {scale}")
+    image = imresize(truth, Fraction(1, scale)) if scale > 1 else truth
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder, "whole.png"), Path(folder, "tiled.png")
+        tiled = measure_restoration(job, image, paths[1], **options)
+        if not whole:
+            return BothWays(tiled)
+        try:
+            result = measure_restoration(replace(job, tile=None), image, paths[0], **options)
+        except RestorationFailed as error:
+            return BothWays(tiled, error)
+        return BothWays(tiled, result, *compare_restorations(*paths, truth))
 
 
 def describe_restorations(
@@ -229,7 +260,6 @@ def describe_restorations(
     job: RestorationJob,
     *,
     whole: bool = True,
-    memory_limit_bytes: int | None = None,
     timeout_s: float | None = None,
     on_progress: Callable[[str, float], object] = lambda name, done: None,
 ) -> Iterator[dict[str, Any]]:
@@ -240,46 +270,27 @@ def describe_restorations(
         output: height and width of the result in pixels, multiples of the networks' scales.
         job: tiles and budget; its description is not used.
         whole: restore the image whole, too, for what tiles change.
-        memory_limit_bytes: as for `measure_restoration`.
         timeout_s: as for `measure_restoration`.
         on_progress: told the name of the network and the fraction done.
 
     Raises:
-        ValueError: for an unknown network, or a size that is no multiple of its scale.
-        RestorationFailed: as `measure_restoration`.
+        ValueError: as `restore_both_ways`.
+        RestorationFailed: when it cannot be restored in one of the ways asked for.
     """
     truth = photograph(*output)
     for name in descriptions:
-        scale: Any = create_described(name).scale
-        if output[0] % scale or output[1] % scale:
-            raise ValueError(f"{name}: output {output[0]}x{output[1]} is no multiple of {scale}")
-        image = imresize(truth, Fraction(1, scale)) if scale > 1 else truth
-        with tempfile.TemporaryDirectory() as folder:
-
-            def measure(chosen: RestorationJob, file: str) -> RestorationResult:
-                return measure_restoration(
-                    chosen,
-                    image,  # noqa: B023  (called in this round)
-                    Path(folder, file),
-                    memory_limit_bytes=memory_limit_bytes,
-                    timeout_s=timeout_s,
-                    on_progress=lambda done: on_progress(name, done),  # noqa: B023
-                )
-
-            mine = replace(job, description=name)
-            result = measure(mine, "tiled.png")
-            effect = None
-            if whole:
-                path = measure(replace(mine, tile=None), "whole.png").path
-                effect = compare_restorations(path, result.path, truth)
+        mine, told = replace(job, description=name), partial(on_progress, name)
+        both = restore_both_ways(mine, truth, whole=whole, timeout_s=timeout_s, on_progress=told)
+        if isinstance(both.whole, RestorationFailed):
+            raise both.whole
         yield {
             "model": name,
             "output": f"{output[0]}x{output[1]}",
-            "tile": result.plan,
-            "seconds": result.seconds,
-            "peak_mib": result.peak_bytes / 2**20,
+            "tile": both.tiled.plan,
+            "seconds": both.tiled.seconds,
+            "peak_mib": both.tiled.peak_bytes / 2**20,
             "budget_mib": job.byte_budget / 2**20,
-            "kept": result.peak_bytes <= job.byte_budget,
-            "psnr_change": None if effect is None else effect.gain,
-            "steps": None if effect is None else effect.max_steps,
+            "kept": both.tiled.peak_bytes <= job.byte_budget,
+            "psnr_change": both.gain,
+            "steps": both.max_steps,
         }

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from fractions import Fraction
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from baselines.imresize import imresize
 from benchmarks.measure.attention import summarize_memory
 from benchmarks.measure.cost import NetworkCost, count_cost
 from benchmarks.measure.counters import PARTS
-from benchmarks.measure.networks import LatencyJob, NetworkJob, create_described
+from benchmarks.measure.networks import LatencyJob, NetworkJob
 from benchmarks.measure.restoration import (
-    RestorationFailed,
     RestorationJob,
-    compare_restorations,
-    measure_restoration,
+    RestorationResult,
     photograph,
+    restore_both_ways,
 )
 from benchmarks.measure.sandbox import Outcome, run_isolated
+from benchmarks.models import create_described
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric
 from benchmarks.quality import get_task
@@ -73,36 +68,27 @@ def run_restoration_cell(
     Raises:
         RestorationFailed: when it cannot be restored in tiles.
     """
-    network: Any = create_described(cell.network)
-    height, width = (network.scale * side for side in cell.size)
-    truth = photograph(height, width)
-    image = imresize(truth, Fraction(1, network.scale))
+    scale: Any = create_described(cell.network).scale
     budget = cell.byte_budget or BYTE_BUDGET
-    tiles = RestorationJob(
-        cell.network, byte_budget=budget, seed=cell.seed, threads=limits["threads"]
+    both = restore_both_ways(
+        RestorationJob(cell.network, byte_budget=budget, seed=cell.seed, threads=limits["threads"]),
+        photograph(*(scale * side for side in cell.size)),
+        memory_limit_bytes=limits["memory_limit_bytes"],
+        timeout_s=limits["timeout_s"],
+        on_progress=on_progress,
     )
-    bounds = {name: limits[name] for name in ("memory_limit_bytes", "timeout_s")}
     metrics = {"budget": Metric(value=budget, unit="bytes")}
     checks: dict[str, Any] = {}
-    with TemporaryDirectory() as folder:
-        paths = {prefix: Path(folder, f"{prefix}.png") for prefix in ("", "whole_")}
-        for prefix, job in (("", tiles), ("whole_", replace(tiles, tile=None))):
-            try:
-                result = measure_restoration(
-                    job, image, paths[prefix], on_progress=on_progress, **bounds
-                )
-            except RestorationFailed as error:
-                if job is tiles:
-                    raise
-                checks["whole_missing"] = str(error)
-                break
+    for prefix, result in (("", both.tiled), ("whole_", both.whole)):
+        if isinstance(result, RestorationResult):
             metrics[f"{prefix}time"] = Metric(value=result.seconds, unit="s", statistic="once")
             metrics[f"{prefix}peak"] = Metric(value=result.peak_bytes, unit="bytes")
             checks[f"{prefix}plan"] = result.plan
         else:
-            effect = compare_restorations(paths["whole_"], paths[""], truth)
-            metrics["psnr_change"] = Metric(value=effect.gain, unit="dB", statistic="once")
-            metrics["steps"] = Metric(value=effect.max_steps)
+            checks[f"{prefix}missing"] = str(result)
+    if both.gain is not None and both.max_steps is not None:
+        metrics["psnr_change"] = Metric(value=both.gain, unit="dB", statistic="once")
+        metrics["steps"] = Metric(value=both.max_steps)
     return {"metrics": metrics, "checks": checks}
 
 

@@ -23,7 +23,7 @@ from benchmarks.quality import (
     paired_gain,
 )
 from benchmarks.quality.manifest import MANIFEST
-from benchmarks.training import TrainingResult, load_recipe, train
+from benchmarks.training import Listener, TrainingResult, load_recipe, train
 from kgt.model import KGT
 
 OnStep = Callable[[str, float], None]
@@ -36,8 +36,12 @@ def _train(cell: Cell, checkpoints: Path, on_step: OnStep) -> TrainingResult:
         str(cell.model),
         recipe,
         out_dir=checkpoints,
-        on_step=lambda step, loss: on_step(
-            f"{cell.model}: step {step} of {recipe.steps}, loss {loss:.4f}", step / recipe.steps
+        stale="restart",
+        listener=Listener(
+            lambda step, loss: on_step(
+                f"{cell.model}: step {step} of {recipe.steps}, loss {loss:.4f}",
+                step / recipe.steps,
+            )
         ),
     )
 

@@ -21,6 +21,7 @@ from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restor
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.records import Metric, Record, RecordStore
 from benchmarks.plan.specs import Profile
+from benchmarks.training import list_recipes, load_recipe
 from kgt.attention import get_backend
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -31,21 +32,33 @@ _MEASURES = tuple(
     for name in ("attention", "memory", "problems", "sandbox", "statistics", "timing")
 )
 _ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", *_NATIVE, *_MEASURES)
-_MODELS = ("kgt/**/*.py", *_NATIVE[1:], "baselines/*.py", "benchmarks/measure/networks.py")
+# What a network's output, time and memory depend on, and not its command line.
+_MODULES = ("config", "graph", "layers", "linear", "memory", "model", "position", "windows", "zoo")
+_MODELS = (
+    *(f"kgt/{name}.py" for name in _MODULES),
+    "kgt/attention/*.py",
+    *_NATIVE,
+    "baselines/*.py",
+)
+_NETWORKS = (*_MODELS, "benchmarks/models.py", "benchmarks/measure/networks.py")
+_TILES = ("kgt/inference.py", "kgt/png.py")
+_QUALITY = (*_MODELS, *_TILES, "benchmarks/models.py", "benchmarks/quality/*.py")
 _SOURCES = {
     "attention": _ATTENTION,
-    "network": (*_MODELS, *_MEASURES),
+    "network": (*_NETWORKS, *_MEASURES),
     "cost": (
-        *_MODELS,
+        *_NETWORKS,
         *(f"benchmarks/measure/{name}.py" for name in ("cost", "counters", "closed_form")),
     ),
     "restoration": (
-        *_MODELS,
+        *_NETWORKS,
+        *_TILES,
         "benchmarks/measure/restoration.py",
         "benchmarks/measure/sandbox.py",
         "benchmarks/quality/*.py",
     ),
-    "quality": (*_MODELS[:-1], "benchmarks/quality/*.py", "benchmarks/training/*.py"),
+    "quality": _QUALITY,
+    "training": (*_QUALITY, "benchmarks/training/*.py"),
 }
 
 
@@ -71,18 +84,29 @@ class Run:
 
 
 def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
-    """Digest of what a cell depends on besides itself: sources and the profile's limits.
+    """Digest of what a cell depends on besides itself, at whose change its record dies.
 
-    A record dies when it changes.
+    That is sources, the profile's limits, its recipe and the weights that ship with its network.
     """
-    measured = "attention" if cell.model is None else "network"
-    subjects = {"latency": measured, "memory": measured, "training": "quality"}
-    return _digest(subjects.get(cell.kind, cell.kind), limits)
+    own = [load_recipe(cell.recipe).digest] if cell.recipe in list_recipes() else []
+    if _subject(cell) == "quality":
+        shipped = sorted(_ROOT.glob(f"*/weights/{cell.model}.safetensors"))
+        own += [hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped]
+    return _digest(_subject(cell), limits, *own)
+
+
+def _subject(cell: Cell) -> str:
+    """The entry of `_SOURCES` that a cell depends on."""
+    if cell.kind in ("latency", "memory"):
+        return "attention" if cell.model is None else "network"
+    if cell.kind == "quality" and cell.recipe is not None:
+        return "training"
+    return cell.kind
 
 
 @cache
-def _digest(subject: str, limits: tuple[float, ...]) -> str:
-    sha = hashlib.sha256(repr(limits).encode())
+def _digest(subject: str, limits: tuple[float, ...], *own: str) -> str:
+    sha = hashlib.sha256(" ".join([repr(limits), *own]).encode())
     for pattern in _SOURCES[subject]:
         for path in sorted(_ROOT.glob(pattern)):
             sha.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())

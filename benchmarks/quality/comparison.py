@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from benchmarks.measure.statistics import bootstrap_interval
+from benchmarks.measure.statistics import CONFIDENCE
 from benchmarks.quality.evaluation import Evaluation
 
 Scores = Mapping[str, Mapping[str, Any]]
@@ -23,7 +24,7 @@ class Gain:
 
     Attributes:
         mean: Mean difference over the images, in the unit of the score.
-        lo: Lower end of its 99 % bootstrap interval over the images.
+        lo: Lower end of its 99 % interval over the images, see `mean_interval`; None of one image.
         hi: Upper end.
         differences: The differences, in the order of the images.
         wins: Number of images on which the model is better.
@@ -31,11 +32,42 @@ class Gain:
     """
 
     mean: float
-    lo: float
-    hi: float
+    lo: float | None
+    hi: float | None
     differences: tuple[float, ...]
     wins: int
     losses: int
+
+    def describe(self, digits: int, unit: str = "") -> str:
+        """Mean with its unit and interval, with so many decimals."""
+        mean = f"{self.mean:+.{digits}f}{unit}"
+        if self.lo is None:
+            return f"{mean} [one image has no interval]"
+        return f"{mean} [{self.lo:+.{digits}f}, {self.hi:+.{digits}f}]"
+
+
+def mean_interval(values: Sequence[float], level: float = CONFIDENCE) -> tuple[float, float]:
+    """Student's t interval of a mean.
+
+    It holds the mean of normal values with probability `level` however few they are, that of skewed
+    ones a little more rarely. A percentile bootstrap of five values at 99 %, for comparison, misses
+    the mean in a tenth of all cases.
+
+    Args:
+        values: At least two.
+        level: Confidence level in (0, 1).
+
+    Returns:
+        Lower and upper end, in the unit of `values`.
+
+    Raises:
+        ValueError: There are fewer than two values, which say nothing about their spread.
+    """
+    if len(values) < 2:
+        raise ValueError(f"an interval of a mean takes 2 values or more, got {len(values)}")
+    mean, error = np.mean(values), np.std(values, ddof=1) / math.sqrt(len(values))
+    reach = stats.t.ppf((1 + level) / 2, len(values) - 1) * error
+    return float(mean - reach), float(mean + reach)
 
 
 def paired_gain(evaluation: Evaluation, baseline: Evaluation, column: str = "psnr") -> Gain | None:
@@ -82,7 +114,7 @@ def compare_scores(scores: Scores, others: Scores, column: str = "psnr") -> Gain
             differences.append(ours - theirs)
     if not differences:
         return None
-    lo, hi = bootstrap_interval(differences, np.mean)
+    lo, hi = mean_interval(differences) if len(differences) > 1 else (None, None)
     return Gain(
         mean=float(np.mean(differences)),
         lo=lo,

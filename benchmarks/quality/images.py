@@ -33,6 +33,19 @@ def find_images(folder: Path) -> dict[str, Path]:
     return paths
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image file, from its header alone.
+
+    Raises:
+        OSError: The file cannot be read, or is no image.
+    """
+    try:
+        with PIL.Image.open(path) as file:
+            return file.height, file.width
+    except PIL.UnidentifiedImageError as error:
+        raise OSError(f"{path}: not an image of a known format; fetch it anew") from error
+
+
 def read_image(path: Path) -> Image:
     """Decode an 8-bit image, uint8 [H, W, 3] (RGB) or [H, W] (gray).
 

@@ -20,6 +20,9 @@ from benchmarks.quality.images import Image
 Array = npt.NDArray[Any]
 
 _SHAKE_STEPS = 64
+# Extent of a trajectory as a fraction of the image's smaller side, and in pixels at least.
+_SHORTEST_SHAKE, _LONGEST_SHAKE = 0.01, 0.03
+_LEAST_SHAKE = 3.0
 
 
 def decode_srgb(image: npt.NDArray[np.uint8]) -> Array:
@@ -56,7 +59,25 @@ def shake_camera(target: Image, name: str) -> Image:
         uint8 of the same shape.
     """
     kernel = shake_kernel(seed_of("shake", name), min(target.shape[:2]))
+    return blur_exposure(target, kernel)
+
+
+def blur_exposure(target: Image, kernel: Array) -> Image:
+    """Collect the light along the trajectory of a camera.
+
+    Args:
+        target: uint8 [H, W, 3] or [H, W].
+        kernel: as from `shake_kernel`.
+
+    Returns:
+        uint8 of the same shape.
+    """
     return encode_srgb(_convolve(decode_srgb(target), kernel))
+
+
+def longest_shake(side: int) -> float:
+    """Largest extent of a trajectory in pixels, in an image whose smaller side is `side`."""
+    return max(_LEAST_SHAKE, _LONGEST_SHAKE * side)
 
 
 def shake_kernel(rng: np.random.Generator, side: int) -> Array:
@@ -76,7 +97,7 @@ def shake_kernel(rng: np.random.Generator, side: int) -> Array:
         steps[step] = velocity
     path = np.cumsum(steps, axis=0)
     path -= path.mean(axis=0)
-    extent = max(3.0, side * rng.uniform(0.01, 0.03))
+    extent = max(_LEAST_SHAKE, side * rng.uniform(_SHORTEST_SHAKE, _LONGEST_SHAKE))
     path *= extent / np.ptp(path, axis=0).max()
     # Points along the way are dense enough to leave no gaps, and shared among four pixels each.
     times = np.linspace(0, _SHAKE_STEPS - 1, 8 * _SHAKE_STEPS)

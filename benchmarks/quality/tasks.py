@@ -91,7 +91,7 @@ class Task:
         if dataset.pairs == self.name:
             degraded, clean = map(self._convert, dataset.read_pair(item.name))
             return Pair(resize(degraded), resize(clean))
-        target = crop_to_multiple(resize(self._convert(item.image)), self.scale)
+        target = self.make_target(item.image, protocol)
         if not self._is_shipped(dataset):
             return Pair(self._degradation(protocol).apply(target, item.name), target)
         shipped = self._convert(dataset.read_low_resolution(item.name, self.scale))
@@ -103,6 +103,19 @@ class Task:
                 f"{expected} expected at x{self.scale}"
             )
         return Pair(shipped, target)
+
+    def make_target(self, image: Image, protocol: Protocol | None = None) -> Image:
+        """Bring an image to the task's channels, and to sizes that a protocol and the scale take.
+
+        Args:
+            image: uint8 [H, W, 3] or [H, W].
+            protocol: As for `make_pair`.
+
+        Raises:
+            ValueError: The image is below the scale.
+        """
+        resize = SIZINGS[(protocol or self.default_protocol).sizing]
+        return crop_to_multiple(resize(self._convert(image)), self.scale)
 
     def _is_shipped(self, dataset: Dataset) -> bool:
         if dataset.pairs == self.name:

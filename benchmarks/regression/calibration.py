@@ -19,14 +19,8 @@ from statistics import NormalDist
 
 from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.measure.statistics import CONFIDENCE
-from benchmarks.regression.paired import (
-    ROOT,
-    PairedResult,
-    Side,
-    compare,
-    is_head,
-    list_benchmarks,
-)
+from benchmarks.regression.comparison import PairedResult, Side, compare, is_head
+from benchmarks.regression.paired import ROOT, list_benchmarks
 from benchmarks.regression.process import Worker, WorkerServer
 
 _LOAD = """

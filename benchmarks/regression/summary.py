@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.measure.environment import Environment
 from benchmarks.measure.statistics import Ratio
+from benchmarks.regression.comparison import PairedResult
 from benchmarks.regression.exact import KERNELS, ExactReport
-from benchmarks.regression.paired import PairedReport, PairedResult
+from benchmarks.regression.paired import PairedReport
 
 
 def render_exact(report: ExactReport) -> str:

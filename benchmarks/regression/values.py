@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 import baselines
 import kgt
-from benchmarks.measure.networks import create_described
 from benchmarks.measure.problems import digest_tensors
-from benchmarks.models import create_any_model
+from benchmarks.models import create_any_model, create_described
 from benchmarks.quality.datasets import load_dataset
 from benchmarks.quality.evaluation import evaluate
 from benchmarks.quality.tasks import get_task

@@ -1,4 +1,4 @@
-"""A commit checked out beside the working tree for as long as it is measured."""
+"""The base commit: where it is, and its sources beside the working tree while it is measured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_MAIN_BRANCHES = ("origin/main", "main")
 _PREFIX = "kgt-base-"
 _OWNED = re.compile(rf"worktree (.*/{_PREFIX}(\d+)-[^/]*)/tree")
 
@@ -35,6 +36,24 @@ def resolve_commit(root: Path, revision: str) -> str:
             "name a hash, branch or tag that git log shows (a shallow clone may lack it)"
         )
     return result.stdout.strip()
+
+
+def find_base(root: Path) -> str:
+    """Full hash of the commit where HEAD left the main branch.
+
+    Args:
+        root: a git checkout.
+
+    Raises:
+        ValueError: if `root` is no checkout, or has no main branch.
+    """
+    for branch in _MAIN_BRANCHES:
+        found = _git(root, "merge-base", "HEAD", branch, check=False)
+        if found.returncode == 0:
+            return found.stdout.strip()
+    raise ValueError(
+        f"no commit is shared with {' or '.join(_MAIN_BRANCHES)}; name one with --base COMMIT"
+    )
 
 
 @contextmanager

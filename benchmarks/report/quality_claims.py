@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Record
 from benchmarks.quality.comparison import compare_scores
-from benchmarks.report.judgment import Judgment
+from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Records
 
 # The variants of printed rows, as the specifications name them.
@@ -37,15 +37,15 @@ def judge_beats_bicubic(records: Records) -> list[Judgment]:
     for dataset, models in _quality_gains(records).items():
         for model, record in models.items():
             gain = record.metrics.get("gain")
-            if gain is None or gain.lo is None:
+            if gain is None:
                 continue
-            judgments.append(
-                Judgment(
-                    f"{model} restores {dataset} better than bicubic interpolation",
-                    "HOLDS" if gain.lo > 0 else "FAILS" if gain.interval[1] < 0 else "UNCLEAR",
-                    f"{gain.value:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}]",
-                )
-            )
+            verdict: VerdictLabel = "UNCLEAR"
+            evidence = f"{gain.value:+.3f} dB on one image, which has no interval"
+            if gain.lo is not None:
+                verdict = "HOLDS" if gain.lo > 0 else "FAILS" if gain.interval[1] < 0 else "UNCLEAR"
+                evidence = f"{gain.value:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}]"
+            claim = f"{model} restores {dataset} better than bicubic interpolation"
+            judgments.append(Judgment(claim, verdict, evidence))
     return judgments or [Judgment("networks beat bicubic", "NOT MEASURED", "no trained network")]
 
 
@@ -62,7 +62,7 @@ def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
         if gain is None:
             continue
         told.append(
-            f"{dataset}: {gain.mean:+.3f} dB [{gain.lo:+.3f}, {gain.hi:+.3f}], "
+            f"{dataset}: {gain.describe(3, ' dB')}, "
             f"KGT ahead on {gain.wins} of {len(gain.differences)} images"
         )
     measured = (

@@ -10,9 +10,11 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.measure.statistics import CONFIDENCE
+from benchmarks.models import parse_description
 from benchmarks.plan.records import Record
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Records
+from kgt.config import preset
 
 # Below this many pixels of input what is paid once per call is more than a few percent.
 FIRST_PIXELS = 128 * 128
@@ -24,6 +26,8 @@ _QUANTITIES = {
     "memory": ("memory", "peak"),
     "FLOPs": ("cost", "flops"),
 }
+# Of a network that builds a graph in every layer, for comparison.
+_REBUILDS = ":graph_scope=layer"
 Sizes = dict[int, Record]
 
 
@@ -104,22 +108,42 @@ def _describe_range(line: Sizes, metric: str) -> str:
 
 
 def judge_memory_wall(records: Records) -> list[Judgment]:
-    """Whether each contender fits at every size, and where it ends if it does not."""
-    judgments = []
-    for name, line in network_lines(records, "memory").items():
-        fits = [record for record in line.values() if "peak" in record.metrics]
-        fails = [record for record in line.values() if record.status == "oom"]
-        evidence = "no size fits"
-        if fits:
-            peak_mib = fits[-1].metrics["peak"].value / 2**20
-            evidence = f"{fits[-1].cell.input} takes {peak_mib:,.0f} MiB"
-        if fails:
-            evidence += f"; {fails[0].cell.input} {fails[0].reason.splitlines()[0]}"
-        verdict: VerdictLabel = "FAILS" if fails else "HOLDS"
-        judgments.append(Judgment(f"{name} fits into memory at every size", verdict, evidence))
-    return judgments or [
-        Judgment("networks fit into memory at every size", "NOT MEASURED", "no memory cell")
+    """Whether `native` fits wherever another backend does; the evidence says how far each reaches.
+
+    That memory ends somewhere is no failure. A size that `native` was not tried at, or whose call
+    took too long, says nothing.
+    """
+    claim = "memory wall: native fits at every size at which another backend of the network fits"
+    contests = [
+        (cell, records.get(cell.model_copy(update={"backend": "native"})))
+        for cell, record in records.items()
+        if cell.kind == "memory" and cell.model and cell.backend != "native" and _fits(record)
     ]
+    decided = [(cell, own) for cell, own in contests if own and (_fits(own) or own.status == "oom")]
+    walls = [
+        f"{name}: {_describe_wall(line)}" for name, line in network_lines(records, "memory").items()
+    ]
+    if not decided:
+        return [Judgment(claim, "NOT MEASURED", "; ".join(walls) or "no memory cell")]
+    lost = [f"{cell.contender} at {cell.input}" for cell, own in decided if not _fits(own)]
+    beaten = [f"farther than native: {', '.join(lost)}"] if lost else []
+    return [Judgment(claim, "FAILS" if lost else "HOLDS", "; ".join([*beaten, *walls]))]
+
+
+def _fits(record: Record) -> bool:
+    return "peak" in record.metrics
+
+
+def _describe_wall(line: Sizes) -> str:
+    """The largest size that fits, and the smallest that wants too much memory."""
+    fits = [record for record in line.values() if _fits(record)]
+    ends = [record for record in line.values() if record.status == "oom"]
+    evidence = "no size fits"
+    if fits:
+        evidence = f"{fits[-1].cell.input} takes {fits[-1].metrics['peak'].value / 2**20:,.0f} MiB"
+    if ends:
+        evidence += f", {ends[0].cell.input} {ends[0].reason.partition(';')[0]}"
+    return evidence
 
 
 def judge_byte_budget(records: Records) -> list[Judgment]:
@@ -154,3 +178,37 @@ def judge_counts_agree(records: Records) -> list[Judgment]:
     if apart:
         evidence += f"; apart: {', '.join(apart)}"
     return [Judgment(claim, "FAILS" if apart else "HOLDS", evidence)]
+
+
+def judge_graph_paid_once(records: Records) -> list[Judgment]:
+    """C2's second half, by exact counts: a stage's layers pay for one graph between them.
+
+    A network is counted beside itself with a graph in every layer, which must cost as many times
+    as much for graphs as a stage has layers.
+    """
+    claim = "C2 the stage's graph cost is paid once"
+    judgments = []
+    for cell, rebuilt in records.items():
+        if cell.kind != "cost" or not str(cell.model).endswith(_REBUILDS):
+            continue
+        model = str(cell.model).removesuffix(_REBUILDS)
+        shared = records.get(cell.model_copy(update={"model": model}))
+        if shared and shared.status == rebuilt.status == "ok":
+            name, fields = parse_description(model)
+            depths = preset(name, **fields).depths
+            once, often = _graph_flops(shared), _graph_flops(rebuilt)
+            holds = once > 0 and often * len(depths) == once * sum(depths)
+            evidence = (
+                f"graphs cost {once:,} FLOP at {cell.input}, {often / max(once, 1):g} times that "
+                f"with one per layer; {sum(depths)} layers in {len(depths)} stages"
+            )
+            verdict: VerdictLabel = "HOLDS" if holds else "FAILS"
+            judgments.append(Judgment(f"{claim} ({shared.cell.contender})", verdict, evidence))
+    return judgments or [
+        Judgment(claim, "NOT MEASURED", "no network was counted beside one that rebuilds its graph")
+    ]
+
+
+def _graph_flops(record: Record) -> int:
+    """FLOP of similarities; below 2^51 the share, a float64, gives the count back exactly."""
+    return round(record.metrics["graph_share"].value * record.metrics["flops"].value)

@@ -8,34 +8,31 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from benchmarks.measure.statistics import MIN_PAIRS
 from benchmarks.quality import Evaluation, Gain, Protocol, TileEffect, Tiling
+from benchmarks.report.terminal import print_table
 
 
 def print_scores(evaluation: Evaluation, protocol: Protocol) -> None:
     """A table of scores by image, and the rules they were made by."""
-    table = Table()
-    table.add_column("image")
-    for column in evaluation.metrics:
-        table.add_column(column.upper(), justify="right")
-    for image, scores in evaluation.per_image.items():
-        table.add_row(image, *map(_format_score, scores.values()))
-    table.add_section()
-    table.add_row(f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values()))
-    console = Console(highlight=False)
-    console.print(
+    print(
         f"{evaluation.model} on {evaluation.dataset} ({evaluation.coverage} images), "
         f"{evaluation.task}, inputs: {evaluation.degradation}, restored: {evaluation.tiling}"
     )
-    console.print(table)
+    columns = [column.upper() for column in evaluation.metrics]
+    print_table(
+        ["image", *columns],
+        [
+            (image, *map(_format_score, scores.values()))
+            for image, scores in evaluation.per_image.items()
+        ],
+        numbers=columns,
+        total=(f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values())),
+    )
     for column, reason in evaluation.unavailable.items():
-        console.print(f"{column}: {reason}", markup=False, soft_wrap=True)
+        print(f"{column}: {reason}")
     if evaluation.failed:
-        console.print(f"{len(evaluation.failed)} images failed and are in no mean")
-    console.print(protocol.text, markup=False)
+        print(f"{len(evaluation.failed)} images failed and are in no mean")
+    print(protocol.text)
 
 
 def print_comparison(
@@ -47,33 +44,32 @@ def print_comparison(
         if gain is None:
             print(f"  {column.upper()}: no image has a finite difference")
             continue
-        count = len(gain.differences)
-        caution = ""
-        if count < MIN_PAIRS:
-            caution = f"; {count} images cannot carry such an interval, take {MIN_PAIRS} or more"
         print(
-            f"  {column.upper()}: {gain.mean:+.4f} [{gain.lo:+.4f}, {gain.hi:+.4f}] over {count} "
-            f"images, better on {gain.wins}, worse on {gain.losses}{caution}"
+            f"  {column.upper()}: {gain.describe(4)} over {len(gain.differences)} images, "
+            f"better on {gain.wins}, worse on {gain.losses}"
         )
 
 
 def print_tile_effects(effects: Mapping[str, TileEffect], tiling: Tiling) -> None:
     """What tiles change, image by image and on average."""
-    table = Table("image", "tile", "8-bit steps", "PSNR whole", "PSNR tiled", "dPSNR")
+    rows = []
     for name, effect in effects.items():
         scores = (effect.psnr_whole, effect.psnr_tiled, effect.gain)
-        tile = "whole" if effect.tile is None else str(effect.tile)
-        table.add_row(name, tile, str(effect.max_steps), *(f"{score:.4f}" for score in scores))
-    table.add_section()
+        tile = "whole" if effect.tile is None else effect.tile
+        rows.append((name, tile, effect.max_steps, *map(_format_score, scores)))
+    steps = max(effect.max_steps for effect in effects.values())
     means = (
-        fmean(getattr(effect, name) for effect in effects.values())
+        _format_score(fmean(getattr(effect, name) for effect in effects.values()))
         for name in ("psnr_whole", "psnr_tiled", "gain")
     )
-    steps = max(effect.max_steps for effect in effects.values())
-    table.add_row(f"{len(effects)} images", "", str(steps), *(f"{mean:.4f}" for mean in means))
-    console = Console(highlight=False)
-    console.print(f"whole against {tiling}")
-    console.print(table)
+    print(f"whole against {tiling}")
+    numbers = ("8-bit steps", "PSNR whole", "PSNR tiled", "dPSNR")
+    print_table(
+        ("image", "tile", *numbers),
+        rows,
+        numbers=numbers,
+        total=(f"{len(effects)} images", "", steps, *means),
+    )
 
 
 def write_csv(path: Path, evaluation: Evaluation, against: Evaluation | None) -> None:

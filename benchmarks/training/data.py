@@ -2,105 +2,282 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from cachetools import LRUCache
 from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
 
-from benchmarks.quality import Pair, get_task, load_dataset
+from benchmarks.quality import Item, get_task, load_dataset
+from benchmarks.quality.datasets import Dataset
 from benchmarks.quality.degradations import Input
-from benchmarks.quality.images import combine_digests, digest_pixels
+from benchmarks.quality.images import combine_digests, read_size
+from benchmarks.quality.tasks import Task
+from benchmarks.training.inputs import Generator, PatchRule, find_patch_rule, level_of
 from benchmarks.training.recipes import Recipe
 
+_CACHE_BYTES = 2 * 2**30
 
-class PatchSampler:
-    """Random patches of the train split that a recipe names, all images held in memory.
+Batch = tuple[Tensor, Tensor]
 
-    Inputs are made by the task's degradation from whole images, never from patches, whose borders
-    the degradation would see. Images smaller than a patch are left out.
+
+@dataclass(frozen=True)
+class _Source:
+    """An image to cut patches from.
 
     Attributes:
-        digest: digest of the pixels of all inputs and targets in use.
-
-    Raises:
-        ValueError: Unknown task, data set or image, a data set without a train split, or no image
-            that holds a patch.
-        DatasetNotFound: The images of the data set are not there.
+        dataset: the set it belongs to.
+        name: its stem.
+        size: height and width.
+        tasks: those it can be degraded for; one where the set ships inputs.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-        self._scale = get_task(recipe.task).scale
-        pairs = [pair for pair in _load_pairs(recipe) if _holds(pair.input, recipe.patch)]
-        if not pairs:
+    dataset: Dataset
+    name: str
+    size: tuple[int, int]
+    tasks: tuple[Task, ...]
+
+    def read(self) -> Item:
+        return Item(self.name, self.dataset.paths[self.name])
+
+
+class PatchSampler(TorchDataset[Batch]):
+    """Random patches of the train splits that a recipe names; entry n is the batch of step n.
+
+    Images are decoded when first needed and kept as far as 2 GiB reach; those too small for a patch
+    and what its input depends on are left out. A patch depends on the seed, the step and its place
+    in the batch, so processes that share a batch draw together what one would have drawn.
+
+    Args:
+        recipe: what to draw.
+        rank: this process, of `world`; it draws every `world`-th patch of a batch.
+        world: number of processes.
+
+    Attributes:
+        digest: digest of the files of all images in use and the names of their degradations.
+
+    Raises:
+        ValueError: an unknown data set or image, a data set without a train split, no image left,
+            or none as large as a patch, or a batch that the processes cannot share evenly.
+        DatasetNotFound: the images of a data set are not there.
+    """
+
+    def __init__(self, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
+        if recipe.batch % world:
             raise ValueError(
-                f"recipe {recipe.name}: no image of {recipe.dataset} is as large as a patch of "
-                f"{recipe.patch * self._scale} pixels; lower `patch` or name other images"
+                f"recipe {recipe.name}: a batch of {recipe.batch} cannot be shared evenly by "
+                f"{world} processes; start a number that divides it"
             )
-        self.digest = combine_digests(
-            digest_pixels(image) for pair in pairs for image in (pair.input, pair.target)
-        )
-        self._inputs = [_put_channels_first(pair.input) for pair in pairs]
-        self._targets = [_put_channels_first(pair.target) for pair in pairs]
-        pixels = np.array([image[0].size for image in self._inputs])
+        self._recipe = recipe
+        self._slots = range(rank, recipe.batch, world)
+        chosen = split_images(recipe)[0]
+        tasks = [get_task(name) for name in recipe.tasks]
+        self._sources = [
+            source
+            for dataset in chosen
+            for source in _open_sources(dataset, tasks)
+            if min(source.size) >= self._least_side(source)
+        ]
+        if not self._sources:
+            raise ValueError(
+                f"recipe {recipe.name}: no image of {', '.join(recipe.datasets)} is as large as a "
+                f"patch of {recipe.patch * recipe.scale} pixels and what its input depends on; "
+                "lower `patch` or name other images"
+            )
+        self.digest = _digest_sources(self._sources)
+        pixels = np.array([math.prod(source.size) for source in self._sources])
         self._weights = pixels / pixels.sum()
+        self._cache: LRUCache[tuple[int, str], Input] = LRUCache(
+            _CACHE_BYTES, getsizeof=lambda image: image.nbytes
+        )
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Cut the patches of a step; images are drawn in proportion to their pixels.
+    def __len__(self) -> int:
+        return self._recipe.steps
 
-        Patches are flipped and transposed at random, and gray ones repeated to RGB.
+    def __getitem__(self, step: int) -> Batch:
+        """Cut this process's patches of a step; images are drawn in proportion to their pixels.
+
+        Patches are flipped and transposed at random.
 
         Returns:
-            Inputs [B, 3, p, p] and targets [B, 3, scale * p, scale * p], float32 in [0, 1].
+            Inputs [b, C, p, p] and targets [b, C, scale * p, scale * p], float32 on the scale of
+            [0, 1].
         """
-        count, size, scale = self._recipe.batch, self._recipe.patch, self._scale
-        rng = np.random.default_rng((self._recipe.seed, step))
-        inputs = np.empty((count, 3, size, size), self._inputs[0].dtype)
-        targets = np.empty((count, 3, size * scale, size * scale), np.uint8)
-        for slot, index in enumerate(rng.choice(len(self._inputs), count, p=self._weights)):
-            height, width = self._inputs[index].shape[1:]
-            top, left = rng.integers((height - size + 1, width - size + 1))
-            symmetry = rng.integers(2, size=3)
-            inputs[slot] = _cut(self._inputs[index], top, left, size, symmetry)
-            targets[slot] = _cut(
-                self._targets[index], top * scale, left * scale, size * scale, symmetry
-            )
-        return _to_unit_range(inputs), _to_unit_range(targets)
+        pairs = [
+            self._draw(np.random.default_rng((self._recipe.seed, step, slot)))
+            for slot in self._slots
+        ]
+        inputs, targets = (np.stack(images) for images in zip(*pairs, strict=True))
+        return torch.from_numpy(inputs), torch.from_numpy(targets)
+
+    def _draw(self, rng: Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """One patch [C, p, p] and its target."""
+        index = int(rng.choice(len(self._sources), p=self._weights))
+        source = self._sources[index]
+        task = source.tasks[int(rng.integers(len(source.tasks)))]
+        rule = _rule(source, task)
+        if rule is None:
+            patch, target = self._cut_whole(rng, index, task)
+        else:
+            patch, target = self._cut_and_degrade(rng, index, task, rule)
+        return _as_planes(patch), _as_planes(target)
+
+    def _cut_and_degrade(
+        self, rng: Generator, index: int, task: Task, rule: PatchRule
+    ) -> tuple[Input, Input]:
+        """Cut the target with a margin, degrade it, and cut the margin off."""
+        target, size = self._read(index), self._recipe.patch
+        side = min(target.shape[:2])
+        margin = rule.margin(side)
+        top, left, symmetry = _draw_place(rng, target, size + 2 * margin)
+        patch = _cut(target, top, left, size + 2 * margin, symmetry)
+        low, high = self._recipe.level or (level_of(task),) * 2
+        degraded = rule.degrade(patch, rng, side, rng.uniform(low, high))
+        inner = slice(margin, margin + size)
+        return degraded[inner, inner], patch[inner, inner]
+
+    def _cut_whole(self, rng: Generator, index: int, task: Task) -> tuple[Input, Input]:
+        """Cut the target and the input of the whole image."""
+        size, scale = self._recipe.patch, self._recipe.scale
+        degraded, target = self._read(index, task), self._read(index)
+        top, left, symmetry = _draw_place(rng, degraded, size)
+        patch = _cut(degraded, top, left, size, symmetry)
+        return patch, _cut(target, top * scale, left * scale, size * scale, symmetry)
+
+    def _read(self, index: int, task: Task | None = None) -> Input:
+        """The target of an image, or its input for a task; from memory if it is there."""
+        key = (index, task.name if task else "")
+        if key in self._cache:
+            return self._cache[key]
+        source = self._sources[index]
+        if task is None:
+            image: Input = source.tasks[0].make_target(source.read().image)
+        else:
+            image = task.make_pair(source.dataset, source.read()).input
+        if image.nbytes <= _CACHE_BYTES:
+            self._cache[key] = image
+        return image
+
+    def _least_side(self, source: _Source) -> int:
+        """Smallest side of an image that holds a patch and what its input depends on."""
+        rules = [_rule(source, task) for task in source.tasks]
+        margins = [rule.margin(min(source.size)) for rule in rules if rule is not None]
+        return self._recipe.patch * self._recipe.scale + 2 * max(margins, default=0)
 
 
-def _load_pairs(recipe: Recipe) -> list[Pair]:
-    task = get_task(recipe.task)
-    dataset = load_dataset(recipe.dataset, split="train")
-    unknown = sorted(set(recipe.images) - set(dataset.paths))
+def iterate_batches(sampler: PatchSampler, steps: range, workers: int) -> Iterator[Batch]:
+    """The batches of these steps in order, made ahead by worker processes if there are any."""
+    loader: DataLoader[Batch] = DataLoader(
+        sampler,
+        sampler=steps,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_keep_to_one_thread,
+    )
+    return iter(loader)
+
+
+def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
+    """The images of a recipe's train splits, less those held out, and those held out.
+
+    Raises:
+        ValueError: an unknown data set or image, a data set without a train split, or as many
+            images held out as there are.
+        DatasetNotFound: the images of a data set are not there.
+    """
+    datasets = [load_dataset(name, split="train") for name in recipe.datasets]
+    known = [name for dataset in datasets for name in dataset.paths]
+    where = f"the train split of {' and '.join(recipe.datasets)}"
+    unknown = sorted(set(recipe.images) - set(known))
     if unknown:
         raise ValueError(
-            f"recipe {recipe.name}: no image {', '.join(unknown)} in the train split of "
-            f"{recipe.dataset}; valid names: {', '.join(dataset.paths)}"
+            f"recipe {recipe.name}: no image {', '.join(unknown)} in {where}; valid names: "
+            f"{', '.join(known)}"
         )
-    chosen = recipe.images or dataset.paths
-    return [task.make_pair(dataset, item) for item in dataset if item.name in chosen]
+    chosen = [
+        (index, name)
+        for index, dataset in enumerate(datasets)
+        for name in dataset.paths
+        if name in (recipe.images or dataset.paths)
+    ]
+    kept = len(chosen) - recipe.held_out
+    if kept < 1:
+        raise ValueError(
+            f"recipe {recipe.name}: {recipe.held_out} of {len(chosen)} images of {where} are held "
+            "out, which leaves none to train on; lower `held_out` or name more images"
+        )
+
+    def select(part: list[tuple[int, str]]) -> list[Dataset]:
+        selected = []
+        for index, dataset in enumerate(datasets):
+            paths = {name: dataset.paths[name] for own, name in part if own == index}
+            if paths:
+                selected.append(replace(dataset, paths=paths))
+        return selected
+
+    return select(chosen[:kept]), select(chosen[kept:])
 
 
-def _holds(image: Input, size: int) -> bool:
-    return min(image.shape[:2]) >= size
+def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
+    """The images of a set; one that ships inputs serves the task it ships them for alone."""
+    own = tuple(task for task in tasks if dataset.pairs in ("", task.name))
+    if not own:
+        raise ValueError(
+            f"{dataset.name} ships inputs for {dataset.pairs}, which is none of the tasks "
+            f"{', '.join(task.name for task in tasks)}; drop the set or name that task"
+        )
+    return [_Source(dataset, name, read_size(path), own) for name, path in dataset.paths.items()]
 
 
-def _put_channels_first(image: Input) -> Input:
-    """[H, W] or [H, W, C] to a contiguous [C, H, W]."""
-    return np.ascontiguousarray(np.moveaxis(np.atleast_3d(image), -1, 0))
+def _rule(source: _Source, task: Task) -> PatchRule | None:
+    """How patches are degraded; None where whole images are, or come with the set."""
+    shipped = task.degradation(source.dataset) == "shipped"
+    return None if shipped else find_patch_rule(task)
 
 
-def _cut(image: Input, top: int, left: int, size: int, symmetry: npt.NDArray[np.int64]) -> Input:
-    """One of the eight symmetries of a square patch, a view [C, size, size]."""
+def _digest_sources(sources: list[_Source]) -> str:
+    digests = []
+    for source in sources:
+        how = [f"{task.name}: {task.degradation(source.dataset)}" for task in source.tasks]
+        with source.dataset.paths[source.name].open("rb") as file:
+            digests += [source.name, hashlib.sha256(file.read()).hexdigest(), *how]
+    return combine_digests(digests)
+
+
+def _keep_to_one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+
+
+def _draw_place(rng: Generator, image: Input, size: int) -> tuple[int, int, npt.NDArray[np.int64]]:
+    """Where a patch begins, and which of the eight symmetries of the square it is seen in."""
+    top, left = rng.integers((image.shape[0] - size + 1, image.shape[1] - size + 1))
+    return int(top), int(left), rng.integers(2, size=3)
+
+
+def _cut(
+    image: npt.NDArray[Any], top: int, left: int, size: int, symmetry: npt.NDArray[np.int64]
+) -> npt.NDArray[Any]:
+    """A square patch of [H, W, C] or [H, W] in one of its eight symmetries, a contiguous copy."""
     flip_rows, flip_columns, transpose = symmetry
-    patch = image[:, top : top + size, left : left + size]
+    patch = image[top : top + size, left : left + size]
     if flip_rows:
-        patch = patch[:, ::-1]
+        patch = patch[::-1]
     if flip_columns:
-        patch = patch[:, :, ::-1]
-    return patch.swapaxes(1, 2) if transpose else patch
+        patch = patch[:, ::-1]
+    return np.ascontiguousarray(patch.swapaxes(0, 1) if transpose else patch)
 
 
-def _to_unit_range(pixels: Input) -> Tensor:
-    values = torch.from_numpy(pixels)
-    return values.float().div_(255) if values.dtype == torch.uint8 else values
+def _as_planes(pixels: Input) -> npt.NDArray[np.float32]:
+    """[H, W, C] or [H, W] to float32 [C, H, W] on the scale of [0, 1]."""
+    planes = np.ascontiguousarray(np.moveaxis(np.atleast_3d(pixels), -1, 0), dtype=np.float32)
+    return planes / np.float32(255) if pixels.dtype == np.uint8 else planes

@@ -1,57 +1,76 @@
-"""The training loop: seeded, checkpointed, and resumed to the same bits."""
+"""The training loop: seeded, checkpointed, resumed to the same bits, in one process or in many."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
-import os
-import pickle
-import statistics
+import math
+import shlex
+import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
-from safetensors.torch import save_model
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import baselines
 import kgt
-from benchmarks.models import create_any_model
+from benchmarks.measure.environment import capture_environment
+from benchmarks.models import create_described
 from benchmarks.quality import get_task
-from benchmarks.quality.images import combine_digests, digest_pixels
-from benchmarks.training.data import PatchSampler
+from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
+from benchmarks.training.files import write_atomically
+from benchmarks.training.journal import (
+    CURVE,
+    DESCRIPTION,
+    LOG,
+    describe_run,
+    plot_curve,
+    render_log,
+)
+from benchmarks.training.losses import make_loss
+from benchmarks.training.processes import defer_signals, make_fabric
 from benchmarks.training.recipes import Recipe
 from benchmarks.training.start import start_as_nearest
+from benchmarks.training.state import (
+    LossPoint,
+    Stale,
+    TrainingDiverged,
+    TrainingState,
+    ValidationPoint,
+    digest_weights,
+    make_average,
+    read_checkpoint,
+    write_weights,
+)
+from benchmarks.training.validation import measure_psnr
 
-OnStep = Callable[[int, float], None]
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
-_LOG_WINDOW = 10
 _PACKAGES = tuple(Path(str(package.__file__)).parent for package in (kgt, baselines))
 _SOURCES = (*_PACKAGES, Path(__file__).parent)
 _SUFFIXES = frozenset({".py", ".cpp", ".h"})
 
-logger = logging.getLogger(__name__)
+
+class TrainingInterrupted(RuntimeError):  # noqa: N818  (states what happened)
+    """The process was asked to end (SIGTERM, Ctrl-C); the checkpoint is of the last step."""
 
 
-class LossPoint(NamedTuple):
-    """One entry of the loss curve.
+@dataclass(frozen=True)
+class Listener:
+    """What is told of a training as it proceeds, in its first process.
 
     Attributes:
-        step: steps done.
-        loss: mean loss of the steps since the previous entry.
-        lr: learning rate of the last of them.
-        k: keys per token drawn for the last of them, None where the network keeps its own or has
-            none.
+        on_step: steps done and the loss, before the checkpoint of that step.
+        on_validation: the scores of the held-out images.
     """
 
-    step: int
-    loss: float
-    lr: float
-    k: int | None
+    on_step: Callable[[int, float], None] = lambda step, loss: None
+    on_validation: Callable[[ValidationPoint], None] = lambda point: None
 
 
 @dataclass(frozen=True)
@@ -64,8 +83,10 @@ class TrainingResult:
         weights_digest: digest of names and values of the weights.
         steps: optimizer steps.
         losses: loss curve, means over 10 steps.
+        validations: scores of the held-out images.
         wall_s: seconds spent in steps, of all runs that led here.
         data_digest: digest of the training images.
+        metadata: what the file of weights tells of itself.
     """
 
     model: nn.Module
@@ -73,57 +94,15 @@ class TrainingResult:
     weights_digest: str
     steps: int
     losses: list[LossPoint]
+    validations: list[ValidationPoint]
     wall_s: float
     data_digest: str
+    metadata: dict[str, str]
 
 
-@dataclass
-class _Run:
-    """What a checkpoint holds: the trained state, and what it is valid for."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    identity: dict[str, str]
-    step: int = 0
-    losses: list[LossPoint] = field(default_factory=list)
-    recent: list[float] = field(default_factory=list)
-    wall_s: float = 0.0
-
-    def save(self, path: Path) -> None:
-        state = {
-            "identity": self.identity,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "losses": [tuple(point) for point in self.losses],
-            "recent": self.recent,
-            "wall_s": self.wall_s,
-        }
-        _write_atomically(path, lambda temporary: torch.save(state, temporary))
-
-    def resume(self, path: Path) -> None:
-        state = _read_checkpoint(path)
-        for key in ("model", "recipe"):
-            if state["identity"][key] != self.identity[key]:
-                raise ValueError(
-                    f"{path} is of {key} {state['identity'][key]}, not {self.identity[key]}; "
-                    "discard it with --fresh (fresh=True), or write to another folder"
-                )
-        stale = [key for key in self.identity if state["identity"][key] != self.identity[key]]
-        if stale:
-            logger.warning("%s is of other %s; training starts over", path, " and ".join(stale))
-            return
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
-        self.losses = [LossPoint(*point) for point in state["losses"]]
-        self.recent = state["recent"]
-        self.wall_s = state["wall_s"]
-
-
-def checkpoint_path(model_name: str, recipe_name: str, out_dir: Path) -> Path:
-    """Where the checkpoint of a training lies; its weights lie beside it as .safetensors."""
-    return out_dir / f"{model_name}--{recipe_name}.ckpt"
+def run_folder(model: str, recipe: str, out_dir: Path) -> Path:
+    """Folder of a training: its checkpoint, weights, log, curve and description."""
+    return out_dir / f"{model.replace(':', '-').replace('=', '-')}--{recipe}"
 
 
 def train(
@@ -131,126 +110,236 @@ def train(
     recipe: Recipe,
     *,
     out_dir: Path,
-    on_step: OnStep | None = None,
+    listener: Listener = Listener(),
     fresh: bool = False,
+    stale: Stale = "refuse",
+    workers: int = 0,
 ) -> TrainingResult:
-    """Train a named network, or go on from the checkpoint of an interrupted training.
+    """Train a network, or go on from the checkpoint of an interrupted training.
 
     The result is a function of model, recipe, data, code and, through the rounding of sums, of
-    the machine and torch's threads; interruptions do not show in it. A finished training is not
-    repeated. Where code or data changed since the checkpoint, the training starts over.
+    the machine, torch's threads and the number of processes; interruptions do not show in it. A
+    finished training is not repeated. Under torchrun, processes share each batch and the
+    validation.
 
     Args:
-        model_name: a name of `list_any_models()`.
+        model_name: a name of `list_any_models()`, or NAME:field=value:field=value.
         recipe: what to train on and how.
-        out_dir: folder of checkpoints and weights, made if need be.
-        on_step: called with the steps done and the loss, before the checkpoint of that step.
+        out_dir: folder of run folders (see `run_folder`), made if need be.
+        listener: told of the progress.
         fresh: discard an existing checkpoint.
+        stale: what to do with a checkpoint from before a change of code or data: "refuse" it,
+            "resume" it all the same, or "restart".
+        workers: processes that make batches ahead of time; the batches are the same.
 
     Raises:
         ValueError: an unknown name, a network that does not fit the task, or a checkpoint that is
-            unreadable or of another recipe.
-        RuntimeError: the training diverged.
+            unreadable, of another recipe, or stale.
+        TrainingDiverged: loss or weights are not finite any more; the checkpoint before is kept.
+        TrainingInterrupted: on SIGTERM or Ctrl-C, with a checkpoint of the last step.
+        OSError: a file could not be written; the one before is kept.
     """
-    checkpoint = checkpoint_path(model_name, recipe.name, out_dir)
-    model = _create_model(model_name, recipe)
-    sampler = PatchSampler(recipe)
-    identity = {
-        "model": model_name,
-        "recipe": recipe.digest,
-        "code": _digest_sources(),
-        "data": sampler.digest,
-    }
-    run = _Run(model, _create_optimizer(model, recipe), identity)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    if fresh:
-        checkpoint.unlink(missing_ok=True)
-    elif checkpoint.exists():
-        run.resume(checkpoint)
-    if run.step < recipe.steps:
-        _run_steps(run, recipe, sampler, checkpoint, on_step)
-    if isinstance(model, kgt.KGT):
-        model.set_k(model.config.k)
-    weights = checkpoint.with_suffix(".safetensors")
-    _write_weights(run, recipe, weights)
-    return TrainingResult(
-        model=model.eval(),
-        weights=weights,
-        weights_digest=_digest_weights(model),
-        steps=run.step,
-        losses=run.losses,
-        wall_s=run.wall_s,
-        data_digest=sampler.digest,
-    )
+    fabric = make_fabric(recipe.precision)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        run = _Run(model_name, recipe, run_folder(model_name, recipe.name, out_dir), fabric)
+        run.open(fresh, stale)
+        if run.state.step < recipe.steps:
+            with defer_signals() as asked:
+                run.go_on(listener, workers, asked)
+        return run.close()
 
 
-def _run_steps(
-    run: _Run, recipe: Recipe, sampler: PatchSampler, checkpoint: Path, on_step: OnStep | None
-) -> None:
-    run.model.train()
-    earlier_s, start = run.wall_s, time.perf_counter()
-    saved_at = start
-    while run.step < recipe.steps:
-        lr, k = recipe.learning_rate(run.step), None
-        if recipe.k is not None and isinstance(run.model, kgt.KGT):
-            k = _draw_k(recipe.k, recipe.seed, run.step)
-            run.model.set_k(k)
-        for group in run.optimizer.param_groups:
+class _Step(NamedTuple):
+    """What one optimizer step tells; the same in all processes."""
+
+    loss: float
+    lr: float
+    k: int | None
+    ending: bool
+
+
+class _Run:
+    """One training in one process."""
+
+    def __init__(self, model_name: str, recipe: Recipe, folder: Path, fabric: Fabric) -> None:
+        self.recipe, self.folder, self.fabric = recipe, folder, fabric
+        self.checkpoint = folder / CHECKPOINT
+        model = _create_model(model_name, recipe)
+        self.sampler = PatchSampler(recipe, fabric.global_rank, fabric.world_size)
+        self.held_out = split_images(recipe)[1]
+        self.loss = make_loss(recipe.loss, recipe.perceptual)
+        identity = {
+            "model": model_name,
+            "recipe": recipe.digest,
+            "code": _digest_sources(),
+            "data": self.sampler.digest,
+        }
+        optimizer = _create_optimizer(model, recipe)
+        self.wrapped, _ = fabric.setup(model, optimizer)
+        self.state = TrainingState(model, optimizer, identity, make_average(model, recipe))
+
+    def open(self, fresh: bool, stale: Stale) -> None:
+        """Make the folder, and go on from what lies there."""
+        content = None
+        if self.fabric.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if fresh:
+                self.checkpoint.unlink(missing_ok=True)
+            elif self.checkpoint.exists():
+                content = read_checkpoint(self.checkpoint)
+        content = self.fabric.broadcast(content)
+        if content is not None:
+            self.state.resume(content, self.checkpoint, stale)
+
+    def go_on(self, listener: Listener, workers: int, asked: threading.Event) -> None:
+        """Do the steps that are left."""
+        state, recipe = self.state, self.recipe
+        if self.fabric.is_global_zero:
+            environment = capture_environment().model_dump(mode="json")
+            environment["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            description = describe_run(state, recipe, environment, self.fabric.world_size)
+            write_atomically(self.folder / DESCRIPTION, description)
+        state.model.train()
+        saved_at = time.perf_counter()
+        for batch in iterate_batches(self.sampler, range(state.step, recipe.steps), workers):
+            begin = time.perf_counter()
+            done = self._step(batch, asked)
+            state.wall_s += time.perf_counter() - begin
+            last = state.step == recipe.steps
+            try:
+                state.note_loss(done.loss, done.lr, done.k, last)
+            except TrainingDiverged as error:
+                raise self._diverged(str(error)) from error
+            if self.fabric.is_global_zero:
+                listener.on_step(state.step, done.loss)
+            if self.held_out and (last or state.step % recipe.validate_every == 0):
+                self._validate(listener)
+            due = time.perf_counter() - saved_at >= recipe.checkpoint_every_s
+            if due or last or done.ending:
+                self._save()
+                saved_at = time.perf_counter()
+            if done.ending and not last:
+                raise TrainingInterrupted(
+                    f"asked to end after step {state.step} of {recipe.steps}; {self.checkpoint} "
+                    "is kept, and the same command without --fresh resumes"
+                )
+
+    def close(self) -> TrainingResult:
+        """Write the weights."""
+        state = self.state
+        model = state.kept_model.eval()
+        if isinstance(model, kgt.KGT):
+            model.set_k(model.config.k)
+        weights, metadata = self.folder / WEIGHTS, self._describe_weights()
+        if self.fabric.is_global_zero:
+            write_weights(model, metadata, weights)
+        return TrainingResult(
+            model=model,
+            weights=weights,
+            weights_digest=digest_weights(model),
+            steps=state.step,
+            losses=state.losses,
+            validations=state.validations,
+            wall_s=state.wall_s,
+            data_digest=self.sampler.digest,
+            metadata=metadata,
+        )
+
+    def _step(self, batch: Batch, asked: threading.Event) -> _Step:
+        state, recipe = self.state, self.recipe
+        lr, k = recipe.learning_rate(state.step), None
+        if recipe.k is not None and isinstance(state.model, kgt.KGT):
+            k = _draw_k(recipe.k, recipe.seed, state.step)
+            state.model.set_k(k)
+        for group in state.optimizer.param_groups:
             group["lr"] = lr
-        loss = _measure_loss(run, *sampler.batch(run.step), checkpoint)
-        loss.backward()
+        loss = self._measure_loss(batch)
+        # What decides is the same in all processes, so that none is left waiting for another.
+        own = loss.new_tensor([loss.item(), asked.is_set()], dtype=torch.float64)
+        mean: Any = self.fabric.all_reduce(own, reduce_op="mean")
+        value, ending = mean.tolist()
+        if not math.isfinite(value):
+            raise self._diverged(f"loss is {value}")
+        self.fabric.backward(loss)
         if recipe.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(run.model.parameters(), recipe.clip_grad_norm)
-        run.optimizer.step()
-        run.optimizer.zero_grad()
-        run.step += 1
-        run.recent.append(loss.item())
-        if on_step is not None:
-            on_step(run.step, run.recent[-1])
-        if run.step % _LOG_WINDOW == 0 or run.step == recipe.steps:
-            run.losses.append(LossPoint(run.step, statistics.fmean(run.recent), lr, k))
-            run.recent.clear()
-        now = time.perf_counter()
-        if now - saved_at >= recipe.checkpoint_every_s or run.step == recipe.steps:
-            run.wall_s = earlier_s + now - start
-            run.save(checkpoint)
-            saved_at = now
+            nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        if state.ema is not None:
+            state.ema.update_parameters(state.model)
+        state.step += 1
+        return _Step(value, lr, k, ending > 0)
 
+    def _measure_loss(self, batch: Batch) -> Tensor:
+        like = next(self.state.model.parameters())
+        inputs, targets = (part.to(like.device, like.dtype) for part in batch)
+        try:
+            return self.loss(self.wrapped(inputs), targets)
+        except ValueError as error:
+            if self.state.step == 0:
+                raise
+            # All batches have one shape, so a network that took the first one can only refuse its
+            # own features: a key-graph is not built on NaN.
+            raise self._diverged(str(error)) from error
 
-def _measure_loss(run: _Run, inputs: Tensor, targets: Tensor, checkpoint: Path) -> Tensor:
-    """Mean absolute error of a batch, checked to be finite."""
-    try:
-        loss = F.l1_loss(run.model(inputs), targets)
-    except ValueError as error:
-        if run.step == 0:
-            raise
-        # All batches have one shape, so a network that took the first one can only refuse its
-        # own features: a key-graph is not built on NaN.
-        raise _diverged(run.step, str(error), checkpoint) from error
-    if not torch.isfinite(loss):
-        raise _diverged(run.step, f"loss is {loss.item()}", checkpoint)
-    return loss
+    def _validate(self, listener: Listener) -> None:
+        state, model = self.state, self.state.kept_model
+        if isinstance(model, kgt.KGT):
+            model.set_k(model.config.k)
+        scores = measure_psnr(
+            model,
+            self.recipe,
+            self.held_out,
+            self.fabric.global_rank,
+            self.fabric.world_size,
+        )
+        state.validations.append(ValidationPoint(state.step, scores))
+        if self.fabric.is_global_zero:
+            listener.on_validation(state.validations[-1])
 
+    def _save(self) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        try:
+            self.state.save(self.checkpoint)
+        except TrainingDiverged as error:
+            raise self._diverged(str(error)) from error
+        write_atomically(self.folder / LOG, render_log(self.state, self.recipe))
+        write_atomically(self.folder / CURVE, plot_curve(self.state, self.recipe))
 
-def _diverged(step: int, symptom: str, checkpoint: Path) -> RuntimeError:
-    last = f"last checkpoint: {checkpoint}" if checkpoint.exists() else "no checkpoint yet"
-    return RuntimeError(
-        f"training diverged at step {step}: {symptom} ({last}); lower lr or clip_grad_norm"
-    )
+    def _diverged(self, symptom: str) -> TrainingDiverged:
+        kept = self.checkpoint.exists()
+        last = f"last checkpoint: {self.checkpoint}" if kept else "no checkpoint yet"
+        return TrainingDiverged(
+            f"training diverged at step {self.state.step}: {symptom} ({last}); lower lr or "
+            "clip_grad_norm"
+        )
+
+    def _describe_weights(self) -> dict[str, str]:
+        state, recipe = self.state, self.recipe
+        return {
+            "model": state.identity["model"],
+            "tasks": " ".join(recipe.tasks),
+            "recipe": f"{recipe.name}@{recipe.version}",
+            "recipe_digest": recipe.digest,
+            "steps": str(state.step),
+            "data": " ".join(recipe.datasets),
+            "data_digest": state.identity["data"],
+            "code_digest": state.identity["code"],
+            "torch": torch.__version__,
+        }
 
 
 def _create_model(name: str, recipe: Recipe) -> nn.Module:
-    # Training itself draws nothing from torch's global generator, which is left as it was found.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        model = create_any_model(name)
-    task = get_task(recipe.task)
+    model = create_described(name)
+    task = get_task(recipe.tasks[0])
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError(f"{name} has no parameters to train; choose another model")
-    if (model.scale, model.in_channels) != (task.scale, 3):
+    if (model.scale, model.in_channels) != (task.scale, task.channels):
         raise ValueError(
-            f"recipe {recipe.name} needs a model of scale {task.scale} and 3 channels, got "
-            f"{name} of scale {model.scale} and {model.in_channels}"
+            f"recipe {recipe.name} needs a model of scale {task.scale} and {task.channels} "
+            f"channels, got {name} of scale {model.scale} and {model.in_channels}"
         )
     if recipe.start == "nearest":
         start_as_nearest(model)
@@ -258,7 +347,8 @@ def _create_model(name: str, recipe: Recipe) -> nn.Module:
 
 
 def _create_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
+    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+    return kinds[recipe.optimizer](
         model.parameters(),
         lr=recipe.lr,
         betas=recipe.betas,
@@ -269,43 +359,6 @@ def _create_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
 
 def _draw_k(choices: int | tuple[int, ...], seed: int, step: int) -> int:
     return kgt.KSampler((choices,) if isinstance(choices, int) else choices, seed).draw(step)
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, weights_only=True)
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{path} is damaged or no checkpoint; discard it with --fresh (fresh=True)"
-        ) from error
-
-
-def _write_weights(run: _Run, recipe: Recipe, path: Path) -> None:
-    metadata = {
-        "model": run.identity["model"],
-        "recipe": f"{recipe.name}@{recipe.version}",
-        "recipe_digest": run.identity["recipe"],
-        "steps": str(run.step),
-        "data_digest": run.identity["data"],
-        "code_digest": run.identity["code"],
-        "torch": torch.__version__,
-    }
-    _write_atomically(path, lambda temporary: save_model(run.model, str(temporary), metadata))
-
-
-def _write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path`, then put it in its place in one step."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _digest_weights(model: nn.Module) -> str:
-    tensors = sorted(model.state_dict().items())
-    return combine_digests(f"{name}:{digest_pixels(tensor.numpy())}" for name, tensor in tensors)
 
 
 def _digest_sources() -> str:

@@ -9,11 +9,25 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from benchmarks.quality import get_task
 
 _RECIPES = Path(__file__).with_name("recipes")
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+# Fields that steer a training without a trace in its weights.
+_NO_TRACE = ("checkpoint_every_s", "validate_every")
 
 
 class Recipe(BaseModel):
@@ -22,57 +36,94 @@ class Recipe(BaseModel):
     Attributes:
         name: lower-case with hyphens, also the stem of its file.
         version: raised whenever the content of a named recipe changes.
-        task: registry name of the task, which makes the inputs.
-        dataset: data set whose train split is used; test splits cannot be named.
-        images: stems of the images to use, all of the split when empty.
+        tasks: registry names of the tasks the network is to master; each patch is degraded as one
+            of them asks, drawn evenly. All have one scale.
+        level: lowest and highest level of degradation, from which each patch's is drawn evenly: of
+            the noise (sigma, on the scale of 0..255) or of JPEG (quality). None keeps the tasks'
+            own levels.
+        datasets: data sets whose train splits are used; test splits cannot be named.
+        images: stems of the images to use, all of the splits when empty.
+        held_out: how many of the images, the last ones, validate instead of train.
         steps: optimizer steps.
-        batch: patches per step.
+        batch: patches per step, over all processes.
         patch: side of an input patch, in pixels of the input.
         start: "random" weights, or "nearest", from which a network starts as nearest-neighbor
             interpolation (see `start_as_nearest`), for trainings of minutes.
-        optimizer: name of the optimizer.
+        optimizer: "adamw" (decoupled weight decay) or "adam".
         lr: peak learning rate.
-        weight_decay: decoupled weight decay.
+        weight_decay: of the optimizer.
         betas: decay rates of the two moments.
         schedule: "cosine" to nearly zero, or the fractions of the training at which the learning
             rate is halved.
         warmup: fraction of the training over which the learning rate rises linearly.
-        loss: name of the loss.
+        loss: "l1", "charbonnier" or "smooth-l1" (see `make_loss`).
+        perceptual: weight of the distance between VGG features, added to the loss.
+        ema: decay of the exponential moving average of the weights, which is then what is
+            validated and kept; None for none.
+        precision: "float32", "bfloat16" (autocast) or "float64".
         k: keys per token of a key-graph network: fixed, or drawn anew at each step from several
             choices; None keeps the network's own.
         clip_grad_norm: upper limit of the norm of the whole gradient, None for no limit.
         seed: seed of the initial weights, the patches and the draws of k.
         checkpoint_every_s: seconds between checkpoints, 0 for one after each step.
+        validate_every: steps between validations, of which the last comes at the end in any case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     version: PositiveInt
-    task: str
-    dataset: str
+    tasks: tuple[str, ...] = Field(min_length=1)
+    level: tuple[PositiveFloat, PositiveFloat] | None = None
+    datasets: tuple[str, ...] = Field(min_length=1)
     images: tuple[str, ...] = ()
+    held_out: NonNegativeInt = 0
     steps: PositiveInt
     batch: PositiveInt
     patch: PositiveInt
     start: Literal["random", "nearest"] = "random"
-    optimizer: Literal["adamw"] = "adamw"
+    optimizer: Literal["adamw", "adam"] = "adamw"
     lr: PositiveFloat
     weight_decay: NonNegativeFloat = 1e-4
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     schedule: Literal["cosine"] | tuple[Fraction, ...] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
-    loss: Literal["l1"] = "l1"
+    loss: Literal["l1", "charbonnier", "smooth-l1"] = "l1"
+    perceptual: NonNegativeFloat = 0.0
+    ema: Fraction | None = None
+    precision: Literal["float32", "bfloat16", "float64"] = "float32"
     k: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
     clip_grad_norm: PositiveFloat | None = None
     seed: int = Field(default=1234, ge=0)
     checkpoint_every_s: NonNegativeFloat = 60.0
+    validate_every: PositiveInt = 1000
+
+    @model_validator(mode="after")
+    def _check_tasks(self) -> Recipe:
+        tasks = [get_task(name) for name in self.tasks]
+        if len({task.scale for task in tasks}) > 1:
+            raise ValueError(
+                f"tasks {', '.join(self.tasks)} differ in scale; a network has one, so name tasks "
+                "of one scale"
+            )
+        if self.level is not None:
+            if self.level[0] > self.level[1]:
+                raise ValueError(f"level = {self.level}: the lower end comes first")
+            fixed = [task.name for task in tasks if not {"sigma", "quality"} & {*task.conditions}]
+            if fixed:
+                raise ValueError(f"level = {self.level}: {', '.join(fixed)} has no level; drop it")
+        return self
+
+    @property
+    def scale(self) -> int:
+        """Output size over input size, of all tasks."""
+        return get_task(self.tasks[0]).scale
 
     @property
     def digest(self) -> str:
-        """Short hash of the whole content."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        """Short hash of the content that shows in the weights."""
+        content = self.model_dump(mode="json", exclude=set(_NO_TRACE))
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
@@ -84,13 +135,13 @@ class Recipe(BaseModel):
         rise = (step + 1) / max(1.0, self.warmup * self.steps)
         return self.lr * decay * min(1.0, rise)
 
-    def with_steps(self, steps: int) -> Recipe:
-        """The same recipe over another number of steps, with the digest that follows from it.
+    def replace(self, **fields: object) -> Recipe:
+        """The same recipe but for these fields, with the digest that follows from them.
 
         Raises:
-            ValueError: Fewer than 1 step.
+            ValueError: an unknown field or a value it does not take.
         """
-        return Recipe.model_validate({**self.model_dump(), "steps": steps})
+        return _validate({**self.model_dump(), **fields}, f"recipe {self.name}")
 
 
 def list_recipes() -> list[str]:
@@ -99,15 +150,46 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(name: str) -> Recipe:
-    """Read a recipe by name.
+    """Read a recipe by name, or from a file.
+
+    Args:
+        name: one of `list_recipes()`, or the path of a YAML file.
 
     Raises:
-        ValueError: Unknown name, or a file that is not a valid recipe of that name.
+        ValueError: an unknown name, or a file that is no valid recipe, naming what is wrong in it;
+            a recipe among ours that is not called as its file.
     """
-    if name not in list_recipes():
-        raise ValueError(f"unknown recipe {name!r}; valid names: {', '.join(list_recipes())}")
     path = _RECIPES / f"{name}.yaml"
-    recipe = Recipe.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    if recipe.name != name:
+    if name not in list_recipes():
+        path = Path(name)
+        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+            raise ValueError(
+                f"unknown recipe {name!r}; valid names: {', '.join(list_recipes())}, or the path "
+                "of a YAML file"
+            )
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no mapping of fields to values")
+    recipe = _validate(content, str(path))
+    if path.parent == _RECIPES and recipe.name != name:
         raise ValueError(f"{path} calls itself {recipe.name!r}; name it {name!r}")
     return recipe
+
+
+def _validate(content: dict[str, object], where: str) -> Recipe:
+    """A recipe, or one line that says which fields are wrong and how."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors():
+            field = ".".join(str(part) for part in fault["loc"])
+            if fault["type"] == "extra_forbidden":
+                faults.append(f"{field}: no such field (valid: {', '.join(Recipe.model_fields)})")
+            else:
+                got = "" if fault["type"] == "missing" else f", got {fault['input']!r}"
+                faults.append(f"{field}: {fault['msg']}{got}" if field else fault["msg"])
+        raise ValueError(f"{where}: {'; '.join(faults)}") from error

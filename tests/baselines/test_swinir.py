@@ -3,6 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+import baselines
+import kgt
 from baselines import swinir
 from baselines.official import load_official
 from baselines.swinir import PRESETS, SwinIR, SwinIRConfig
@@ -162,6 +164,33 @@ def test_parameters_of_swinir_m(scale, count):
 
 
 # The lightweight networks' counts as the paper prints them, which leave out the bias tables.
+def test_unshuffling_trades_pixels_for_channels():
+    """It is a network of 4 times the channels on blocks of pixels, between the same means."""
+    config = replace(SMALL, scale=1, upsampler="", unshuffle=2)
+    model = SwinIR(config).eval()
+    inner = SwinIR(replace(config, in_channels=12, unshuffle=1)).eval()
+    inner.load_state_dict(model.state_dict())
+    x = torch.rand(2, 3, 32, 16)
+    with torch.inference_mode():
+        blocks = inner(torch.nn.PixelUnshuffle(2)(x - model.mean))
+        expected = torch.nn.PixelShuffle(2)(blocks) + model.mean
+        torch.testing.assert_close(model(x), expected)
+        assert model(x[..., :19, :16]).shape == (2, 3, 19, 16)
+    assert model.size_multiple == 16
+    with pytest.raises(ValueError, match="unshuffle = 2 at scale 2"):
+        replace(SMALL, unshuffle=2)
+
+
+@pytest.mark.parametrize("task", ["denoise-color", "jpeg-color", "demosaic", "deblur", "weather"])
+def test_small_networks_have_the_parameters_of_their_kgt(task):
+    counts = [
+        sum(p.numel() for p in package.create_model(f"{name}-tiny-{task}").parameters())
+        for package, name in ((kgt, "kgt"), (baselines, "swinir"))
+    ]
+    assert counts[1] == pytest.approx(counts[0], rel=0.05)
+    assert max(counts) <= 400_000
+
+
 @pytest.mark.parametrize(("scale", "thousands"), [(2, 878), (3, 886), (4, 897)])
 def test_parameters_of_swinir_s(scale, thousands):
     model = SwinIR(replace(PRESETS["s"], scale=scale))

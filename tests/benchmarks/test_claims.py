@@ -13,7 +13,6 @@ GATHER_GROWS = "C1 Torch-Gather memory grows with k"
 MASK_FLAT = "C1 Torch-Mask memory is flat in k"
 MASK_QUADRATIC = "C1 Torch-Mask memory grows with N^2"
 TRITON_LEAST = "C1 Triton needs the least memory"
-GRAPH_ONCE = "C2 the stage's graph cost is paid once"
 TIME_LINEAR = "C2 attention time is linear in k at fixed N"
 FLOPS_LINEAR = "C2 attention FLOPs are linear in k at fixed N"
 
@@ -154,6 +153,7 @@ def make_quality(model, scores, gain=None):
         ((-0.2, -0.3, -0.1), "FAILS"),
         ((0.2, -0.1, 0.3), "UNCLEAR"),
         ((-0.1, -0.3, 0.1), "UNCLEAR"),
+        ((0.2, None, None), "UNCLEAR"),
     ],
 )
 def test_networks_beat_bicubic_only_by_the_whole_interval(gain, verdict):
@@ -222,7 +222,6 @@ def test_claims_are_judged_in_the_order_asked_for():
     claims = [judgment.claim for judgment in judge_claims(("C2", "C1"), {})]
     assert claims == [
         TIME_LINEAR,
-        GRAPH_ONCE,
         GATHER_GROWS,
         MASK_FLAT,
         MASK_QUADRATIC,

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.quality import Evaluation, paired_gain
+from benchmarks.quality.comparison import mean_interval
 from benchmarks.quality.gallery import choose_examples
 
 BLANK = Evaluation(
@@ -37,10 +39,44 @@ def test_gain_is_the_mean_of_the_paired_differences():
     assert gain.mean == pytest.approx((ours - theirs).mean())
     assert gain.differences == pytest.approx(tuple(ours - theirs))
     assert (gain.wins, gain.losses) == ((ours > theirs).sum(), (ours < theirs).sum())
-    # The interval of the normal distribution, which the bootstrap approaches.
-    reach = 2.576 * (ours - theirs).std() / np.sqrt(50)
-    assert gain.lo == pytest.approx(gain.mean - reach, abs=0.3 * reach)
-    assert gain.hi == pytest.approx(gain.mean + reach, abs=0.3 * reach)
+    # Student's t with 49 degrees of freedom has its 99.5 % point at 2.680 (any printed table).
+    reach = 2.680 * (ours - theirs).std(ddof=1) / np.sqrt(50)
+    assert gain.lo == pytest.approx(gain.mean - reach, abs=1e-3 * reach)
+    assert gain.hi == pytest.approx(gain.mean + reach, abs=1e-3 * reach)
+
+
+TRIALS = 4000
+
+
+def count_hits(draw, mean, count, seed):
+    """How many of so many intervals of samples hold the mean."""
+    rng = np.random.default_rng(seed)
+    ends = np.array([mean_interval(draw(rng, count)) for _ in range(TRIALS)])
+    return int(((ends[:, 0] <= mean) & (mean <= ends[:, 1])).sum())
+
+
+@pytest.mark.parametrize("count", [5, 18, 100])
+def test_interval_of_normal_values_holds_their_mean_in_99_percent(count):
+    hits = count_hits(lambda rng, n: rng.normal(0.3, 0.2, n), 0.3, count, seed=count)
+    assert stats.binom.ppf(1e-4, TRIALS, 0.99) <= hits <= stats.binom.ppf(1 - 1e-4, TRIALS, 0.99)
+
+
+@pytest.mark.parametrize("count", [5, 18, 100])
+def test_interval_of_skewed_values_holds_their_mean_nearly_as_often(count):
+    # The skewness of a gamma distribution of shape 16 is 2 / sqrt(16) = 0.5.
+    hits = count_hits(lambda rng, n: rng.gamma(16, 1 / 16, n), 1.0, count, seed=count)
+    assert hits >= stats.binom.ppf(1e-4, TRIALS, 0.98)
+
+
+def test_equal_differences_leave_no_doubt_and_a_single_one_has_no_interval():
+    gain = paired_gain(scored(31.0, 32.0, 33.0), scored(30.0, 31.0, 32.0))
+    assert (gain.lo, gain.mean, gain.hi) == (1.0, 1.0, 1.0)
+    assert gain.describe(2) == "+1.00 [+1.00, +1.00]"
+    gain = paired_gain(scored(31.0), scored(30.0))
+    assert (gain.lo, gain.mean, gain.hi) == (None, 1.0, None)
+    assert gain.describe(2) == "+1.00 [one image has no interval]"
+    with pytest.raises(ValueError, match="2 values or more, got 1"):
+        mean_interval([1.0])
 
 
 def test_the_two_sides_mirror_each_other():

@@ -15,7 +15,7 @@ from benchmarks.measure.counters import (
     count_with_fvcore,
     count_with_torch,
 )
-from benchmarks.measure.networks import create_described
+from benchmarks.models import create_described
 from kgt.config import preset
 
 COUNTERS = [count_with_torch, count_with_fvcore]
@@ -62,10 +62,12 @@ FIELDS = [
         "kgt-tiny-x2-dense",
         "swinir-tiny-x3:upsampler=pixelshuffle",
         "swinir-tiny-x2:scale=1:upsampler=''",
+        "kgt-tiny-x2:scale=1:unshuffle=2",
+        "swinir-tiny-weather",
     ],
 )
 def test_three_counts_agree_whatever_the_fields(description):
-    cost = count_cost(description, (16, 20))
+    cost = count_cost(description, (34, 40))
     assert cost.closed_form is not None
     assert cost.flops == cost.by_fvcore == cost.closed_form.flops
     assert cost.parameters == cost.closed_form.parameters

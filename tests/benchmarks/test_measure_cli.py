@@ -100,7 +100,7 @@ def test_graph_compares_the_builders(capsys):
     ("graph", "similarities"), [("photo", ["dot", "cosine"]), ("random", ["none"])]
 )
 def test_structure_is_printed_and_nothing_timed(graph, similarities, monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("benchmarks.measure.commands.measure_latency", lambda *_, **__: 1 / 0)
     code, out, _ = run(f"{GRAPH} --structure --graph {graph} --channels 12 --json", capsys)
     assert code == 0
     rows = json.loads(out)
@@ -114,7 +114,7 @@ def test_structure_is_printed_and_nothing_timed(graph, similarities, monkeypatch
 
 
 def test_wrong_graph_is_never_timed(monkeypatch, capsys):
-    monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("benchmarks.measure.commands.measure_latency", lambda *_, **__: 1 / 0)
     monkeypatch.setitem(builders.BUILDERS, "kgt", lambda tokens, k: torch.zeros(1, 64, k).long())
     code, out, err = run(GRAPH, capsys)
     assert code == 3
@@ -145,7 +145,7 @@ def test_model_in_bfloat16_with_its_peak_memory(mode, capsys):
 
 def test_a_model_that_cannot_be_measured_in_its_own_process_says_so(monkeypatch, capsys):
     monkeypatch.setattr(
-        "benchmarks.measure.__main__.run_isolated",
+        "benchmarks.measure.commands.run_isolated",
         lambda *_, **__: Outcome("oom", reason="tried to allocate too much"),
     )
     code, _, err = run(f"{MODEL} --models kgt-tiny-x2 --memory", capsys)
@@ -194,7 +194,7 @@ def test_wrong_output_is_never_timed(monkeypatch, capsys):
     def time_nothing(*_, **__):
         pytest.fail("a wrong contender was timed")
 
-    monkeypatch.setattr("benchmarks.measure.__main__.measure_latency", time_nothing)
+    monkeypatch.setattr("benchmarks.measure.commands.measure_latency", time_nothing)
     monkeypatch.setattr(
         "benchmarks.measure.problems.key_graph_attention",
         lambda q, k, v, graph, bias, backend, **_: v if backend == "reference" else 2 * v,

@@ -1,6 +1,7 @@
 """The paired tier on stand-ins for its workers, whose times follow known distributions."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from benchmarks.regression.calibration_records import (
     read_calibrations,
     render_calibrations,
 )
-from benchmarks.regression.paired import BaseCommitError, compare, compare_confirmed
+from benchmarks.regression.comparison import (
+    POOLS,
+    SIDES,
+    BaseCommitError,
+    PairedResult,
+    compare,
+    is_head,
+)
+from benchmarks.regression.paired import confirm
 from benchmarks.regression.process import WorkerError, WorkerTimeoutError
 
 LIMITS = {"budget_s": 3.0, "threshold": 0.02}
@@ -42,8 +51,8 @@ class Machine:
         self.open += 1
         return FakeTimer(self, side, next(self.lives))
 
-    def compare(self, names=("a",), function=compare, **options):
-        results = function(names, self.start, clock=self.clock, **LIMITS, **options)
+    def compare(self, names=("a",), **options):
+        results = compare(names, self.start, clock=self.clock, **LIMITS, **options)
         assert self.open == 0, "workers are left behind"
         return results
 
@@ -56,12 +65,12 @@ class FakeTimer:
         self.name = name
         if (name, self.side) in self.machine.events:
             raise self.machine.events[name, self.side]
-        changed = paired.is_head(self.side) and self.machine.output is not None
+        changed = is_head(self.side) and self.machine.output is not None
         return self.machine.output if changed else OUTPUT
 
     def time_calls_ms(self, calls):
         machine = self.machine
-        factor = machine.slowdown(self.name, self.life) if paired.is_head(self.side) else 1.0
+        factor = machine.slowdown(self.name, self.life) if is_head(self.side) else 1.0
         times = [factor * machine.shape(machine.random, machine.now_s) for _ in range(calls)]
         machine.now_s += sum(times) / 1e3
         return times
@@ -131,15 +140,15 @@ def test_a_base_process_that_is_odd_widens_the_band():
 
 
 def test_slower_twice_is_confirmed():
-    (result,) = Machine(0, steady, lambda name, life: 1.2).compare(function=compare_confirmed)
+    (result,) = confirm(["a"], Machine(0, steady, lambda name, life: 1.2).compare)
     assert (result.verdict.label, result.confirmed) == ("SLOWER", True)
 
 
 def test_slower_once_is_unclear():
     """Only the processes of the first measurement are slow."""
-    first = len(paired.SIDES) * paired.POOLS
+    first = len(SIDES) * POOLS
     machine = Machine(0, steady, lambda name, life: 1.2 if life < first else 1.0)
-    (result,) = machine.compare(function=compare_confirmed)
+    (result,) = confirm(["a"], machine.compare)
     assert (result.verdict.label, result.confirmed) == ("UNCLEAR", False)
     assert "SLOWER at first, then SAME" in result.verdict.reason
 
@@ -147,7 +156,7 @@ def test_slower_once_is_unclear():
 def test_only_what_was_slower_is_measured_again():
     events = []
     machine = Machine(0, steady, lambda name, life: 1.2 if name == "b" else 1.0)
-    results = machine.compare(("a", "b"), compare_confirmed, on_event=events.append)
+    results = confirm(["a", "b"], partial(machine.compare, on_event=events.append), events.append)
     assert [result.confirmed for result in results] == [False, True]
     again = next(index for index, text in enumerate(events) if "measuring again" in text)
     assert not [text for text in events[again + 1 :] if text.startswith("a:")]
@@ -253,7 +262,7 @@ def test_calibration_counts_what_was_wrong(monkeypatch, planted, wrong):
     def fake_compare(names, start, **limits):
         given = ["SLOWER" if name == "graph" else "SAME" for name in names]
         return [
-            paired.PairedResult(name, "ok", "", Verdict(label, ""))
+            PairedResult(name, "ok", "", Verdict(label, ""))
             for name, label in zip(names, given, strict=True)
         ]
 
@@ -277,7 +286,7 @@ def test_calibration_of_nothing(limits):
 def test_calibrations_on_record_are_shown_newest_of_a_kind(monkeypatch, tmp_path):
     def fake_compare(names, start, **limits):
         verdict = Verdict("SLOWER", "made up")
-        return [paired.PairedResult(name, "ok", "made up", verdict) for name in names]
+        return [PairedResult(name, "ok", "made up", verdict) for name in names]
 
     monkeypatch.setattr(calibration, "compare", fake_compare)
     path = tmp_path / "calibration.jsonl"

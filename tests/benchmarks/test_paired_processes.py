@@ -4,11 +4,13 @@ import os
 import subprocess
 import textwrap
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from benchmarks.regression.paired import compare, compare_confirmed, is_head
+from benchmarks.regression.comparison import compare, is_head
+from benchmarks.regression.paired import confirm
 from benchmarks.regression.process import WorkerError, WorkerServer, WorkerTimeoutError
 from benchmarks.regression.worktree import checked_out, resolve_commit
 
@@ -53,11 +55,11 @@ def server(tmp_path):
         yield server
 
 
-def compare_trees(server, base, head, names=("work",), function=compare):
+def compare_trees(server, base, head, names=("work",)):
     def start(side):
         return server.fork(head if is_head(side) else base)
 
-    return function(names, start, budget_s=0.5, threshold=0.02)
+    return compare(names, start, budget_s=0.5, threshold=0.02)
 
 
 def runs(pid):
@@ -79,7 +81,7 @@ def wait_until_gone(pid):
 def test_a_slow_path_in_head_is_slower(server, tree):
     base = tree("base", BUSY.format(ms=1, value=1))
     head = tree("head", BUSY.format(ms=2, value=1))
-    (result,) = compare_trees(server, base, head, function=compare_confirmed)
+    (result,) = confirm(["work"], partial(compare_trees, server, base, head))
     assert (result.verdict.label, result.confirmed) == ("SLOWER", True)
     assert result.ratio.value == pytest.approx(2, rel=0.2)
 

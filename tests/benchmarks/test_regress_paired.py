@@ -7,12 +7,9 @@ import pytest
 from benchmarks import regress
 from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.statistics import Ratio, Verdict
-from benchmarks.regression.paired import (
-    BaseCommitError,
-    PairedReport,
-    PairedResult,
-    list_benchmarks,
-)
+from benchmarks.regression import worktree
+from benchmarks.regression.comparison import BaseCommitError, PairedResult
+from benchmarks.regression.paired import PairedReport, list_benchmarks
 
 STEADY = Verdict("SAME", "within the band")
 RATIO = Ratio(1.0, 0.99, 1.01, 50)
@@ -116,11 +113,11 @@ def test_the_base_is_where_head_left_main(monkeypatch):
         code, out = known[command[-1]]
         return type("Done", (), {"returncode": code, "stdout": out})
 
-    monkeypatch.setattr(regress.subprocess, "run", answer)
-    assert regress.find_base() == "abc"
+    monkeypatch.setattr(worktree.subprocess, "run", answer)
+    assert worktree.find_base(Path()) == "abc"
     known["main"] = (128, "")
     with pytest.raises(ValueError, match="--base COMMIT"):
-        regress.find_base()
+        worktree.find_base(Path())
 
 
 def test_committed_calibrations_are_what_their_records_render_to(tmp_path, monkeypatch):

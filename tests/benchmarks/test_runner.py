@@ -1,3 +1,5 @@
+import ast
+import operator
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,10 @@ from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import RecordStore
 from benchmarks.plan.runner import Run, measure_cell
 from benchmarks.plan.specs import Profile
+from benchmarks.training import load_recipe
 
-NATIVE = Path(runner.__file__).parents[2] / "kgt" / "native"
+ROOT = Path(runner.__file__).parents[2]
+NATIVE = ROOT / "kgt" / "native"
 
 
 KINDS = {
@@ -19,7 +23,13 @@ KINDS = {
     "restoration": Cell(kind="restoration", model="kgt-tiny-x4", input="32x32"),
     "quality": Cell(kind="quality", model="bicubic", task="sr-x4"),
     "training": Cell(kind="training", model="kgt-tiny-x4", recipe="sr-smoke"),
+    "trained": Cell(kind="quality", model="kgt-tiny-x4", recipe="sr-smoke", task="sr-x4"),
+    "latency of a trained": Cell(kind="latency", model="kgt-tiny-x4", recipe="sr-smoke"),
 }
+ALL = {*KINDS}
+NETWORKS = ALL - {"attention"}
+TIMED = {"network", "latency of a trained"}
+SCORED = {"quality", "training", "trained"}
 
 
 def _digest_after(change, cell, tmp_path, monkeypatch):
@@ -48,25 +58,100 @@ def test_records_die_with_every_kind_of_native_source(kind, name, tmp_path, monk
 @pytest.mark.parametrize(
     ("source", "dying"),
     [
-        ("kgt/layers.py", {"network", "cost", "restoration", "quality", "training"}),
-        ("baselines/swinir.py", {"network", "cost", "restoration", "quality", "training"}),
-        ("benchmarks/measure/timing.py", {"attention", "network"}),
-        ("benchmarks/measure/networks.py", {"network", "cost", "restoration"}),
+        ("kgt/graph.py", ALL),
+        ("kgt/attention/registry.py", ALL),
+        ("kgt/layers.py", NETWORKS),
+        ("kgt/zoo.py", NETWORKS),
+        ("kgt/inference.py", {"restoration"} | SCORED),
+        ("kgt/png.py", {"restoration"} | SCORED),
+        ("kgt/__init__.py", set()),
+        ("baselines/swinir.py", NETWORKS),
+        ("benchmarks/measure/timing.py", {"attention"} | TIMED),
+        ("benchmarks/measure/networks.py", {"cost", "restoration"} | TIMED),
         ("benchmarks/measure/cost.py", {"cost"}),
         ("benchmarks/measure/restoration.py", {"restoration"}),
         ("benchmarks/measure/kernels.py", set()),
-        ("benchmarks/quality/metrics.py", {"restoration", "quality", "training"}),
+        ("benchmarks/quality/metrics.py", {"restoration"} | SCORED),
+        ("benchmarks/training/loop.py", {"training", "trained"}),
         ("benchmarks/report/tables.py", set()),
     ],
 )
 def test_records_die_with_what_they_depend_on_alone(source, dying, tmp_path, monkeypatch):
-    assert (NATIVE.parents[1] / source).exists()
+    assert (ROOT / source).exists()
     died = set()
     for kind, cell in KINDS.items():
         before, after = _digest_after(source, cell, tmp_path, monkeypatch)
         if before != after:
             died.add(kind)
     assert died == dying
+
+
+def test_records_die_with_the_weights_that_ship(tmp_path, monkeypatch):
+    cell = Cell(kind="quality", model="kgt-tiny-x4", task="sr-x4", dataset="Set5")
+    weights = "kgt/weights/kgt-tiny-x4.safetensors"
+    before, after = _digest_after(weights, cell, tmp_path, monkeypatch)
+    assert before != after
+    other = cell.model_copy(update={"model": "kgt-tiny-x2"})
+    before, after = _digest_after(weights, other, tmp_path, monkeypatch)
+    assert before == after
+
+
+def test_records_of_trainings_die_with_their_recipe(monkeypatch):
+    cells = [KINDS["training"], KINDS["trained"]]
+    before = [runner.code_digest(cell, (1.0,)) for cell in cells]
+    recipe = load_recipe("sr-smoke").replace(steps=7)
+    monkeypatch.setattr(runner, "load_recipe", lambda name: recipe)
+    after = [runner.code_digest(cell, (1.0,)) for cell in cells]
+    assert all(map(operator.ne, before, after))
+
+
+def _imported(path):
+    """Modules of kgt that a file imports, themselves or names of theirs."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = (ROOT / name.replace(".", "/") for name in names if name.partition(".")[0] == "kgt")
+    candidates = (
+        path for file in files for path in (file.with_suffix(".py"), file / "__init__.py")
+    )
+    return {path for path in candidates if path.exists()}
+
+
+def _reachable(*names):
+    """Files of kgt that the named files import, directly or not, and those of the names."""
+    found, waiting = set(), [ROOT / name for name in names]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported(path)
+    return {path for path in found if path.is_relative_to(ROOT / "kgt")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries"),
+    [
+        ("network", ["kgt/zoo.py", "benchmarks/measure/memory.py"]),
+        ("cost", ["kgt/zoo.py"]),
+        ("restoration", ["kgt/zoo.py", "kgt/inference.py"]),
+        ("quality", ["kgt/zoo.py", "kgt/inference.py"]),
+        ("training", ["kgt/zoo.py", "kgt/inference.py"]),
+    ],
+)
+def test_every_module_that_a_network_imports_ends_its_records(kind, entries):
+    models = [path.relative_to(ROOT) for path in (ROOT / "baselines").glob("*.py")]
+    needed = _reachable(*entries, *models)
+    assert {ROOT / "kgt" / name for name in ("layers.py", "native/loader.py")} <= needed
+    listed = {path for pattern in runner._SOURCES[kind] for path in ROOT.glob(pattern)}
+    assert needed <= listed
+
+
+def test_every_source_that_ends_records_exists():
+    for patterns in runner._SOURCES.values():
+        assert all(any(ROOT.glob(pattern)) for pattern in patterns)
 
 
 def test_memory_within_compiled_code_is_refused_with_the_reason(tmp_path):

@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.measure.environment import capture_environment
 from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric, Record
+from benchmarks.plan.records import Metric, Record, RecordStore
+from benchmarks.plan.runner import Run, measure_cell
+from benchmarks.plan.specs import get_spec
 from benchmarks.report.claims import judge_claims
 from benchmarks.report.scaling import FIRST_PIXELS, fit_growth, network_lines
 
@@ -91,17 +94,106 @@ def test_every_quantity_of_every_contender_is_judged():
     assert len(claims) == len(set(claims)) == 6
 
 
-def test_memory_ends_where_the_first_size_does_not_fit():
-    records = make_line("memory", lambda pixels: 2**20 * pixels / 1024)
-    cell = Cell(kind="memory", model="net", backend="native", input="1024x1024")
-    failed = Record(
-        cell=cell, status="oom", reason="needs more than the 9 MiB allowed; RuntimeError"
+def make_memory(**contenders):
+    """Records of one network by backend: sides that fit, and sides that do not."""
+    records = {}
+    for backend, (fits, ends) in contenders.items():
+        records |= make_line("memory", lambda pixels: 1024.0 * pixels, backend=backend, sides=fits)
+        for side in ends:
+            cell = Cell(kind="memory", model="net", backend=backend, input=f"{side}x{side}")
+            reason = "needs more than the 9 MiB allowed; RuntimeError: long"
+            records[cell] = Record(cell=cell, status="oom", reason=reason)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("native", "sdpa", "verdict"),
+    [
+        (([128, 512], []), ([128], [512]), "HOLDS"),
+        (([128], [512]), ([128], [512]), "HOLDS"),
+        (([128], [512]), ([128, 512], []), "FAILS"),
+        (([], [128]), ([128], []), "FAILS"),
+        (([128], []), ([128, 512], []), "HOLDS"),
+        (([128], []), ([], [128]), "NOT MEASURED"),
+        (([], []), ([128], [512]), "NOT MEASURED"),
+    ],
+)
+def test_native_must_fit_wherever_another_backend_does(native, sdpa, verdict):
+    (judgment,) = judge_claims(("memory-wall",), make_memory(native=native, sdpa=sdpa))
+    assert judgment.verdict == verdict
+
+
+def test_wall_names_what_fits_and_what_does_not():
+    records = make_memory(native=([128, 512], []), sdpa=([128], [512])) | make_line(
+        "memory", lambda pixels: 2048.0 * pixels, model="twin", backend=None, sides=[128]
     )
-    (fits,) = judge_claims(("memory-wall",), records)
-    (ends,) = judge_claims(("memory-wall",), {**records, cell: failed})
-    assert (fits.verdict, ends.verdict) == ("HOLDS", "FAILS")
-    assert "512x512 takes 256 MiB" in ends.evidence
-    assert "1024x1024 needs more than the 9 MiB allowed" in ends.evidence
+    (judgment,) = judge_claims(("memory-wall",), records)
+    assert judgment.evidence == (
+        "net, native: 512x512 takes 256 MiB; "
+        "net, sdpa: 128x128 takes 16 MiB, 512x512 needs more than the 9 MiB allowed; "
+        "twin: 128x128 takes 32 MiB"
+    )
+    (judgment,) = judge_claims(
+        ("memory-wall",), make_memory(native=([128], [512]), sdpa=([128, 512], []))
+    )
+    assert judgment.evidence.startswith("farther than native: net, sdpa at 512x512; net, native: ")
+
+
+def test_a_network_without_backends_is_no_rival_of_native():
+    records = make_memory(native=([128], [512])) | make_line(
+        "memory", float, model="twin", backend=None, sides=[512]
+    )
+    (judgment,) = judge_claims(("memory-wall",), records)
+    assert judgment.verdict == "NOT MEASURED"
+
+
+def make_cost(model, graph, status="ok"):
+    cell = Cell(kind="cost", model=model, input="64x64", k=64)
+    metrics = {"flops": Metric(value=10**12), "graph_share": Metric(value=graph / 10**12)}
+    return {cell: Record(cell=cell, status=status, metrics=metrics if status == "ok" else {})}
+
+
+@pytest.mark.parametrize(
+    ("fields", "shared", "rebuilt", "verdict"),
+    [
+        ("", 7_654_321, 2 * 7_654_321, "HOLDS"),
+        ("", 7_654_321, 2 * 7_654_321 + 1, "FAILS"),
+        ("", 7_654_321, 7_654_321, "FAILS"),
+        ("", 0, 0, "FAILS"),
+        (":depths=[1,5]", 10, 30, "HOLDS"),
+        (":depths=[1,5]", 10, 20, "FAILS"),
+    ],
+)
+def test_layers_pay_once_for_the_graph_of_their_stage(fields, shared, rebuilt, verdict):
+    model = f"kgt-tiny-x4{fields}"
+    records = make_cost(model, shared) | make_cost(f"{model}:graph_scope=layer", rebuilt)
+    (judgment,) = judge_claims(("C2-graph",), records)
+    assert judgment.verdict == verdict
+    assert judgment.claim == f"C2 the stage's graph cost is paid once ({model}, k = 64)"
+
+
+@pytest.mark.parametrize("model", ["kgt-tiny-x4", "kgt-tiny-x4:graph_scope=layer"])
+def test_a_graph_is_not_compared_with_none(model):
+    (judgment,) = judge_claims(("C2-graph",), make_cost(model, 10))
+    assert judgment.verdict == "NOT MEASURED"
+    failed = make_cost("kgt-tiny-x4:graph_scope=layer", 10, "failed")
+    (judgment,) = judge_claims(("C2-graph",), make_cost("kgt-tiny-x4", 10) | failed)
+    assert judgment.verdict == "NOT MEASURED"
+
+
+def test_counted_networks_pay_once(tmp_path):
+    spec = get_spec("semanir:3")
+    profile = spec.profiles["smoke"]
+    store = RecordStore(tmp_path / "records.jsonl")
+    run = Run(profile, store, capture_environment(), "test", tmp_path)
+    cells = [c for c in profile.cells() if c.kind == "cost" and c.model.startswith("kgt")]
+    (judgment,) = judge_claims(("C2-graph",), {cell: measure_cell(cell, run) for cell in cells})
+    # 64x64 tokens, each beside the 256 of its window, 48 channels, two FLOP, in each of 3 stages.
+    once = 3 * 64 * 64 * 256 * 48 * 2
+    assert judgment.evidence == (
+        f"graphs cost {once:,} FLOP at 64x64, 2 times that with one per layer; 6 layers in 3 stages"
+    )
+    assert judgment.verdict == "HOLDS"
 
 
 @pytest.mark.parametrize(("peak", "verdict"), [(99, "HOLDS"), (101, "FAILS")])

@@ -1,5 +1,6 @@
 import itertools
 import json
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -17,14 +18,24 @@ from benchmarks.quality.datasets import MANIFEST, Split
 from benchmarks.quality.degradations import Degradation
 from benchmarks.quality.tasks import TASKS
 from benchmarks.train import main
-from benchmarks.training import PatchSampler, Recipe, list_recipes, load_recipe, train
+from benchmarks.training import (
+    Listener,
+    PatchSampler,
+    Recipe,
+    TrainingDiverged,
+    list_recipes,
+    load_recipe,
+    loop,
+    run_folder,
+    train,
+)
 from benchmarks.training.start import start_as_nearest
 
 FIELDS = {
     "name": "mini",
     "version": 1,
-    "task": "sr-x2",
-    "dataset": "embedded",
+    "tasks": ["sr-x2"],
+    "datasets": ["embedded"],
     "images": ["coins"],
     "steps": 13,
     "batch": 1,
@@ -48,7 +59,11 @@ def stop_at(last):
         if step == last:
             raise Stop
 
-    return on_step
+    return Listener(on_step)
+
+
+def checkpoint_in(folder, model=MODEL):
+    return run_folder(model, "mini", folder) / "checkpoint.pt"
 
 
 def change(**fields):
@@ -80,7 +95,7 @@ def toy(tmp_path, monkeypatch):
         for name, pixels in images.items():
             Image.fromarray(pixels).save(folder / f"{name}.png")
         monkeypatch.setitem(MANIFEST, "toy", {"train": Split(str(folder), len(images))})
-        return {"dataset": "toy", "images": ()}
+        return {"datasets": ["toy"], "images": ()}
 
     return make
 
@@ -90,8 +105,8 @@ def test_every_recipe_names_what_exists():
     for name in list_recipes():
         recipe = load_recipe(name)
         assert recipe.name == name
-        assert recipe.task in TASKS
-        if recipe.dataset == "embedded":
+        assert set(recipe.tasks) <= set(TASKS)
+        if recipe.datasets == ("embedded",):
             assert set(recipe.images) <= set(load_dataset("embedded", split="train").paths)
 
 
@@ -112,6 +127,10 @@ def test_unknown_recipe_lists_the_valid_names():
         {"k": 0},
         {"name": "a/b"},
         {"warmup": 1},
+        {"tasks": []},
+        {"loss": "l2"},
+        {"ema": 1.0},
+        {"precision": "float16"},
     ],
 )
 def test_invalid_recipes_are_refused(fields):
@@ -132,11 +151,16 @@ def test_digest_covers_the_content():
             {"schedule": (0.5,)},
             {"clip_grad_norm": None},
             {"start": "nearest"},
+            {"ema": 0.9},
+            {"loss": "charbonnier"},
+            {"precision": "bfloat16"},
         )
     }
-    assert len(digests) == 9
+    assert len(digests) == 12
+    traceless = change(checkpoint_every_s=9, validate_every=7)
+    assert traceless.digest == MINI.digest
     assert Recipe(**FIELDS).digest == MINI.digest
-    assert MINI.with_steps(13).digest == MINI.digest != MINI.with_steps(14).digest
+    assert MINI.replace(steps=13).digest == MINI.digest != MINI.replace(steps=14).digest
 
 
 @pytest.mark.parametrize("schedule", ["cosine", (0.5, 0.8, 0.9)])
@@ -164,20 +188,20 @@ def test_warmup_is_linear():
 def test_batches_depend_on_seed_and_step_alone():
     recipe = change(batch=3)
     first, second = PatchSampler(recipe), PatchSampler(change(batch=3, steps=99, lr=1))
-    forward = [first.batch(step) for step in range(4)]
-    backward = [second.batch(step) for step in (3, 2, 1, 0)][::-1]
+    forward = [first[step] for step in range(4)]
+    backward = [second[step] for step in (3, 2, 1, 0)][::-1]
     for (lr, hr), (lr_again, hr_again) in zip(forward, backward, strict=True):
         assert torch.equal(lr, lr_again)
         assert torch.equal(hr, hr_again)
     inputs = [lr for lr, _ in forward]
-    inputs.append(PatchSampler(change(batch=3, seed=1)).batch(0)[0])
+    inputs.append(PatchSampler(change(batch=3, seed=1))[0][0])
     assert not any(torch.equal(a, b) for a, b in itertools.combinations(inputs, 2))
 
 
 def test_batches_are_aligned_and_take_all_symmetries(toy):
     codes = np.arange(240, dtype=np.uint8).reshape(16, 15)
     recipe = change(**toy(codes=codes.repeat(2, 0).repeat(2, 1)), batch=64, patch=4)
-    lr, hr = PatchSampler(recipe).batch(0)
+    lr, hr = PatchSampler(recipe)[0]
     assert lr.shape == (64, 3, 4, 4)
     assert hr.shape == (64, 3, 8, 8)
     assert lr.dtype == hr.dtype == torch.float32
@@ -194,7 +218,7 @@ def test_batches_are_aligned_and_take_all_symmetries(toy):
 def test_every_position_can_be_drawn(toy):
     codes = np.arange(36, dtype=np.uint8).reshape(6, 6)
     recipe = change(**toy(codes=codes.repeat(2, 0).repeat(2, 1)), batch=500, patch=4)
-    corners = (PatchSampler(recipe).batch(0)[0][:, 0] * 255).round().amin((1, 2)).int()
+    corners = (PatchSampler(recipe)[0][0][:, 0] * 255).round().amin((1, 2)).int()
     assert set(corners.tolist()) == {0, 1, 2, 6, 7, 8, 12, 13, 14}
 
 
@@ -214,13 +238,13 @@ def test_starting_as_nearest_gives_nearest_neighbor_interpolation():
 def test_images_are_weighted_by_their_pixels(toy):
     dark, bright = np.zeros((40, 40), np.uint8), np.full((40, 120, 3), 255, np.uint8)
     recipe = change(**toy(dark=dark, bright=bright), batch=2000, patch=2)
-    assert PatchSampler(recipe).batch(0)[0].mean().item() == pytest.approx(0.75, abs=0.04)
+    assert PatchSampler(recipe)[0][0].mean().item() == pytest.approx(0.75, abs=0.04)
 
 
 def test_small_images_are_left_out(toy):
     small, large = np.zeros((20, 60), np.uint8), np.full((31, 33), 255, np.uint8)
     fields = toy(small=small, large=large)
-    assert PatchSampler(change(**fields, patch=15, batch=20)).batch(0)[0].min() == 1
+    assert PatchSampler(change(**fields, patch=15, batch=20))[0][0].min() == 1
     with pytest.raises(ValueError, match=r"toy is as large as a patch of 32 pixels"):
         PatchSampler(change(**fields, patch=16))
 
@@ -230,8 +254,7 @@ def test_small_images_are_left_out(toy):
     [
         ({"images": ["coins", "lena"]}, "no image lena in .*valid names: brick, .*text"),
         ({"images": ["astronaut"]}, "no image astronaut"),
-        ({"dataset": "Set5"}, "no 'train' split"),
-        ({"task": "sr-x8"}, "unknown task 'sr-x8'"),
+        ({"datasets": ["Set5"]}, "no 'train' split"),
     ],
 )
 def test_data_that_may_not_be_used_is_refused(fields, message):
@@ -243,7 +266,7 @@ def test_data_digest_covers_the_images_in_use():
     digest = PatchSampler(MINI).digest
     assert PatchSampler(change(seed=5, batch=2)).digest == digest
     assert PatchSampler(change(images=["coins", "moon"])).digest != digest
-    assert PatchSampler(change(task="sr-x4")).digest != digest
+    assert PatchSampler(change(tasks=["sr-x4"])).digest != digest
 
 
 @pytest.mark.parametrize(("model", "fields"), [(MODEL, {}), ("kgt-tiny-x2", {"k": (16, 32, 300)})])
@@ -252,10 +275,13 @@ def test_resumed_training_equals_the_uninterrupted_one(model, fields, tmp_path):
     whole = train(model, recipe, out_dir=tmp_path / "whole")
     for last in (1, 4, 11):
         with pytest.raises(Stop):
-            train(model, recipe, out_dir=tmp_path / "parts", on_step=stop_at(last))
+            train(model, recipe, out_dir=tmp_path / "parts", listener=stop_at(last))
     seen = []
     resumed = train(
-        model, recipe, out_dir=tmp_path / "parts", on_step=lambda *step: seen.append(step[0])
+        model,
+        recipe,
+        out_dir=tmp_path / "parts",
+        listener=Listener(lambda *step: seen.append(step[0])),
     )
     assert seen == [11, 12, 13]
     assert_same(whole, resumed)
@@ -267,7 +293,10 @@ def test_loss_curve_holds_window_means_rates_and_k(tmp_path):
     recipe = change(k=(16, 32, 64), steps=12)
     losses = []
     result = train(
-        "kgt-tiny-x2", recipe, out_dir=tmp_path, on_step=lambda _, loss: losses.append(loss)
+        "kgt-tiny-x2",
+        recipe,
+        out_dir=tmp_path,
+        listener=Listener(lambda _, loss: losses.append(loss)),
     )
     first, last = result.losses
     assert first.loss == pytest.approx(sum(losses[:10]) / 10)
@@ -297,12 +326,12 @@ def test_training_learns(tmp_path, toy):
 def test_a_finished_training_is_not_repeated(tmp_path):
     recipe = change(steps=2)
     first = train(MODEL, recipe, out_dir=tmp_path)
-    again = train(MODEL, recipe, out_dir=tmp_path, on_step=stop_at(1))
+    again = train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(1))
     assert_same(first, again)
     assert again.wall_s == first.wall_s
     assert not again.model.training
     with pytest.raises(Stop):
-        train(MODEL, recipe, out_dir=tmp_path, on_step=stop_at(1), fresh=True)
+        train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(1), fresh=True)
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_is_touched(tmp_path):
@@ -317,55 +346,106 @@ def test_the_seed_decides_the_weights_and_nothing_else_is_touched(tmp_path):
 
 def test_checkpoint_of_another_recipe_is_refused(tmp_path):
     train(MODEL, change(steps=1), out_dir=tmp_path)
-    with pytest.raises(ValueError, match=rf"{MODEL}--mini\.ckpt is of recipe .*--fresh"):
+    with pytest.raises(ValueError, match=rf"{MODEL}--mini/checkpoint\.pt is of recipe .*--fresh"):
         train(MODEL, change(steps=2), out_dir=tmp_path)
     assert train(MODEL, change(steps=2), out_dir=tmp_path, fresh=True).steps == 2
 
 
 @pytest.mark.parametrize("what", ["code", "data"])
-def test_training_starts_over_where_code_or_data_changed(what, tmp_path, monkeypatch, caplog):
-    recipe = change(steps=1)
-    train(MODEL, recipe, out_dir=tmp_path)
+def test_a_checkpoint_from_before_a_change_is_refused_resumed_or_dropped(
+    what, tmp_path, monkeypatch, caplog
+):
+    recipe = change(steps=2)
+    with pytest.raises(Stop):
+        train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(2))
     if what == "code":
         monkeypatch.setattr("benchmarks.training.loop._digest_sources", lambda: "other")
     else:
         task = replace(TASKS["sr-x2"], degradations=DECIMATION)
         monkeypatch.setitem(TASKS, "sr-x2", task)
+    with pytest.raises(ValueError, match=rf"other {what}, after 1 steps; .*--stale resume"):
+        train(MODEL, recipe, out_dir=tmp_path)
+    seen = []
+    listener = Listener(lambda step, _: seen.append(step))
+    result = train(MODEL, recipe, out_dir=tmp_path, listener=listener, stale="resume")
+    assert seen == [2]
+    assert "+" in read_tensors(result.weights)[1][f"{what}_digest"]
     with pytest.raises(Stop):
-        train(MODEL, recipe, out_dir=tmp_path, on_step=stop_at(1))
-    assert f"is of other {what}; training starts over" in caplog.text
+        train(MODEL, change(steps=1), out_dir=tmp_path / "b", listener=stop_at(1))
+    train(MODEL, change(steps=1), out_dir=tmp_path / "b")
+    monkeypatch.setattr("benchmarks.training.loop._digest_sources", lambda: "third")
+    with pytest.raises(Stop):
+        train(MODEL, change(steps=1), out_dir=tmp_path / "b", listener=stop_at(1), stale="restart")
+    assert "is of other code; training starts over" in caplog.text
 
 
 def test_an_unreadable_checkpoint_is_refused(tmp_path):
-    path = tmp_path / f"{MODEL}--mini.ckpt"
+    path = checkpoint_in(tmp_path)
+    path.parent.mkdir()
     for content in (b"", b"not a checkpoint"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"mini\.ckpt is damaged or no checkpoint; .*--fresh"):
+        with pytest.raises(
+            ValueError, match=r"checkpoint\.pt is damaged or no checkpoint; .*--fresh"
+        ):
             train(MODEL, MINI, out_dir=tmp_path)
 
 
-def test_a_failed_write_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_checkpoint_before(tmp_path):
     recipe = change(steps=3)
     with pytest.raises(Stop):
-        train(MODEL, recipe, out_dir=tmp_path, on_step=stop_at(2))
-    path = tmp_path / f"{MODEL}--mini.ckpt"
-    before = path.read_bytes()
-
-    def fail(state, file):
-        file.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        train(MODEL, recipe, out_dir=tmp_path)
-    assert list(tmp_path.iterdir()) == [path]
+        train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(2))
+    path = checkpoint_in(tmp_path)
+    before, names = path.read_bytes(), {file.name for file in path.parent.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"cannot write .* bytes to .*checkpoint\.pt: .*untouched"
+        ):
+            train(MODEL, recipe, out_dir=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {file.name for file in path.parent.iterdir()} == names
     assert path.read_bytes() == before
+
+
+def test_a_loss_that_grows_tenfold_ends_the_training(tmp_path, monkeypatch):
+    """The network is whole, but has left the valley it was in; its checkpoint is of before."""
+    measure = loop._Run._measure_loss
+    monkeypatch.setattr(
+        loop._Run,
+        "_measure_loss",
+        lambda self, batch: measure(self, batch) * (1 if self.state.step < 10 else 1000),
+    )
+    with pytest.raises(TrainingDiverged, match=r"diverged at step 20: the loss of the last 10 "):
+        train(MODEL, change(steps=30, lr=1e-9), out_dir=tmp_path)
+    assert torch.load(checkpoint_in(tmp_path))["step"] == 19
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path):
+    def poison(step, loss):
+        if step == 2:
+            model.conv_first.weight.data[0] = torch.nan
+
+    create = loop._create_model
+
+    def remember(name, recipe):
+        nonlocal model
+        model = create(name, recipe)
+        return model
+
+    model = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "_create_model", remember)
+        with pytest.raises(TrainingDiverged, match=r"conv_first\.weight is not finite"):
+            train(MODEL, MINI, out_dir=tmp_path, listener=Listener(poison))
+    assert torch.load(checkpoint_in(tmp_path))["step"] == 1
 
 
 @pytest.mark.parametrize("model", [MODEL, "kgt-tiny-x2"])
 def test_divergence_names_step_and_checkpoint(model, tmp_path):
     recipe = change(lr=1e30, warmup=0, clip_grad_norm=None)
-    message = rf"diverged at step 1: .*last checkpoint: .*{model}--mini\.ckpt"
+    message = rf"diverged at step 1: .*last checkpoint: .*{model}--mini/checkpoint\.pt"
     with pytest.raises(RuntimeError, match=message):
         train(model, recipe, out_dir=tmp_path)
 
@@ -430,26 +510,6 @@ def test_command_trains_and_prints_json(command, tmp_path):
     _, metadata = read_tensors(result["weights"])
     assert metadata["recipe_digest"] == result["recipe_digest"]
     assert command("--json --steps 2")[1] == out
-
-
-def test_command_explains_how_to_resume(command, monkeypatch):
-    forward = torch.nn.Module.train
-
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(torch.nn.Module, "train", interrupt)
-    code, out, err = command()
-    assert code == 3
-    assert not out
-    assert "no checkpoint yet" in err
-    monkeypatch.setattr(torch.nn.Module, "train", forward)
-    assert command()[0] == 0
-    monkeypatch.setattr("benchmarks.train.train", interrupt)
-    code, _, err = command()
-    assert code == 3
-    assert f"{MODEL}--mini.ckpt is kept" in err
-    assert "without --fresh" in err
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from kgt.layers import KGTStage
 
 SMALL = {"embed_dim": 12, "heads": 3, "window": 4, "k": 6, "depths": (1, 2), "bias_hidden": 8}
 SMALL_U = {
+    "unshuffle": 1,
     "embed_dim": 8,
     "heads": 2,
     "depths": (1, 1),
@@ -76,6 +77,42 @@ def test_u_shape_restores_any_size(channels, size):
     x = torch.rand(2, channels, *size)
     with torch.inference_mode():
         assert network(x).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("name", "small"), [("kgt-tiny-x2", {**SMALL, "scale": 1}), ("kgt-tiny-deblur", SMALL_U)]
+)
+def test_unshuffling_trades_pixels_for_channels(name, small):
+    """It is what a network without it does on blocks of pixels, for a quarter of the tokens."""
+    network = kgt.create_model(name, **{**small, "unshuffle": 2}).eval()
+    multiple = network.size_multiple
+    assert multiple == 2 * kgt.create_model(name, **{**small, "unshuffle": 1}).size_multiple
+    seen = []
+    restore = network.restore
+    network.restore = lambda x: seen.append(x.shape) or restore(x)
+    x = torch.rand(2, 3, 2 * multiple, multiple)
+    with torch.inference_mode():
+        y = network(x)
+        blocks = (x - network.mean).unfold(2, 2, 2).unfold(3, 2, 2)  # [B, C, h, w, 2, 2]
+        blocks = blocks.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
+        parts = restore(blocks).unflatten(1, (3, 2, 2))
+    assert seen == [(2, 12, multiple, multiple // 2)]
+    for row in (0, 1):
+        for column in (0, 1):
+            torch.testing.assert_close(
+                y[..., row::2, column::2], parts[:, :, row, column] + network.mean
+            )
+    with pytest.raises(ValueError, match="smaller than one window of 8x8"):
+        network(torch.rand(1, 3, 7, 9))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"unshuffle": 3}, "unshuffle = 3; valid: 1, 2, 4"), ({"unshuffle": 2}, "at the same size")],
+)
+def test_pixels_are_unshuffled_at_the_same_size_only(fields, message):
+    with pytest.raises(ValueError, match=message):
+        kgt.create_model("kgt-tiny-x2", **fields)
 
 
 CHOICES = [

@@ -1,0 +1,162 @@
+"""Model cards: where shipped weights come from, what they score, how to train them again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import nn
+
+import baselines
+import kgt
+from benchmarks.models import create_for_task
+from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
+from benchmarks.quality.manifest import MANIFEST
+from benchmarks.training.data import split_images
+from benchmarks.training.files import write_atomically
+from benchmarks.training.journal import CURVE, LOG
+from benchmarks.training.loop import TrainingResult
+from benchmarks.training.recipes import Recipe
+from benchmarks.training.state import write_weights
+
+# What a task's networks are scored on, by the beginning of its name.
+_TEST_SETS = {
+    "sr": ("Set5", "Urban100"),
+    "denoise-color": ("CBSD68", "McMaster"),
+    "denoise-gray": ("Set12", "BSD68"),
+    "jpeg-color": ("LIVE1",),
+    "jpeg-gray": ("Classic5", "LIVE1"),
+    "demosaic": ("McMaster",),
+    "deblur": ("BSDS500-val",),
+    "weather": ("BSDS500-val",),
+}
+_FOLDERS = {package: Path(str(package.__file__)).parent / "weights" for package in (kgt, baselines)}
+_REFERENCES = {"sr": "bicubic", "demosaic": "malvar"}
+_HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
+_LOG_LINES = 12
+
+
+def ship(
+    model_name: str,
+    recipe: Recipe,
+    result: TrainingResult,
+    on_progress: Callable[[str], None] = lambda what: None,
+) -> Path:
+    """Put a trained network into its package: weights, log, curve and a model card.
+
+    Args:
+        model_name: a name of `list_any_models()`, without fields.
+        recipe: what it was trained by.
+        result: its training.
+        on_progress: told which set is scored.
+
+    Returns:
+        The card.
+
+    Raises:
+        ValueError: a name with fields, which no package could find again.
+        DatasetNotFound: a test set is absent.
+    """
+    package = kgt if model_name in kgt.list_models() else baselines
+    if model_name not in package.list_models():
+        raise ValueError(f"{model_name!r} is no plain name of a model; only those are shipped")
+    folder = _FOLDERS[package]
+    folder.mkdir(exist_ok=True)
+    card = folder / f"{model_name}.md"
+    scores = [
+        row for task in recipe.tasks for row in _score(result.model, task, model_name, on_progress)
+    ]
+    run = result.weights.parent
+    log = (run / LOG).read_bytes()
+    write_weights(result.model, result.metadata, folder / f"{model_name}.safetensors")
+    write_atomically(card.with_suffix(".csv"), log)
+    write_atomically(card.with_suffix(".svg"), (run / CURVE).read_bytes())
+    text = render_card(model_name, recipe, result, scores, log.decode())
+    write_atomically(card, text.encode())
+    return card
+
+
+def render_card(
+    model_name: str, recipe: Recipe, result: TrainingResult, scores: list[list[str]], log: str
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        model_name: name of the network.
+        recipe: what it was trained by.
+        result: its training.
+        scores: rows of task, set, images, protocol, PSNR, reference, gain.
+        log: the training's log as CSV.
+    """
+    kept, held_out = split_images(recipe)
+    used = ", ".join(f"{len(dataset)} images of {dataset.name}/train" for dataset in kept)
+    sources = "; ".join(MANIFEST[name]["train"].source for name in recipe.datasets)
+    parameters = sum(parameter.numel() for parameter in result.model.parameters())
+    lines = [row for row in csv.reader(io.StringIO(log)) if any(row[5:])]
+    every = max(1, -(-len(lines) // _LOG_LINES))
+    shown = [lines[0], *lines[1:][::-1][::every][::-1]]
+    return f"""# {model_name}
+
+{parameters:,} parameters, trained for {", ".join(recipe.tasks)} in {result.wall_s / 60:.0f} minutes
+on two CPU cores. It shows that the chain works and serves small experiments; networks of the papers
+are tens of times larger and were trained a thousand times longer.
+
+- Recipe: `{recipe.name}`, version {recipe.version}, digest {recipe.digest}: {result.steps:,} steps
+  of {recipe.batch} patches of {recipe.patch}x{recipe.patch} pixels.
+- Data: {used}; {sum(map(len, held_out))} others validated. Source: {sources}. The weights come
+  from these images; what their license asks, ask of the weights, too.
+- Weights: `{model_name}.safetensors`, digest {result.weights_digest[:12]}; code
+  {result.metadata["code_digest"]}, torch {result.metadata["torch"]}.
+- Again: `python -m benchmarks.train --model {model_name} --recipe {recipe.name} --ship`
+
+## Scores
+
+{_as_table([_HEAD, *scores])}
+
+## Training
+
+![Loss and validation]({model_name}.svg)
+
+{_as_table(shown)}
+
+The whole log is `{model_name}.csv`.
+"""
+
+
+def _score(
+    model: nn.Module, task_name: str, model_name: str, on_progress: Callable[[str], None]
+) -> list[list[str]]:
+    """A row per test set: how the network and the reference restore it."""
+    task, family = get_task(task_name), _family(task_name)
+    reference_name = _REFERENCES.get(family, "identity")
+    reference = create_for_task(reference_name, task.conditions)
+    rows = []
+    for name in _TEST_SETS[family]:
+        on_progress(f"{task_name} on {name}")
+        dataset = load_dataset(name)
+        own = evaluate(model, task, dataset, name=model_name, strict=True)
+        other = evaluate(reference, task, dataset, name=reference_name, strict=True)
+        gain = paired_gain(own, other)
+        rows.append(
+            [
+                task_name,
+                own.coverage,
+                name,
+                own.protocol,
+                f"{own.metrics['psnr']:.2f} dB",
+                f"{reference_name}, {other.metrics['psnr']:.2f} dB",
+                gain.describe(2, " dB") if gain else "",
+            ]
+        )
+    return rows
+
+
+def _family(task: str) -> str:
+    return next(family for family in _TEST_SETS if task.startswith(family))
+
+
+def _as_table(rows: list[list[str]]) -> str:
+    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([head, "|" + " --- |" * len(rows[0]), *body])

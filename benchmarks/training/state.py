@@ -1,0 +1,232 @@
+"""What a training has reached: all that a checkpoint holds, and what it is valid for."""
+
+from __future__ import annotations
+
+import io
+import logging
+import pickle
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors.torch import save
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from benchmarks.quality.images import combine_digests, digest_pixels
+from benchmarks.training.files import write_atomically
+from benchmarks.training.recipes import Recipe
+
+_LOG_WINDOW = 10
+# A window whose loss is this many times the least one of before has left the valley it was in.
+_DIVERGED = 10.0
+
+Stale = Literal["refuse", "resume", "restart"]
+
+logger = logging.getLogger(__name__)
+
+
+class LossPoint(NamedTuple):
+    """One entry of the loss curve.
+
+    Attributes:
+        step: steps done.
+        loss: mean loss of the steps since the previous entry.
+        lr: learning rate of the last of them.
+        k: keys per token drawn for the last of them, None where the network keeps its own or has
+            none.
+    """
+
+    step: int
+    loss: float
+    lr: float
+    k: int | None
+
+
+class ValidationPoint(NamedTuple):
+    """Scores of the held-out images.
+
+    Attributes:
+        step: steps done.
+        psnr: mean PSNR in dB by task, under the task's default protocol.
+    """
+
+    step: int
+    psnr: dict[str, float]
+
+
+class TrainingDiverged(RuntimeError):  # noqa: N818  (states what happened)
+    """Loss, gradient or weights are not finite any more, or the loss has grown tenfold."""
+
+
+@dataclass
+class TrainingState:
+    """The trained network and everything that its further training depends on.
+
+    Random numbers are functions of seed and step, so the number of steps is their whole state but
+    for torch's global generator, which is kept, too, for networks that draw in training.
+
+    Attributes:
+        model: the network.
+        optimizer: its optimizer.
+        identity: what a checkpoint is valid for, see `resume`.
+        ema: moving average of the weights, if there is one.
+        step: steps done.
+        losses: the loss curve.
+        times: `wall_s` at each point of it.
+        validations: scores of the held-out images.
+        recent: losses since the last point of the curve.
+        wall_s: seconds spent in steps, of all runs that led here.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    identity: dict[str, str]
+    ema: AveragedModel | None = None
+    step: int = 0
+    losses: list[LossPoint] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    validations: list[ValidationPoint] = field(default_factory=list)
+    recent: list[float] = field(default_factory=list)
+    wall_s: float = 0.0
+
+    @property
+    def kept_model(self) -> nn.Module:
+        """The network to validate and to keep: the moving average if there is one."""
+        return self.model if self.ema is None else self.ema.module
+
+    def note_loss(self, loss: float, lr: float, k: int | None, last: bool) -> None:
+        """Enter the loss of the step just done.
+
+        Raises:
+            TrainingDiverged: the loss is far above what it was.
+        """
+        self.recent.append(loss)
+        if self.step % _LOG_WINDOW and not last:
+            return
+        mean = statistics.fmean(self.recent)
+        least = min((point.loss for point in self.losses), default=mean)
+        if mean > _DIVERGED * least:
+            raise TrainingDiverged(
+                f"the loss of the last {len(self.recent)} steps is {mean:.4g}, once it was "
+                f"{least:.4g}"
+            )
+        self.losses.append(LossPoint(self.step, mean, lr, k))
+        self.times.append(self.wall_s)
+        self.recent.clear()
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint; what is not finite is never written over what is.
+
+        Raises:
+            TrainingDiverged: a weight is not finite.
+            OSError: as `write_atomically`.
+        """
+        for name, tensor in self.model.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                raise TrainingDiverged(f"{name} is not finite")
+        buffer = io.BytesIO()
+        torch.save(self._content(), buffer)
+        write_atomically(path, buffer.getvalue())
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "identity": self.identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+            "random": torch.random.get_rng_state(),
+            "step": self.step,
+            "losses": [tuple(point) for point in self.losses],
+            "times": self.times,
+            "validations": [tuple(point) for point in self.validations],
+            "recent": self.recent,
+            "wall_s": self.wall_s,
+        }
+
+    def resume(self, content: dict[str, Any], path: Path, stale: Stale) -> None:
+        """Go on from a checkpoint.
+
+        Args:
+            content: as from `read_checkpoint`.
+            path: where it was read.
+            stale: what to do where code or data are others by now. Weights that were resumed
+                across a change name both digests, joined by "+".
+
+        Raises:
+            ValueError: the checkpoint is of another network or recipe, or stale and to be refused.
+        """
+        before = content["identity"]
+        for key in ("model", "recipe"):
+            if before[key] != self.identity[key]:
+                raise ValueError(
+                    f"{path} is of {key} {before[key]}, not {self.identity[key]}; discard it with "
+                    "--fresh (fresh=True), or write to another folder"
+                )
+        changed = [key for key in ("code", "data") if before[key] != self.identity[key]]
+        if changed and stale == "refuse":
+            raise ValueError(
+                f"{path} is of other {' and '.join(changed)}, after {content['step']} steps; go on "
+                'all the same with --stale resume (stale="resume"), or start over with --stale '
+                'restart (stale="restart")'
+            )
+        if changed and stale == "restart":
+            logger.warning("%s is of other %s; training starts over", path, " and ".join(changed))
+            return
+        for key in changed:
+            self.identity[key] = f"{before[key]}+{self.identity[key]}"
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.ema is not None:
+            self.ema.load_state_dict(content["ema"])
+        torch.random.set_rng_state(content["random"])
+        self.step = content["step"]
+        self.losses = [LossPoint(*point) for point in content["losses"]]
+        self.times = content["times"]
+        self.validations = [ValidationPoint(*point) for point in content["validations"]]
+        self.recent = content["recent"]
+        self.wall_s = content["wall_s"]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Content of a checkpoint.
+
+    Raises:
+        ValueError: the file is no checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or "identity" not in content:
+            raise EOFError
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} is damaged or no checkpoint; discard it with --fresh (fresh=True)"
+        ) from error
+    return content
+
+
+def make_average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+    """The moving average that a recipe asks for, which begins with the first step's weights."""
+    if recipe.ema is None:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+
+
+def write_weights(model: nn.Module, metadata: dict[str, str], path: Path) -> None:
+    """Write the weights of a network as safetensors, with where they come from.
+
+    Raises:
+        OSError: as `write_atomically`.
+    """
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_atomically(path, save(tensors, metadata))
+
+
+def digest_weights(model: nn.Module) -> str:
+    """Digest of names and values of the weights."""
+    tensors = sorted(model.state_dict().items())
+    return combine_digests(
+        f"{name}:{digest_pixels(tensor.cpu().numpy())}" for name, tensor in tensors
+    )
