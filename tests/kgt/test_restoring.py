@@ -59,7 +59,7 @@ def small_network(name):
     if name.endswith("x4"):
         fields |= {"window": 16, "depths": (1,)}
     else:
-        fields |= {"level_windows": (16, 8), "depths": (1, 1), "final_depth": 1}
+        fields |= {"level_windows": (8, 4), "depths": (1, 1), "final_depth": 1}
     return kgt.create_model(name, **fields).eval()
 
 
@@ -69,7 +69,7 @@ def small_network(name):
 def test_networks_restore_every_size(name, size):
     net = small_network(name)
     pixels = draw(*size, 3)
-    missing = [(0, max(16 - length, 0)) for length in size]
+    missing = [(0, max(net.size_multiple - length, 0)) for length in size]
     filled = np.pad(pixels, [*missing, (0, 0)], mode="reflect")
     height, width = (net.scale * length for length in size)
     expected = net(to_batch(filled))[0, :, :height, :width].permute(1, 2, 0).double().numpy()
