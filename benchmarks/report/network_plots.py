@@ -210,8 +210,10 @@ def draw_pareto(records: Records) -> Figure:
         axis.set_xlabel(f"time / {baselines[task]} (99 % interval)")
         axis.set_ylabel("PSNR, dB")
     handles = [
-        Line2D([], [], color="C0", marker="o", ms=4, label="on the front"),
-        Line2D([], [], color="0.6", ls="", marker="o", ms=4, label="behind it"),
+        Line2D(
+            [], [], color="0.2", lw=1, marker="o", ms=4, label="front: no faster one is as good"
+        ),
+        Line2D([], [], color="0.2", ls="", marker="o", mfc="w", ms=4, label="behind it"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
@@ -219,21 +221,34 @@ def draw_pareto(records: Records) -> Figure:
 
 def _draw_methods(axis: Axes, methods: list[Method]) -> None:
     front = pareto_front(methods)
+    axis.plot([m.ratio.value for m in front], [m.psnr for m in front], color="0.2", lw=1)
+    models = list(dict.fromkeys(method.model for method in methods))
     for method in methods:
         values, reach = values_and_reach([method.ratio])
-        color = "C0" if method in front else "0.6"
-        axis.errorbar(values, [method.psnr], xerr=reach, fmt="o", ms=4, capsize=2, color=color)
-        axis.annotate(
-            method.name,
-            (method.ratio.value, method.psnr),
-            xytext=(4, 4),
-            textcoords="offset points",
-            fontsize=7,
+        color = f"C{models.index(method.model)}"
+        inside = color if method in front else "w"
+        axis.errorbar(
+            values, [method.psnr], xerr=reach, fmt="o", ms=4, capsize=2, color=color, mfc=inside
         )
-    axis.plot([m.ratio.value for m in front], [m.psnr for m in front], color="C0", lw=1)
+        if method.k is not None:
+            # Upright, for neighbors in k are neighbors in time.
+            axis.annotate(
+                f"k = {method.k}",
+                (method.ratio.value, method.psnr),
+                xytext=(0, 5),
+                textcoords="offset points",
+                fontsize=6,
+                rotation=90,
+                ha="center",
+            )
+    labels = [
+        Line2D([], [], color=f"C{index}", ls="", marker="o", ms=4, label=model)
+        for index, model in enumerate(models)
+    ]
+    axis.legend(handles=labels, loc="upper left", fontsize=7)
     axis.set_xscale("log")
     scale_plainly(axis.xaxis)
-    axis.margins(x=0.25, y=0.12)
+    axis.margins(x=0.25, y=0.3)
 
 
 def draw_efficiency(records: Records) -> Figure:

@@ -14,12 +14,14 @@ class Method:
     """A method's place in the plane of time and quality.
 
     Attributes:
-        name: model, with its k where one was chosen.
+        model: its name.
+        k: keys per token where they were chosen.
         psnr: dB.
         ratio: time over the baseline's, with its interval.
     """
 
-    name: str
+    model: str
+    k: int | None
     psnr: float
     ratio: Metric
 
@@ -35,8 +37,7 @@ def place_methods(records: Records) -> dict[tuple[str, str], list[Method]]:
     for cell, record in records.items():
         ratio = times.get((cell.task, cell.model, cell.recipe, cell.k))
         if cell.kind == "quality" and ratio is not None and "psnr" in record.metrics:
-            name = str(cell.model) if cell.k is None else f"{cell.model}, k = {cell.k}"
-            method = Method(name, record.metrics["psnr"].value, ratio)
+            method = Method(str(cell.model), cell.k, record.metrics["psnr"].value, ratio)
             placed[str(cell.task), str(cell.dataset)].append(method)
     return {
         key: sorted(methods, key=lambda method: method.ratio.value)

@@ -123,13 +123,13 @@ def make_methods(*points):
 def test_front_holds_what_no_faster_method_equals():
     points = [("slow", 9, 31), ("fast", 1, 28), ("worse", 2, 27.5), ("good", 3, 30), ("tie", 4, 30)]
     (methods,) = place_methods(make_methods(*points)).values()
-    assert [method.name for method in methods] == ["fast", "worse", "good", "tie", "slow"]
-    assert [method.name for method in pareto_front(methods)] == ["fast", "good", "slow"]
+    assert [method.model for method in methods] == ["fast", "worse", "good", "tie", "slow"]
+    assert [method.model for method in pareto_front(methods)] == ["fast", "good", "slow"]
 
 
 def test_methods_without_time_or_quality_have_no_place():
     records = make_methods(("a", 1, 30), ("b", 2, 31))
     timeless = {c: r for c, r in records.items() if (c.kind, c.model) != ("latency", "b")}
     ((_, methods),) = place_methods(timeless).items()
-    assert [method.name for method in methods] == ["a"]
+    assert [method.model for method in methods] == ["a"]
     assert place_methods({c: r for c, r in records.items() if c.kind == "quality"}) == {}
