@@ -231,15 +231,15 @@ def _draw_methods(axis: Axes, methods: list[Method]) -> None:
             values, [method.psnr], xerr=reach, fmt="o", ms=4, capsize=2, color=color, mfc=inside
         )
         if method.k is not None:
-            # Upright, for neighbors in k are neighbors in time.
+            # Upright on the front, where neighbors in k are neighbors in time; beside it elsewhere.
+            upright = {"xytext": (0, 5), "rotation": 90, "ha": "center"}
+            beside = {"xytext": (5, 0), "va": "center"}
             axis.annotate(
                 f"k = {method.k}",
                 (method.ratio.value, method.psnr),
-                xytext=(0, 5),
                 textcoords="offset points",
                 fontsize=6,
-                rotation=90,
-                ha="center",
+                **(upright if method in front else beside),
             )
     labels = [
         Line2D([], [], color=f"C{index}", ls="", marker="o", ms=4, label=model)
