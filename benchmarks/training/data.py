@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -182,7 +183,7 @@ def iterate_batches(sampler: PatchSampler, steps: range, workers: int) -> Iterat
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_keep_to_one_thread,
+        worker_init_fn=_begin_worker,
     )
     return iter(loader)
 
@@ -254,8 +255,11 @@ def _digest_sources(sources: list[_Source]) -> str:
     return combine_digests(digests)
 
 
-def _keep_to_one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    """Take one core, and leave signals to the whole group of processes to the training itself."""
     cv2.setNumThreads(0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _draw_place(rng: Generator, image: Input, size: int) -> tuple[int, int, npt.NDArray[np.int64]]:
