@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"train: {error}", file=sys.stderr)
         return EXIT_FAILURE
     except KeyboardInterrupt:
-        folder = run_folder(options.model, recipe.name, options.out)
+        folder = run_folder(options.model, recipe, options.out)
         print(f"train: interrupted; what {folder} holds is kept", file=sys.stderr)
         return EXIT_FAILURE
     except Exception:
@@ -109,7 +109,7 @@ def _build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results/checkpoints"),
         metavar="FOLDER",
-        help="where the folder MODEL--RECIPE of checkpoint, weights, log and curve goes "
+        help="where the folder MODEL--RECIPE--SEED of checkpoint, weights, log and curve goes "
         "(default: %(default)s)",
     )
     parser.add_argument("--fresh", action="store_true", help="discard an existing checkpoint")

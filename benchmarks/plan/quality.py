@@ -32,6 +32,8 @@ OnStep = Callable[[str, float], None]
 def _train(cell: Cell, checkpoints: Path, on_step: OnStep) -> TrainingResult:
     """Train the cell's model by its recipe, or take the finished training found there."""
     recipe = load_recipe(str(cell.recipe))
+    if cell.seed:
+        recipe = recipe.replace(seed=cell.seed)
     return train(
         str(cell.model),
         recipe,
@@ -64,7 +66,7 @@ def run_training_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[st
         "checks": {
             "steps": result.steps,
             "loss_every": second.step - first.step,
-            "recipe": load_recipe(str(cell.recipe)).digest,
+            "recipe": result.metadata["recipe_digest"],
             "weights": result.weights_digest,
             "data": result.data_digest,
         },

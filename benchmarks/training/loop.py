@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import shlex
 import sys
 import threading
@@ -100,9 +101,10 @@ class TrainingResult:
     metadata: dict[str, str]
 
 
-def run_folder(model: str, recipe: str, out_dir: Path) -> Path:
+def run_folder(model: str, recipe: Recipe, out_dir: Path) -> Path:
     """Folder of a training: its checkpoint, weights, log, curve and description."""
-    return out_dir / f"{model.replace(':', '-').replace('=', '-')}--{recipe}"
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
+    return out_dir / f"{plain}--{recipe.name}--seed{recipe.seed}"
 
 
 def train(
@@ -142,7 +144,7 @@ def train(
     fabric = make_fabric(recipe.precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        run = _Run(model_name, recipe, run_folder(model_name, recipe.name, out_dir), fabric)
+        run = _Run(model_name, recipe, run_folder(model_name, recipe, out_dir), fabric)
         run.open(fresh, stale)
         if run.state.step < recipe.steps:
             with defer_signals() as asked:

@@ -63,7 +63,7 @@ def stop_at(last):
 
 
 def checkpoint_in(folder, model=MODEL):
-    return run_folder(model, "mini", folder) / "checkpoint.pt"
+    return run_folder(model, MINI, folder) / "checkpoint.pt"
 
 
 def change(**fields):
@@ -346,7 +346,8 @@ def test_the_seed_decides_the_weights_and_nothing_else_is_touched(tmp_path):
 
 def test_checkpoint_of_another_recipe_is_refused(tmp_path):
     train(MODEL, change(steps=1), out_dir=tmp_path)
-    with pytest.raises(ValueError, match=rf"{MODEL}--mini/checkpoint\.pt is of recipe .*--fresh"):
+    message = rf"{MODEL}--mini--seed1234/checkpoint\.pt is of recipe .*--fresh"
+    with pytest.raises(ValueError, match=message):
         train(MODEL, change(steps=2), out_dir=tmp_path)
     assert train(MODEL, change(steps=2), out_dir=tmp_path, fresh=True).steps == 2
 
@@ -445,7 +446,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
 @pytest.mark.parametrize("model", [MODEL, "kgt-tiny-x2"])
 def test_divergence_names_step_and_checkpoint(model, tmp_path):
     recipe = change(lr=1e30, warmup=0, clip_grad_norm=None)
-    message = rf"diverged at step 1: .*last checkpoint: .*{model}--mini/checkpoint\.pt"
+    message = rf"diverged at step 1: .*last checkpoint: .*{model}--mini--seed1234/checkpoint\.pt"
     with pytest.raises(RuntimeError, match=message):
         train(model, recipe, out_dir=tmp_path)
 

@@ -33,6 +33,7 @@ FIELDS = {
     "clip_grad_norm": 1.0,
     "checkpoint_every_s": 0,
 }
+RECIPE = Recipe(**FIELDS)
 # Notes each step's loss in losses.json when it is done.
 SCRIPT = """
 import json, sys
@@ -76,7 +77,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(tmp_path):
     torch.set_num_threads(1)
     recipe = write_recipe(tmp_path)
     process = start(tmp_path)
-    checkpoint = run_folder(MODEL, "mini", tmp_path) / "checkpoint.pt"
+    checkpoint = run_folder(MODEL, RECIPE, tmp_path) / "checkpoint.pt"
     wait_for(checkpoint, process)
     time.sleep(0.2)
     process.send_signal(signal.SIGKILL)
@@ -110,7 +111,7 @@ def test_sigterm_leaves_a_checkpoint_of_the_step(tmp_path):
     with pytest.raises(TrainingInterrupted, match=r"after step 4 of 25; .*without --fresh resumes"):
         train(MODEL, recipe, out_dir=tmp_path, listener=Listener(ask))
     assert signal.getsignal(signal.SIGTERM) is before
-    assert torch.load(run_folder(MODEL, "mini", tmp_path) / "checkpoint.pt")["step"] == 4
+    assert torch.load(run_folder(MODEL, RECIPE, tmp_path) / "checkpoint.pt")["step"] == 4
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -121,7 +122,7 @@ def test_a_signal_to_all_processes_ends_the_training_in_order(number, tmp_path):
     process = subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    checkpoint = run_folder(MODEL, "mini", tmp_path) / "checkpoint.pt"
+    checkpoint = run_folder(MODEL, RECIPE, tmp_path) / "checkpoint.pt"
     wait_for(checkpoint, process)
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=60)
