@@ -25,6 +25,12 @@ from benchmarks.report.scaling import (
     judge_memory_wall,
 )
 from benchmarks.report.series import Line, Records, attention_series
+from benchmarks.report.training_claims import (
+    judge_one_network_for_levels,
+    judge_random_k,
+    judge_shared_graph,
+    judge_small_kgt_against_swinir,
+)
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
 _FLAT = 0.05
@@ -204,6 +210,10 @@ _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "C5": judge_larger_windows,
     "C6": judge_one_model_for_all,
     "C7": judge_kgt_against_swinir,
+    "C3": judge_shared_graph,
+    "C4": judge_random_k,
+    "C6-small": judge_one_network_for_levels,
+    "C7-small": judge_small_kgt_against_swinir,
     "C8": judge_linear_in_pixels,
     "memory-wall": judge_memory_wall,
     "byte-budget": judge_byte_budget,

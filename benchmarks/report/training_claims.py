@@ -1,0 +1,176 @@
+"""Claims on what the method's choices do to quality, judged on networks that were trained here.
+
+All are judged image by image: the difference of two networks on the same images, its mean with a
+99 % interval over the images, for every seed alone. A verdict needs all seeds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from typing import NamedTuple
+
+from benchmarks.plan.cells import Cell
+from benchmarks.plan.records import Record
+from benchmarks.quality.comparison import Gain, compare_scores
+from benchmarks.report.judgment import Judgment, VerdictLabel
+from benchmarks.report.series import Records
+
+# What "no loss", "nearly flat", "little" and a "drop" are taken to mean, in dB.
+_LITTLE = 0.1
+_REBUILT = ":graph_scope=layer"
+_ONE_FOR_ALL = "study-denoise"
+_RANDOM_K, _FIXED_K = "study-denoise-k-random", "study-denoise-k-fixed"
+
+
+class _Difference(NamedTuple):
+    """How much better one network restores a set than another.
+
+    Attributes:
+        where: task, set and what else is the same for both.
+        seed: seed of both trainings.
+        gain: mean difference with its interval.
+    """
+
+    where: str
+    seed: int
+    gain: Gain
+
+    def __str__(self) -> str:
+        images = len(self.gain.differences)
+        return f"{self.where}, seed {self.seed}: {self.gain.describe(3, ' dB')}, {images} images"
+
+
+def judge_shared_graph(records: Records) -> list[Judgment]:
+    """C3: a graph per stage against one that is built anew in every layer."""
+
+    def twin(cell: Cell) -> Cell | None:
+        model = str(cell.model)
+        return None if _REBUILT in model else _change(cell, model=model + _REBUILT)
+
+    claim = "C3 sharing the graph over a stage loses no quality against one per layer"
+    return [_judge(claim, _compare(records, twin), at_least=-_LITTLE)]
+
+
+def judge_random_k(records: Records) -> list[Judgment]:
+    """C4: k drawn anew in each step against every token as a key, over several k of inference."""
+    keys = sorted({cell.k for cell in _trained(records) if cell.recipe == _RANDOM_K and cell.k})
+    if not keys:
+        return [Judgment("C4 random k in training", "NOT MEASURED", "no network was trained so")]
+    few, many = keys[0], keys[-1]
+
+    def against_fixed(cell: Cell) -> Cell | None:
+        fits = cell.recipe == _RANDOM_K and cell.k == few
+        return _change(cell, recipe=_FIXED_K) if fits else None
+
+    def few_against_many(recipe: str) -> Callable[[Cell], Cell | None]:
+        def pair(cell: Cell) -> Cell | None:
+            return _change(cell, k=many) if (cell.recipe, cell.k) == (recipe, few) else None
+
+        return pair
+
+    return [
+        _judge(
+            f"C4 trained with random k, a network restores better at k = {few} than trained with "
+            "every key",
+            _compare(records, against_fixed),
+            at_least=0.0,
+        ),
+        _judge(
+            f"C4 trained with random k, a network at k = {few} is nearly as good as at k = {many}",
+            _compare(records, few_against_many(_RANDOM_K)),
+            at_least=-_LITTLE,
+        ),
+        _judge(
+            f"C4 trained with every key, a network at k = {few} drops from k = {many}",
+            [_negate(d) for d in _compare(records, few_against_many(_FIXED_K))],
+            at_least=_LITTLE,
+        ),
+    ]
+
+
+def judge_one_network_for_levels(records: Records) -> list[Judgment]:
+    """C6: one network for three levels of noise against one per level, by level."""
+
+    def twin(cell: Cell) -> Cell | None:
+        level = str(cell.task).rpartition("-")[2]
+        fits = cell.recipe == _ONE_FOR_ALL and _REBUILT not in str(cell.model)
+        return _change(cell, recipe=f"{_ONE_FOR_ALL}-{level}") if fits else None
+
+    claim = "C6 one model for many degradation levels loses little"
+    return [_judge(claim, _compare(records, twin), at_least=-_LITTLE)]
+
+
+def judge_small_kgt_against_swinir(records: Records) -> list[Judgment]:
+    """C7: the shipped networks of equal size, task by task, and of all tasks together."""
+
+    def twin(cell: Cell) -> Cell | None:
+        model = str(cell.model)
+        return _change(cell, model="swinir" + model[3:]) if model.startswith("kgt-tiny") else None
+
+    claim = "C7 KGT beats SwinIR at the same parameters, small-scale"
+    by_task: dict[str, list[_Difference]] = defaultdict(list)
+    for difference in _compare(records, twin):
+        by_task[difference.where].append(difference)
+    judgments = [_judge(f"{claim}: {where}", found, 0.0) for where, found in by_task.items()]
+    together = [difference for found in by_task.values() for difference in found]
+    return [*judgments, _judge(f"{claim}: on every task", together, 0.0)]
+
+
+def _judge(claim: str, differences: Iterable[_Difference], at_least: float) -> Judgment:
+    """HOLDS where all intervals lie above a limit, FAILS where one lies below it."""
+    found = list(differences)
+    if not found:
+        return Judgment(claim, "NOT MEASURED", "no pair of trained networks")
+    verdict: VerdictLabel = "UNCLEAR"
+    if all(d.gain.lo is not None and d.gain.lo > at_least for d in found):
+        verdict = "HOLDS"
+    elif any(d.gain.hi is not None and d.gain.hi < at_least for d in found):
+        verdict = "FAILS"
+    limit = f"limit {at_least:+g} dB; " if at_least else ""
+    return Judgment(claim, verdict, limit + "; ".join(map(str, found)))
+
+
+def _compare(records: Records, twin: Callable[[Cell], Cell | None]) -> list[_Difference]:
+    """Differences of all networks from their twins, where both were measured."""
+    trained = {_key(cell): record for cell, record in _trained(records).items()}
+    differences = []
+    for cell in _trained(records):
+        other = twin(cell)
+        if other is None or _key(other) not in trained:
+            continue
+        gain = compare_scores(trained[_key(cell)].per_image, trained[_key(other)].per_image)
+        if gain is not None:
+            k = "" if cell.k is None or cell.k != other.k else f", k = {cell.k}"
+            differences.append(_Difference(f"{cell.task} on {cell.dataset}{k}", cell.seed, gain))
+    return differences
+
+
+def _trained(records: Records) -> dict[Cell, Record]:
+    """Measured quality of networks."""
+    return {
+        cell: record
+        for cell, record in records.items()
+        if cell.kind == "quality" and record.source == "measured" and record.status == "ok"
+    }
+
+
+def _change(cell: Cell, **fields: object) -> Cell:
+    return cell.model_copy(update=fields)
+
+
+def _key(cell: Cell) -> tuple[Hashable, ...]:
+    return cell.model, cell.recipe, cell.task, cell.dataset, cell.protocol, cell.k, cell.seed
+
+
+def _negate(difference: _Difference) -> _Difference:
+    gain = difference.gain
+    turned = Gain(
+        mean=-gain.mean,
+        lo=None if gain.hi is None else -gain.hi,
+        hi=None if gain.lo is None else -gain.lo,
+        differences=tuple(-value for value in gain.differences),
+        wins=gain.losses,
+        losses=gain.wins,
+    )
+    return difference._replace(gain=turned)
