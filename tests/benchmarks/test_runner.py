@@ -146,7 +146,8 @@ def test_every_module_that_a_network_imports_ends_its_records(kind, entries):
     needed = _reachable(*entries, *models)
     assert {ROOT / "kgt" / name for name in ("layers.py", "native/loader.py")} <= needed
     listed = {path for pattern in runner._SOURCES[kind] for path in ROOT.glob(pattern)}
-    assert needed <= listed
+    # It finds weights, which end records themselves.
+    assert needed - {ROOT / "kgt" / "pretrained.py"} <= listed
 
 
 def test_every_source_that_ends_records_exists():
