@@ -97,8 +97,8 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
     names = [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")]
     assert names == [
         *("1", "2", "3", "4", "5", "6", "7", "8", "semanir-3"),
-        *("attention-axes", "attention-crossover", "network-keys"),
-        *("pareto", "restoration", "scaling"),
+        *("attention-axes", "attention-crossover", "method", "network-keys"),
+        *("pareto", "restoration", "scaling", "small"),
     ]
     assert any("semanir-3 (semanir:3)" in line and "smoke, cpu*" in line for line in lines)
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
