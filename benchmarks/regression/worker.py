@@ -86,7 +86,7 @@ class Workbench:
         end = time.perf_counter()
         until = end + planted * (end - begin)
         while end < until:
-            _MATRIX @ _MATRIX  # a core that only waits runs faster afterwards
+            _MATRIX @ _MATRIX  # waiting rests the core, and what follows seemed faster
             end = time.perf_counter()
         del output
         return (end - begin) * 1e3
