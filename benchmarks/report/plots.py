@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.figures import render_svg
 from benchmarks.report.network_plots import (
     draw_efficiency,
     draw_keys,
@@ -23,26 +22,16 @@ from benchmarks.report.quality_plots import draw_quality
 from benchmarks.report.series import Line, Records, attention_series
 from benchmarks.report.study_plots import draw_axes, draw_crossover
 
-_STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "kgt",
-    "svg.fonttype": "path",
-    "font.size": 9,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
 
 def draw_plot(name: str, title: str, records: Records) -> str:
     """The SVG of a table's plot; a plot without any value says so in the picture."""
-    # Names within the file are made of numbers as numpy prints them, which other packages change.
-    with mpl.rc_context(_STYLE), np.printoptions(legacy=False):
+
+    def draw() -> Figure:
         figure = _PLOTS[name](records)
         figure.suptitle(title, fontsize=10)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+        return figure
+
+    return render_svg(draw)
 
 
 def _draw_attention(records: Records) -> Figure:

@@ -19,7 +19,6 @@ from benchmarks.training.files import write_atomically
 from benchmarks.training.journal import CURVE, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
-from benchmarks.training.state import write_weights
 
 # What a task's networks are scored on, by the beginning of its name.
 _TEST_SETS = {
@@ -70,7 +69,7 @@ def ship(
     ]
     run = result.weights.parent
     log = (run / LOG).read_bytes()
-    write_weights(result.model, result.metadata, folder / f"{model_name}.safetensors")
+    write_atomically(card.with_suffix(".safetensors"), result.weights.read_bytes())
     write_atomically(card.with_suffix(".csv"), log)
     write_atomically(card.with_suffix(".svg"), (run / CURVE).read_bytes())
     text = render_card(model_name, recipe, result, scores, log.decode())

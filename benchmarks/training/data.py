@@ -40,12 +40,14 @@ class _Source:
         name: its stem.
         size: height and width.
         tasks: those it can be degraded for; one where the set ships inputs.
+        rules: how patches are degraded for each; None where whole images are, or come with the set.
     """
 
     dataset: Dataset
     name: str
     size: tuple[int, int]
     tasks: tuple[Task, ...]
+    rules: tuple[PatchRule | None, ...]
 
     def read(self) -> Item:
         return Item(self.name, self.dataset.paths[self.name])
@@ -124,8 +126,8 @@ class PatchSampler(TorchDataset[Batch]):
         """One patch [C, p, p] and its target."""
         index = int(rng.choice(len(self._sources), p=self._weights))
         source = self._sources[index]
-        task = source.tasks[int(rng.integers(len(source.tasks)))]
-        rule = _rule(source, task)
+        choice = int(rng.integers(len(source.tasks)))
+        task, rule = source.tasks[choice], source.rules[choice]
         if rule is None:
             patch, target = self._cut_whole(rng, index, task)
         else:
@@ -170,8 +172,7 @@ class PatchSampler(TorchDataset[Batch]):
 
     def _least_side(self, source: _Source) -> int:
         """Smallest side of an image that holds a patch and what its input depends on."""
-        rules = [_rule(source, task) for task in source.tasks]
-        margins = [rule.margin(min(source.size)) for rule in rules if rule is not None]
+        margins = [rule.margin(min(source.size)) for rule in source.rules if rule is not None]
         return self._recipe.patch * self._recipe.scale + 2 * max(margins, default=0)
 
 
@@ -237,13 +238,12 @@ def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
             f"{dataset.name} ships inputs for {dataset.pairs}, which is none of the tasks "
             f"{', '.join(task.name for task in tasks)}; drop the set or name that task"
         )
-    return [_Source(dataset, name, read_size(path), own) for name, path in dataset.paths.items()]
-
-
-def _rule(source: _Source, task: Task) -> PatchRule | None:
-    """How patches are degraded; None where whole images are, or come with the set."""
-    shipped = task.degradation(source.dataset) == "shipped"
-    return None if shipped else find_patch_rule(task)
+    rules = tuple(
+        None if task.degradation(dataset) == "shipped" else find_patch_rule(task) for task in own
+    )
+    return [
+        _Source(dataset, name, read_size(path), own, rules) for name, path in dataset.paths.items()
+    ]
 
 
 def _digest_sources(sources: list[_Source]) -> str:

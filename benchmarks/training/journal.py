@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from benchmarks.figures import render_svg
 from benchmarks.training.recipes import Recipe
 from benchmarks.training.state import TrainingState
 
@@ -55,6 +56,10 @@ def render_log(state: TrainingState, recipe: Recipe) -> bytes:
 
 def plot_curve(state: TrainingState, recipe: Recipe) -> bytes:
     """Loss and PSNR of the held-out images over the steps, as SVG."""
+    return render_svg(lambda: _draw_curve(state, recipe)).encode()
+
+
+def _draw_curve(state: TrainingState, recipe: Recipe) -> Figure:
     figure = Figure(figsize=(7, 3.5), layout="constrained")
     axis = figure.add_subplot()
     axis.plot(
@@ -76,6 +81,4 @@ def plot_curve(state: TrainingState, recipe: Recipe) -> bytes:
             )
         scores.set_ylabel("PSNR of held-out images / dB")
         scores.legend(loc="center right", frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
+    return figure
