@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,45 +19,9 @@ from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restor
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.records import Metric, Record, RecordStore
 from benchmarks.plan.specs import Profile
+from benchmarks.sources import Subject, digest_shipped, digest_sources
 from benchmarks.training import list_recipes, load_recipe
 from kgt.attention import get_backend
-
-_ROOT = Path(__file__).resolve().parents[2]
-_NATIVE = ("kgt/native/*.py", "kgt/native/*.cpp", "kgt/native/*.h")
-# What measures them, and not what only checks, compiles or prints.
-_MEASURES = tuple(
-    f"benchmarks/measure/{name}.py"
-    for name in ("attention", "memory", "problems", "sandbox", "statistics", "timing")
-)
-_ATTENTION = ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", *_NATIVE, *_MEASURES)
-# What a network's output, time and memory depend on, and not its command line.
-_MODULES = ("config", "graph", "layers", "linear", "memory", "model", "position", "windows", "zoo")
-_MODELS = (
-    *(f"kgt/{name}.py" for name in _MODULES),
-    "kgt/attention/*.py",
-    *_NATIVE,
-    "baselines/*.py",
-)
-_NETWORKS = (*_MODELS, "benchmarks/models.py", "benchmarks/measure/networks.py")
-_TILES = ("kgt/inference.py", "kgt/png.py")
-_QUALITY = (*_MODELS, *_TILES, "benchmarks/models.py", "benchmarks/quality/*.py")
-_SOURCES = {
-    "attention": _ATTENTION,
-    "network": (*_NETWORKS, *_MEASURES),
-    "cost": (
-        *_NETWORKS,
-        *(f"benchmarks/measure/{name}.py" for name in ("cost", "counters", "closed_form")),
-    ),
-    "restoration": (
-        *_NETWORKS,
-        *_TILES,
-        "benchmarks/measure/restoration.py",
-        "benchmarks/measure/sandbox.py",
-        "benchmarks/quality/*.py",
-    ),
-    "quality": _QUALITY,
-    "training": (*_QUALITY, "benchmarks/training/*.py"),
-}
 
 
 @dataclass(frozen=True)
@@ -90,27 +52,17 @@ def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
     """
     own = [load_recipe(cell.recipe).digest] if cell.recipe in list_recipes() else []
     if _subject(cell) == "quality":
-        shipped = sorted(_ROOT.glob(f"*/weights/{cell.model}.safetensors"))
-        own += [hashlib.sha256(path.read_bytes()).hexdigest() for path in shipped]
-    return _digest(_subject(cell), limits, *own)
+        own += digest_shipped(str(cell.model))
+    return digest_sources(_subject(cell), repr(limits), *own)
 
 
-def _subject(cell: Cell) -> str:
-    """The entry of `_SOURCES` that a cell depends on."""
-    if cell.kind in ("latency", "memory"):
+def _subject(cell: Cell) -> Subject:
+    """The sources that a cell depends on."""
+    if cell.kind == "latency" or cell.kind == "memory":
         return "attention" if cell.model is None else "network"
     if cell.kind == "quality" and cell.recipe is not None:
         return "training"
     return cell.kind
-
-
-@cache
-def _digest(subject: str, limits: tuple[float, ...], *own: str) -> str:
-    sha = hashlib.sha256(" ".join([repr(limits), *own]).encode())
-    for pattern in _SOURCES[subject]:
-        for path in sorted(_ROOT.glob(pattern)):
-            sha.update(path.relative_to(_ROOT).as_posix().encode() + path.read_bytes())
-    return sha.hexdigest()[:12]
 
 
 def valid_records(run: Run) -> dict[Cell, Record]:

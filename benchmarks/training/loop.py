@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import shlex
@@ -18,11 +17,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-import baselines
 import kgt
 from benchmarks.measure.environment import capture_environment
 from benchmarks.models import create_described
 from benchmarks.quality import get_task
+from benchmarks.sources import digest_sources
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
 from benchmarks.training.files import write_atomically
 from benchmarks.training.journal import (
@@ -51,10 +50,6 @@ from benchmarks.training.state import (
 from benchmarks.training.validation import measure_psnr
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
-
-_PACKAGES = tuple(Path(str(package.__file__)).parent for package in (kgt, baselines))
-_SOURCES = (*_PACKAGES, Path(__file__).parent)
-_SUFFIXES = frozenset({".py", ".cpp", ".h"})
 
 
 class TrainingInterrupted(RuntimeError):  # noqa: N818  (states what happened)
@@ -174,7 +169,7 @@ class _Run:
         identity = {
             "model": model_name,
             "recipe": recipe.digest,
-            "code": _digest_sources(),
+            "code": digest_sources("training"),
             "data": self.sampler.digest,
         }
         optimizer = _create_optimizer(model, recipe)
@@ -361,14 +356,3 @@ def _create_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
 
 def _draw_k(choices: int | tuple[int, ...], seed: int, step: int) -> int:
     return kgt.KSampler((choices,) if isinstance(choices, int) else choices, seed).draw(step)
-
-
-def _digest_sources() -> str:
-    """Short hash of the code that networks and training consist of."""
-    digest = hashlib.sha256()
-    for folder in _SOURCES:
-        for path in sorted(folder.rglob("*")):
-            if path.suffix in _SUFFIXES:
-                digest.update(f"{path.relative_to(folder.parent)}\n".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import sources
 from benchmarks.measure.environment import capture_environment
 from benchmarks.plan import runner
 from benchmarks.plan.cells import Cell
@@ -34,16 +35,16 @@ SCORED = {"quality", "training", "trained"}
 
 def _digest_after(change, cell, tmp_path, monkeypatch):
     """Digests of a cell without and with a file of the tree that is at hand in `tmp_path`."""
-    monkeypatch.setattr(runner, "_ROOT", tmp_path)
+    monkeypatch.setattr(sources, "ROOT", tmp_path)
     digests = []
     for content in ("1", "2"):
-        runner._digest.cache_clear()
+        sources.digest_sources.cache_clear()
         path = tmp_path / change
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         digests.append(runner.code_digest(cell, (1.0,)))
         assert digests[-1] == runner.code_digest(cell, (1.0,)) != runner.code_digest(cell, (2.0,))
-    runner._digest.cache_clear()
+    sources.digest_sources.cache_clear()
     return digests
 
 
@@ -73,6 +74,7 @@ def test_records_die_with_every_kind_of_native_source(kind, name, tmp_path, monk
         ("benchmarks/measure/kernels.py", set()),
         ("benchmarks/quality/metrics.py", {"restoration"} | SCORED),
         ("benchmarks/training/loop.py", {"training", "trained"}),
+        ("benchmarks/training/cards.py", set()),
         ("benchmarks/report/tables.py", set()),
     ],
 )
@@ -145,13 +147,20 @@ def test_every_module_that_a_network_imports_ends_its_records(kind, entries):
     models = [path.relative_to(ROOT) for path in (ROOT / "baselines").glob("*.py")]
     needed = _reachable(*entries, *models)
     assert {ROOT / "kgt" / name for name in ("layers.py", "native/loader.py")} <= needed
-    listed = {path for pattern in runner._SOURCES[kind] for path in ROOT.glob(pattern)}
+    listed = {path for pattern in sources.SOURCES[kind] for path in ROOT.glob(pattern)}
     # It finds weights, which end records themselves.
     assert needed - {ROOT / "kgt" / "pretrained.py"} <= listed
 
 
+def test_every_module_of_training_ends_its_records_but_those_that_only_tell_of_it():
+    modules = set((ROOT / "benchmarks" / "training").glob("*.py"))
+    listed = {path for pattern in sources.SOURCES["training"] for path in ROOT.glob(pattern)}
+    telling = {path.stem for path in modules - listed}
+    assert telling == {"__init__", "cards", "files", "journal"}
+
+
 def test_every_source_that_ends_records_exists():
-    for patterns in runner._SOURCES.values():
+    for patterns in sources.SOURCES.values():
         assert all(any(ROOT.glob(pattern)) for pattern in patterns)
 
 

@@ -360,7 +360,7 @@ def test_a_checkpoint_from_before_a_change_is_refused_resumed_or_dropped(
     with pytest.raises(Stop):
         train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(2))
     if what == "code":
-        monkeypatch.setattr("benchmarks.training.loop._digest_sources", lambda: "other")
+        monkeypatch.setattr("benchmarks.training.loop.digest_sources", lambda subject: "other")
     else:
         task = replace(TASKS["sr-x2"], degradations=DECIMATION)
         monkeypatch.setitem(TASKS, "sr-x2", task)
@@ -374,7 +374,7 @@ def test_a_checkpoint_from_before_a_change_is_refused_resumed_or_dropped(
     with pytest.raises(Stop):
         train(MODEL, change(steps=1), out_dir=tmp_path / "b", listener=stop_at(1))
     train(MODEL, change(steps=1), out_dir=tmp_path / "b")
-    monkeypatch.setattr("benchmarks.training.loop._digest_sources", lambda: "third")
+    monkeypatch.setattr("benchmarks.training.loop.digest_sources", lambda subject: "third")
     with pytest.raises(Stop):
         train(MODEL, change(steps=1), out_dir=tmp_path / "b", listener=stop_at(1), stale="restart")
     assert "is of other code; training starts over" in caplog.text
