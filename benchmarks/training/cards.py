@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -16,7 +18,7 @@ from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.training.data import split_images
 from benchmarks.training.files import write_atomically
-from benchmarks.training.journal import CURVE, LOG
+from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
 
@@ -72,13 +74,19 @@ def ship(
     write_atomically(card.with_suffix(".safetensors"), result.weights.read_bytes())
     write_atomically(card.with_suffix(".csv"), log)
     write_atomically(card.with_suffix(".svg"), (run / CURVE).read_bytes())
-    text = render_card(model_name, recipe, result, scores, log.decode())
+    where = _describe_machine(json.loads((run / DESCRIPTION).read_text()))
+    text = render_card(model_name, recipe, result, scores, log.decode(), where)
     write_atomically(card, text.encode())
     return card
 
 
 def render_card(
-    model_name: str, recipe: Recipe, result: TrainingResult, scores: list[list[str]], log: str
+    model_name: str,
+    recipe: Recipe,
+    result: TrainingResult,
+    scores: list[list[str]],
+    log: str,
+    where: str,
 ) -> str:
     """The card as Markdown.
 
@@ -88,6 +96,7 @@ def render_card(
         result: its training.
         scores: rows of task, set, images, protocol, PSNR, reference, gain.
         log: the training's log as CSV.
+        where: what it ran on.
     """
     kept, held_out = split_images(recipe)
     used = ", ".join(f"{len(dataset)} images of {dataset.name}/train" for dataset in kept)
@@ -99,8 +108,8 @@ def render_card(
     return f"""# {model_name}
 
 {parameters:,} parameters, trained for {", ".join(recipe.tasks)} in {result.wall_s / 60:.0f} minutes
-on two CPU cores. It shows that the chain works and serves small experiments; networks of the papers
-are tens of times larger and were trained a thousand times longer.
+on {where}. It shows that the chain works and serves small experiments; networks of the papers are
+tens of times larger and were trained a thousand times longer.
 
 - Recipe: `{recipe.name}`, version {recipe.version}, digest {recipe.digest}: {result.steps:,} steps
   of {recipe.batch} patches of {recipe.patch}x{recipe.patch} pixels.
@@ -150,6 +159,14 @@ def _score(
             ]
         )
     return rows
+
+
+def _describe_machine(description: dict[str, Any]) -> str:
+    """What a run folder's description tells of the machine that trained."""
+    environment, processes = description["environment"], description["processes"]
+    count = environment["threads"]
+    threads = f"{count} thread{'s' if count > 1 else ''} of {environment['cpu']}"
+    return threads if processes == 1 else f"{processes} processes with {threads} each"
 
 
 def _family(task: str) -> str:

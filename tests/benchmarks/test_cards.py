@@ -3,6 +3,7 @@ import torch
 
 import baselines
 import kgt
+from benchmarks.measure.environment import capture_environment
 from benchmarks.models import create_any_model, load_weights
 from benchmarks.quality import evaluate, get_task, list_tasks, load_dataset
 from benchmarks.quality.manifest import MANIFEST
@@ -42,11 +43,20 @@ def test_a_shipped_network_comes_with_its_card(name, package, tmp_path, monkeypa
     assert f"| {psnr:.2f} dB | bicubic, " in text
     assert f"python -m benchmarks.train --model {name} --recipe mini --ship" in text
     assert f"{sum(p.numel() for p in model.parameters()):,} parameters" in text
+    environment = capture_environment()
+    threads = f"{environment.threads} thread{'s' if environment.threads > 1 else ''}"
+    assert f"in 0 minutes\non {threads} of {environment.cpu}. " in text
     assert "1 images of embedded/train; 1 others validated" in text
     assert "scikit-image (BSD-3-Clause" in text
     rows = card.with_suffix(".csv").read_text().splitlines()
     assert rows[0] == "step,seconds,loss,lr,k,psnr sr-x2"
     assert f"| {' | '.join(rows[-1].split(','))} |" in text
+
+
+def test_a_card_tells_of_every_process():
+    environment = {"threads": 1, "cpu": "Some CPU"}
+    described = cards._describe_machine({"processes": 2, "environment": environment})
+    assert described == "2 processes with 1 thread of Some CPU each"
 
 
 def test_only_plain_names_are_shipped(tmp_path):
