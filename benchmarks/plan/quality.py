@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from benchmarks.models import create_for_task
+from benchmarks.models import create_any_model, create_for_task
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric
 from benchmarks.quality import (
@@ -24,6 +25,8 @@ from benchmarks.quality import (
 )
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.training import Listener, TrainingResult, load_recipe, train
+from benchmarks.training.cards import shipped_log
+from benchmarks.training.state import digest_weights
 from kgt.model import KGT
 
 OnStep = Callable[[str, float], None]
@@ -49,26 +52,49 @@ def _train(cell: Cell, checkpoints: Path, on_step: OnStep) -> TrainingResult:
 
 
 def run_training_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str, Any]:
-    """Train the cell's model; the record keeps the loss curve and the digests."""
+    """Train the cell's model, or read the log that ships with its weights if it has no recipe."""
+    if cell.recipe is None:
+        return _read_shipped(str(cell.model))
     result = _train(cell, checkpoints, on_step)
-    first, second = result.losses[:2]
+    return _describe_training(
+        result.model, result.metadata, [point[:2] for point in result.losses], result.wall_s
+    )
+
+
+def _read_shipped(name: str) -> dict[str, Any]:
+    try:
+        model: Any = create_any_model(name, pretrained=True)
+    except ValueError as error:
+        return {"status": "unsupported", "reason": str(error)}
+    with shipped_log(name).open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["loss"]]
+    losses = [(int(row["step"]), float(row["loss"])) for row in rows]
+    return _describe_training(model, model.provenance, losses, float(rows[-1]["seconds"]))
+
+
+def _describe_training(
+    model: nn.Module, metadata: Mapping[str, str], losses: list[tuple[int, float]], wall_s: float
+) -> dict[str, Any]:
+    """Metrics and checks of a training whose losses are means over equal numbers of steps."""
+    every = losses[1][0] - losses[0][0]
     return {
         "metrics": {
-            "parameters": Metric(value=sum(p.numel() for p in result.model.parameters())),
+            "parameters": Metric(value=sum(p.numel() for p in model.parameters())),
             "loss": Metric(
-                value=result.losses[-1].loss,
+                value=losses[-1][1],
                 unit="L1",
-                statistic=f"mean of the last {second.step - first.step} steps",
-                samples=tuple(round(point.loss, 6) for point in result.losses),
+                statistic=f"mean of the last {every} steps",
+                samples=tuple(round(loss, 6) for _, loss in losses),
             ),
-            "training_time": Metric(value=round(result.wall_s, 1), unit="s", statistic="once"),
+            "training_time": Metric(value=round(wall_s, 1), unit="s", statistic="once"),
         },
         "checks": {
-            "steps": result.steps,
-            "loss_every": second.step - first.step,
-            "recipe": result.metadata["recipe_digest"],
-            "weights": result.weights_digest,
-            "data": result.data_digest,
+            "trained": metadata["recipe"],
+            "steps": int(metadata["steps"]),
+            "loss_every": every,
+            "recipe": metadata["recipe_digest"],
+            "weights": digest_weights(model),
+            "data": metadata["data_digest"],
         },
     }
 
@@ -96,7 +122,10 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
     if cell.recipe is not None:
         trained = _train(cell, checkpoints, on_step)
         model = trained.model
+        checks["trained"] = trained.metadata["recipe"]
         checks["weights"] = trained.weights_digest
+    elif provenance := getattr(model, "provenance", {}):
+        checks["trained"] = provenance["recipe"]
     if cell.k is not None:
         if not isinstance(model, KGT):
             raise ValueError(f"k = {cell.k}: {cell.model} has no graph whose keys could be chosen")
@@ -118,10 +147,9 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
         for name, value in evaluation.metrics.items()
         if value is not None
     }
-    if cell.recipe is not None:
-        baseline = "bicubic" if task.scale > 1 else "identity"
-        plain = score(create_for_task(baseline, task.conditions), baseline)
-        gain = paired_gain(evaluation, plain)
+    if "trained" in checks:
+        reference = create_for_task(task.reference, task.conditions)
+        gain = paired_gain(evaluation, score(reference, task.reference))
         if gain:
             metrics["gain"] = _describe_gain(gain)
     checks |= {

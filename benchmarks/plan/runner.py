@@ -51,7 +51,7 @@ def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
     That is sources, the profile's limits, its recipe and the weights that ship with its network.
     """
     own = [load_recipe(cell.recipe).digest] if cell.recipe in list_recipes() else []
-    if _subject(cell) == "quality":
+    if cell.kind in ("quality", "training") and cell.recipe is None:
         own += digest_shipped(str(cell.model))
     return digest_sources(_subject(cell), repr(limits), *own)
 

@@ -49,6 +49,7 @@ class Task:
         conditions: What a network may need to know of the inputs: the `scale` (output size over
             input size) and, of denoising, `sigma` (0..255), of JPEG, `quality`.
         luma: Of gray tasks, the key of `COLORS` that makes color files gray.
+        reference: The model without training that a trained network has to beat.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Task:
     protocols: tuple[str, ...]
     conditions: Mapping[str, int]
     luma: str = ""
+    reference: str = "identity"
 
     @property
     def scale(self) -> int:
@@ -144,6 +146,7 @@ def _super_resolution(scale: int) -> Task:
             _PERCEPTUAL,
         ),
         conditions={"scale": scale},
+        reference="bicubic",
     )
 
 
@@ -210,6 +213,7 @@ TASKS: dict[str, Task] = {
             degradations={"bayer": mosaic_degradation()},
             protocols=("demosaic-border0", "demosaic-border10", _PERCEPTUAL),
             conditions={"scale": 1},
+            reference="malvar",
         ),
         Task(
             "deblur",

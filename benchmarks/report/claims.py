@@ -12,10 +12,11 @@ import numpy as np
 from benchmarks.report.crossover import judge_auto_near_best, judge_kernel_crosses_dense
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.quality_claims import (
-    judge_beats_bicubic,
+    judge_beats_reference,
     judge_kgt_against_swinir,
     judge_larger_windows,
     judge_one_model_for_all,
+    judge_reaches_goal,
 )
 from benchmarks.report.scaling import (
     judge_byte_budget,
@@ -218,7 +219,8 @@ _JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
     "memory-wall": judge_memory_wall,
     "byte-budget": judge_byte_budget,
     "counts-agree": judge_counts_agree,
-    "beats-bicubic": judge_beats_bicubic,
+    "beats-reference": judge_beats_reference,
+    "reaches-goal": judge_reaches_goal,
     "auto-near-best": judge_auto_near_best,
     "kernel-crosses-dense": judge_kernel_crosses_dense,
 }

@@ -155,10 +155,16 @@ def _provenance_header(spec: TableSpec) -> list[str]:
 def _provenance(spec: TableSpec, cells: list[Cell], records: Mapping[Cell, Record]) -> list[Entry]:
     """Where a row's numbers come from, and by which protocol."""
     found = [records[cell] for cell in cells if cell in records]
-    sources = sorted({record.source for record in found if record.status == "ok"})
+    sources = sorted({_describe_source(record) for record in found if record.status == "ok"})
     protocols = sorted({cell.protocol for cell in cells if cell.protocol})
     texts = (", ".join(sources) or "not measured", ", ".join(protocols))
     return [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]
+
+
+def _describe_source(record: Record) -> str:
+    """Print, a measurement, or a measurement of weights that this project trained."""
+    trained = record.checks.get("trained")
+    return f"ours, recipe {trained}" if trained else record.source
 
 
 def _subtract_print(

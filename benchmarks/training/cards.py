@@ -13,7 +13,7 @@ from torch import nn
 
 import baselines
 import kgt
-from benchmarks.models import create_for_task
+from benchmarks.models import create_for_task, list_any_models
 from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
 from benchmarks.quality.manifest import MANIFEST
 from benchmarks.training.data import split_images
@@ -34,7 +34,6 @@ _TEST_SETS = {
     "weather": ("BSDS500-val",),
 }
 _FOLDERS = {package: Path(str(package.__file__)).parent / "weights" for package in (kgt, baselines)}
-_REFERENCES = {"sr": "bicubic", "demosaic": "malvar"}
 _HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
 _LOG_LINES = 12
 
@@ -60,12 +59,10 @@ def ship(
         ValueError: a name with fields, which no package could find again.
         DatasetNotFound: a test set is absent.
     """
-    package = kgt if model_name in kgt.list_models() else baselines
-    if model_name not in package.list_models():
+    if model_name not in list_any_models():
         raise ValueError(f"{model_name!r} is no plain name of a model; only those are shipped")
-    folder = _FOLDERS[package]
-    folder.mkdir(exist_ok=True)
-    card = folder / f"{model_name}.md"
+    card = _place(model_name, ".md")
+    card.parent.mkdir(exist_ok=True)
     scores = [
         row for task in recipe.tasks for row in _score(result.model, task, model_name, on_progress)
     ]
@@ -78,6 +75,11 @@ def ship(
     text = render_card(model_name, recipe, result, scores, log.decode(), where)
     write_atomically(card, text.encode())
     return card
+
+
+def shipped_log(model_name: str) -> Path:
+    """The log of the training of a network whose weights ship."""
+    return _place(model_name, ".csv")
 
 
 def render_card(
@@ -137,15 +139,14 @@ def _score(
     model: nn.Module, task_name: str, model_name: str, on_progress: Callable[[str], None]
 ) -> list[list[str]]:
     """A row per test set: how the network and the reference restore it."""
-    task, family = get_task(task_name), _family(task_name)
-    reference_name = _REFERENCES.get(family, "identity")
-    reference = create_for_task(reference_name, task.conditions)
+    task = get_task(task_name)
+    reference = create_for_task(task.reference, task.conditions)
     rows = []
-    for name in _TEST_SETS[family]:
+    for name in _TEST_SETS[_family(task_name)]:
         on_progress(f"{task_name} on {name}")
         dataset = load_dataset(name)
         own = evaluate(model, task, dataset, name=model_name, strict=True)
-        other = evaluate(reference, task, dataset, name=reference_name, strict=True)
+        other = evaluate(reference, task, dataset, name=task.reference, strict=True)
         gain = paired_gain(own, other)
         rows.append(
             [
@@ -154,11 +155,16 @@ def _score(
                 name,
                 own.protocol,
                 f"{own.metrics['psnr']:.2f} dB",
-                f"{reference_name}, {other.metrics['psnr']:.2f} dB",
+                f"{task.reference}, {other.metrics['psnr']:.2f} dB",
                 gain.describe(2, " dB") if gain else "",
             ]
         )
     return rows
+
+
+def _place(model_name: str, suffix: str) -> Path:
+    package = kgt if model_name in kgt.list_models() else baselines
+    return _FOLDERS[package] / f"{model_name}{suffix}"
 
 
 def _describe_machine(description: dict[str, Any]) -> str:

@@ -139,11 +139,12 @@ def test_flops_are_linear_in_k(flops_of, verdict):
     assert judge("C2", records)[FLOPS_LINEAR] == verdict
 
 
-def make_quality(model, scores, gain=None):
-    cell = Cell(kind="quality", task="sr-x4", dataset="Set5", model=model, recipe="sr-smoke")
+def make_quality(model, scores, gain=None, task="sr-x4", dataset="Set5"):
+    cell = Cell(kind="quality", task=task, dataset=dataset, model=model)
     metrics = {} if gain is None else {"gain": Metric(value=gain[0], lo=gain[1], hi=gain[2])}
     per_image = {f"image{index}": {"psnr": score} for index, score in enumerate(scores)}
-    return Record(cell=cell, metrics=metrics, per_image=per_image)
+    checks = {"trained": "small-sr-x4@1"}
+    return Record(cell=cell, metrics=metrics, per_image=per_image, checks=checks)
 
 
 @pytest.mark.parametrize(
@@ -158,29 +159,77 @@ def make_quality(model, scores, gain=None):
 )
 def test_networks_beat_bicubic_only_by_the_whole_interval(gain, verdict):
     records = [make_quality("kgt-tiny-x4", [30.0], gain)]
-    claim = "kgt-tiny-x4 restores Set5 better than bicubic interpolation"
-    assert judge("beats-bicubic", records) == {claim: verdict}
+    claim = "sr-x4 on Set5: kgt-tiny-x4 restores better than bicubic"
+    assert judge("beats-reference", records) == {claim: verdict}
+
+
+@pytest.mark.parametrize(
+    ("task", "gain", "claim", "verdict"),
+    [
+        (
+            "sr-x4",
+            (1.7, 1.6, 1.8),
+            "sr-x4 on Set: x restores better than bicubic by more than 1.5 dB",
+            "HOLDS",
+        ),
+        (
+            "sr-x4",
+            (1.5, 1.4, 1.6),
+            "sr-x4 on Set: x restores better than bicubic by more than 1.5 dB",
+            "UNCLEAR",
+        ),
+        (
+            "demosaic",
+            (1.0, 0.9, 1.1),
+            "demosaic on Set: x restores better than malvar by more than 1.5 dB",
+            "FAILS",
+        ),
+        (
+            "deblur",
+            (2.2, 2.1, 2.3),
+            "deblur on Set: x restores better than identity by more than 2 dB",
+            "HOLDS",
+        ),
+        (
+            "weather-rain",
+            (1.9, 1.8, 1.95),
+            "weather-rain on Set: x restores better than identity by more than 2 dB",
+            "FAILS",
+        ),
+        (
+            "jpeg-color-q10",
+            (0.2, 0.1, 0.3),
+            "jpeg-color-q10 on Set: x restores better than identity",
+            "HOLDS",
+        ),
+    ],
+)
+def test_a_goal_is_reached_only_by_the_whole_interval(task, gain, claim, verdict):
+    records = [make_quality("x", [30.0], gain, task, "Set")]
+    assert judge("reaches-goal", records) == {claim: verdict}
 
 
 def test_claims_on_a_part_of_a_set_say_so():
     whole = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
-    part = whole.model_copy(update={"checks": {"partial": "25 of 100"}})
-    claim = "kgt-tiny-x4 restores Set5 (25 of 100 images) better than bicubic interpolation"
-    assert judge("beats-bicubic", [part]) == {claim: "HOLDS"}
+    part = whole.model_copy(update={"checks": {**whole.checks, "partial": "25 of 100"}})
+    claim = "sr-x4 on Set5 (25 of 100 images): kgt-tiny-x4 restores better than bicubic"
+    assert judge("beats-reference", [part]) == {claim: "HOLDS"}
 
 
-def test_without_trained_networks_nothing_is_said_of_bicubic():
-    assert set(judge("beats-bicubic", []).values()) == {"NOT MEASURED"}
+def test_networks_that_others_trained_are_not_judged():
+    record = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
+    untrained = record.model_copy(update={"checks": {}})
+    assert set(judge("beats-reference", [untrained]).values()) == {"NOT MEASURED"}
 
 
-def test_short_training_is_told_but_does_not_judge_kgt_against_swinir():
+def test_small_networks_are_told_but_do_not_judge_kgt_against_swinir():
     kgt = make_quality("kgt-tiny-x4", [30.0, 31.0, 33.0, 20.0])
     swinir = make_quality("swinir-tiny-x4", [29.0, 30.0, 34.0])
     records = {record.cell: record for record in (kgt, swinir)}
     (judgment,) = judge_claims(("C7",), records)
     assert judgment.verdict == "NOT MEASURED"
-    assert "too short" in judgment.evidence
-    assert "Set5: +0.333 dB" in judgment.evidence
+    assert "networks this small do not judge" in judgment.evidence
+    assert "sr-x4 on Set5: +0.333 dB" in judgment.evidence
     assert "KGT ahead on 2 of 3 images" in judgment.evidence
     (alone,) = judge_claims(("C7",), {kgt.cell: kgt})
     assert alone.evidence == "no pair of trained networks; no comparable rows are printed"

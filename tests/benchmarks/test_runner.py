@@ -93,6 +93,9 @@ def test_records_die_with_the_weights_that_ship(tmp_path, monkeypatch):
     weights = "kgt/weights/kgt-tiny-x4.safetensors"
     before, after = _digest_after(weights, cell, tmp_path, monkeypatch)
     assert before != after
+    training = Cell(kind="training", model="kgt-tiny-x4", task="sr-x4")
+    before, after = _digest_after(weights, training, tmp_path, monkeypatch)
+    assert before != after
     other = cell.model_copy(update={"model": "kgt-tiny-x2"})
     before, after = _digest_after(weights, other, tmp_path, monkeypatch)
     assert before == after
