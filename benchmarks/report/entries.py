@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from benchmarks.measure.statistics import MIN_PAIRS
 from benchmarks.plan.records import Metric, Record
 from benchmarks.plan.specs import Column
 from benchmarks.report.printed import Distance
@@ -56,6 +57,11 @@ def format_record(column: Column, record: Record) -> Entry:
     values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
     if metric.lo is not None:
         values |= {"lo": metric.lo, "hi": metric.hi}
+    rounds = record.checks.get("rounds", MIN_PAIRS)
+    if column.format == "interval" and rounds < MIN_PAIRS:
+        # So few rounds carry no interval; what is known is the range that they covered.
+        text = f"{metric.value:.3f} ({metric.lo:.3f} to {metric.hi:.3f} in {rounds} rounds)"
+        return Entry(text, values)
     return Entry(_FORMATS[column.format](metric), values)
 
 

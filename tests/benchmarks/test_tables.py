@@ -7,9 +7,11 @@ import pytest
 from matplotlib.axes import Axes
 
 from benchmarks.measure.environment import capture_environment
+from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Metric, Record
-from benchmarks.plan.specs import TableSpec, get_spec
+from benchmarks.plan.specs import Column, TableSpec, get_spec
 from benchmarks.report.claims import judge_claims
+from benchmarks.report.entries import format_record
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
@@ -115,6 +117,20 @@ def test_markdown_shows_values_statuses_and_reasons(environment):
     assert f"environment {environment.key}" in text
     command = "python -m benchmarks.reproduce --table 3 --profile smoke --from-records"
     assert f"`{command}`" in text
+
+
+def test_too_few_rounds_for_an_interval_give_the_range_that_they_covered():
+    column = Column(header="time", kind="latency", metric="ratio", format="interval")
+    record = Record(
+        cell=Cell(kind="latency"),
+        metrics={"ratio": Metric(value=0.5, lo=0.4567, hi=0.6)},
+        checks={"rounds": 7},
+    )
+    entry = format_record(column, record)
+    assert entry.text == "0.500 (0.457 to 0.600 in 7 rounds)"
+    assert entry.values == {"": 0.5, "lo": 0.4567, "hi": 0.6}
+    enough = record.model_copy(update={"checks": {"rounds": 8}})
+    assert format_record(column, enough).text == "0.500 [0.457, 0.600]"
 
 
 def test_csv_holds_full_precision_and_statuses(environment):
