@@ -88,13 +88,11 @@ def make_table(records):
 def test_the_row_below_a_measured_one_is_its_distance_to_print():
     table = make_table(make_records({"Classic5": 0.004, "Urban100": -0.2}, ("Urban100",)))
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-    measured, distance, kgt, printed = rows[:4]
-    assert [row["model"].text for row in rows[:4]] == [
-        "identity",
-        "identity - JPEG",
-        "kgt-u",
-        "JPEG",
-    ]
+    measured, distance = rows[:2]
+    assert (measured["model"].text, distance["model"].text) == ("identity", "identity - JPEG")
+    kgt, printed = (
+        next(row for row in rows if row["model"].text == model) for model in ("kgt-u", "JPEG")
+    )
     mark = table.notes.index("Urban100: 25 of 100 images") + 1
     assert measured["Urban100 q10"].text == f"26.13 / 0.7731 [{mark}]"
     assert distance["Classic5 q10"].text == "+0.004 / +0.0131"
@@ -104,13 +102,23 @@ def test_the_row_below_a_measured_one_is_its_distance_to_print():
     assert printed["Classic5 q10"].text == "27.82 / 0.7600"
     reason = table.notes.index("no trained weights") + 1
     assert kgt["Classic5 q10"].text == f"unsupported [{reason}]"
-    assert [row["source"].text for row in rows[:4]] == [
+    assert [row["source"].text for row in (measured, distance, kgt, printed)] == [
         "measured",
         "measured - printed",
         "not measured",
         "paper",
     ]
     assert {kgt[column.header].text for column in SPEC.columns[1:]} == {""}
+
+
+def test_a_row_of_weights_trained_here_names_their_recipe():
+    cell = next(c for c in SPEC.profiles["cpu"].cells() if c.model == "kgt-tiny-jpeg-color")
+    metrics = {"psnr": Metric(value=30.0), "ssim": Metric(value=0.9)}
+    record = Record(cell=cell, metrics=metrics, checks={"trained": "small-jpeg-color@1"})
+    table = make_table({cell: record})
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    (own,) = (row for row in rows if row["model"].text == "kgt-tiny-jpeg-color")
+    assert own["source"].text == "ours, recipe small-jpeg-color@1"
 
 
 def test_every_printed_number_is_in_the_csv():
@@ -136,7 +144,7 @@ def test_coverage_counts_cells_partial_sets_and_printed_values():
     records = make_records({"Classic5": 0.0, "Urban100": 0.0}, ("Urban100",))
     table = make_table(records)
     assert table.coverage == (
-        "2 of 24 planned cells have values, 1 of them of partial sets; 210 printed values are shown"
+        "2 of 48 planned cells have values, 1 of them of partial sets; 210 printed values are shown"
     )
     assert f"Coverage: {table.coverage}\n" in render_markdown(table, [], "p.svg")
 
