@@ -118,7 +118,8 @@ def measure_latency(
         baseline: the name in `contenders` that ratios refer to.
         budget_s: seconds after which no further round starts; a quarter of it may go to
             warm-up. `min_rounds` are run even if they take longer.
-        min_rounds: rounds before any stopping rule applies.
+        min_rounds: rounds before any stopping rule applies; that of precision also waits for
+            `MIN_PAIRS`, below which there is no interval.
         max_rounds: rounds after which to stop in any case.
         target_halfwidth: stop once every 99 % interval of a log ratio is narrower than this.
         seed: seed of the order of calls.
@@ -166,7 +167,8 @@ def measure_latency(
     samples_ms: list[list[float]] = [[] for _ in entries]
     base = names.index(baseline)
     order = np.random.default_rng(seed)
-    rounds, next_look = 0, min_rounds
+    # Fewer rounds than an interval takes cannot tell how narrow it is.
+    rounds, next_look = 0, max(min_rounds, MIN_PAIRS)
     stopped_by: Literal["precision", "budget", "max-rounds"] | None = None
     while stopped_by is None:
         for entry in order.permutation(len(entries)):

@@ -194,12 +194,6 @@ def test_maximum_of_rounds_is_obeyed():
     assert (result.stopped_by, result.rounds) == ("max-rounds", 37)
 
 
-def test_rounds_too_few_for_an_interval_yield_no_verdict():
-    result = measure(Machine(), {"base": 0.1, "twice": 0.2}, budget_s=10, min_rounds=3)
-    assert result.rounds == 3
-    assert result.contenders["twice"].verdict.label == "UNCLEAR"
-
-
 def test_waiting_for_the_device_is_timed():
     machine = Machine()
 
@@ -320,6 +314,18 @@ def test_slow_start_of_the_machine_moves_no_ratio():
     assert result.contenders["base"].median_ms == pytest.approx(100.0)
     assert max(result.contenders["base"].samples_ms) == pytest.approx(300.0)
     assert result.contenders["other"].ratio.value == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("budget_s", "stop"), [(60.0, ("precision", 8)), (3.0, ("budget", 3))])
+def test_precision_needs_an_interval_even_where_fewer_rounds_will_do(budget_s, stop):
+    machine = Machine()
+    contenders = {"base": machine.make(0.25), "half": machine.make(0.125)}
+    result = measure_latency(
+        contenders, "base", budget_s=budget_s, min_rounds=3, clock=machine.clock
+    )
+    assert (result.stopped_by, result.rounds) == stop
+    expected = "FASTER" if result.rounds == 8 else "UNCLEAR"
+    assert result.contenders["half"].verdict.label == expected
 
 
 @pytest.mark.parametrize(("growth", "settled"), [(1.04, True), (1.06, False)])
