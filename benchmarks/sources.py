@@ -14,20 +14,15 @@ ROOT = Path(__file__).resolve().parents[1]
 _NATIVE = ("kgt/native/*.py", "kgt/native/*.cpp", "kgt/native/*.h")
 
 
-def _modules(folder: str, *names: str) -> tuple[str, ...]:
-    return tuple(f"{folder}/{name}.py" for name in names)
+def _modules(folder: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}.py" for name in names.split())
 
 
 # What measures time and memory, and not what only checks, compiles or prints.
-_MEASURES = _modules(
-    "benchmarks/measure", "attention", "memory", "problems", "sandbox", "statistics", "timing"
-)
+_MEASURES = _modules("benchmarks/measure", "attention memory problems sandbox statistics timing")
 # What a network's output, time and memory depend on, and not its command line.
 _MODELS = (
-    *_modules(
-        *("kgt", "config", "graph", "layers", "linear"),
-        *("memory", "model", "position", "windows", "zoo"),
-    ),
+    *_modules("kgt", "config graph layers linear memory model position windows zoo"),
     "kgt/attention/*.py",
     *_NATIVE,
     "baselines/*.py",
@@ -37,18 +32,17 @@ _TILES = ("kgt/inference.py", "kgt/png.py")
 _QUALITY = (*_MODELS, *_TILES, "benchmarks/models.py", "benchmarks/quality/*.py")
 # What shows in trained weights, and not the log, the curve or the card.
 _TRAINING = _modules(
-    *("benchmarks/training", "data", "inputs", "loop", "losses"),
-    *("processes", "recipes", "start", "state", "validation"),
+    "benchmarks/training", "data inputs loop losses processes recipes start state validation"
 )
 
 SOURCES: dict[Subject, tuple[str, ...]] = {
     "attention": ("kgt/attention/*.py", "kgt/graph.py", "kgt/position.py", *_NATIVE, *_MEASURES),
     "network": (*_NETWORKS, *_MEASURES),
-    "cost": (*_NETWORKS, *_modules("benchmarks/measure", "cost", "counters", "closed_form")),
+    "cost": (*_NETWORKS, *_modules("benchmarks/measure", "cost counters closed_form")),
     "restoration": (
         *_NETWORKS,
         *_TILES,
-        *_modules("benchmarks/measure", "restoration", "sandbox"),
+        *_modules("benchmarks/measure", "restoration sandbox"),
         "benchmarks/quality/*.py",
     ),
     "quality": _QUALITY,

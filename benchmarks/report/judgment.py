@@ -12,6 +12,13 @@ from typing import Literal
 VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
 
 
+def place(lo: float | None, hi: float | None, limit: float) -> VerdictLabel:
+    """Whether an interval lies above a limit (HOLDS) or below it (FAILS); None is no interval."""
+    if lo is None or hi is None:
+        return "UNCLEAR"
+    return "HOLDS" if lo > limit else "FAILS" if hi < limit else "UNCLEAR"
+
+
 @dataclass(frozen=True)
 class Judgment:
     """A claim, or a part of one, and what the records say of it."""

@@ -11,7 +11,7 @@ from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Record
 from benchmarks.quality import get_task
 from benchmarks.quality.comparison import compare_scores
-from benchmarks.report.judgment import Judgment, VerdictLabel
+from benchmarks.report.judgment import Judgment, place
 from benchmarks.report.series import Records
 
 # The variants of printed rows, as the specifications name them.
@@ -54,16 +54,13 @@ def _judge_gains(records: Records, goals: Mapping[str, float]) -> list[Judgment]
                 continue
             task = get_task(str(record.cell.task))
             least = goals.get(task.name.partition("-")[0], 0.0)
-            verdict: VerdictLabel = "UNCLEAR"
-            evidence = f"{gain.value:+.3f} dB on one image, which has no interval"
+            interval = "on one image, which has no interval"
             if gain.lo is not None:
-                low, high = gain.interval
-                verdict = "HOLDS" if low > least else "FAILS" if high < least else "UNCLEAR"
-                count = len(gain.samples)
-                evidence = f"{gain.value:+.3f} dB [{low:+.3f}, {high:+.3f}], {count} images"
+                interval = f"[{gain.lo:+.3f}, {gain.hi:+.3f}], {len(gain.samples)} images"
             by = f" by more than {least:g} dB" if least else ""
             claim = f"{where}: {model} restores better than {task.reference}{by}"
-            judgments.append(Judgment(claim, verdict, evidence))
+            evidence = f"{gain.value:+.3f} dB {interval}"
+            judgments.append(Judgment(claim, place(gain.lo, gain.hi, least), evidence))
     claim = "networks beat what needs no training"
     return judgments or [Judgment(claim, "NOT MEASURED", "no trained network")]
 

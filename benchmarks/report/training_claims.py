@@ -13,7 +13,7 @@ from typing import NamedTuple
 from benchmarks.plan.cells import Cell
 from benchmarks.plan.records import Record
 from benchmarks.quality.comparison import Gain, compare_scores
-from benchmarks.report.judgment import Judgment, VerdictLabel
+from benchmarks.report.judgment import Judgment, VerdictLabel, place
 from benchmarks.report.series import Records
 
 # What "no loss", "nearly flat", "little" and a "drop" are taken to mean, in dB.
@@ -122,11 +122,10 @@ def _judge(claim: str, differences: Iterable[_Difference], at_least: float) -> J
     found = list(differences)
     if not found:
         return Judgment(claim, "NOT MEASURED", "no pair of trained networks")
-    verdict: VerdictLabel = "UNCLEAR"
-    if all(d.gain.lo is not None and d.gain.lo > at_least for d in found):
+    placed = {place(d.gain.lo, d.gain.hi, at_least) for d in found}
+    verdict: VerdictLabel = "FAILS" if "FAILS" in placed else "UNCLEAR"
+    if placed == {"HOLDS"}:
         verdict = "HOLDS"
-    elif any(d.gain.hi is not None and d.gain.hi < at_least for d in found):
-        verdict = "FAILS"
     limit = f"limit {at_least:+g} dB; " if at_least else ""
     return Judgment(claim, verdict, limit + "; ".join(map(str, found)))
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from torch import nn
 
-import baselines
-import kgt
+from baselines import registry
 from benchmarks.models import create_for_task, list_any_models
 from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
 from benchmarks.quality.manifest import MANIFEST
@@ -21,6 +20,7 @@ from benchmarks.training.files import write_atomically
 from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
+from kgt import zoo
 
 # What a task's networks are scored on, by the beginning of its name.
 _TEST_SETS = {
@@ -33,7 +33,6 @@ _TEST_SETS = {
     "deblur": ("BSDS500-val",),
     "weather": ("BSDS500-val",),
 }
-_FOLDERS = {package: Path(str(package.__file__)).parent / "weights" for package in (kgt, baselines)}
 _HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
 _LOG_LINES = 12
 
@@ -163,8 +162,8 @@ def _score(
 
 
 def _place(model_name: str, suffix: str) -> Path:
-    package = kgt if model_name in kgt.list_models() else baselines
-    return _FOLDERS[package] / f"{model_name}{suffix}"
+    folder = zoo.WEIGHTS if model_name in zoo.list_models() else registry.WEIGHTS
+    return folder / f"{model_name}{suffix}"
 
 
 def _describe_machine(description: dict[str, Any]) -> str:

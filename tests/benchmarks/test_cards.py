@@ -1,8 +1,6 @@
 import pytest
 import torch
 
-import baselines
-import kgt
 from benchmarks.measure.environment import capture_environment
 from benchmarks.models import create_any_model, load_weights
 from benchmarks.quality import evaluate, get_task, list_tasks, load_dataset
@@ -23,9 +21,11 @@ RECIPE = Recipe(
 )
 
 
-@pytest.mark.parametrize(("name", "package"), [("kgt-tiny-x2", kgt), ("swinir-tiny-x2", baselines)])
+@pytest.mark.parametrize(
+    ("name", "package"), [("kgt-tiny-x2", "kgt.zoo"), ("swinir-tiny-x2", "baselines.registry")]
+)
 def test_a_shipped_network_comes_with_its_card(name, package, tmp_path, monkeypatch):
-    monkeypatch.setattr(cards, "_FOLDERS", {package: tmp_path / "weights"})
+    monkeypatch.setattr(f"{package}.WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(cards, "_TEST_SETS", {"sr": ("embedded",)})
     result = train(name, RECIPE, out_dir=tmp_path)
     scored = []

@@ -74,7 +74,6 @@ RECIPE = Recipe(
 def shipped(tmp_path, monkeypatch):
     """A network that ships: its name."""
     name, folder = "kgt-tiny-x2", tmp_path / "weights"
-    monkeypatch.setattr(cards, "_FOLDERS", {kgt: folder})
     monkeypatch.setattr(cards, "_TEST_SETS", {"sr": ("embedded",)})
     monkeypatch.setattr("kgt.zoo.WEIGHTS", folder)
     cards.ship(name, RECIPE, train(name, RECIPE, out_dir=tmp_path))
