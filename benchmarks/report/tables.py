@@ -14,6 +14,12 @@ from benchmarks.quality import get_protocol
 from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
 from benchmarks.report.printed import Distance, measure_distances
 
+# Below the text of a table that has such rows beside printed ones.
+_OURS = (
+    " Rows marked `ours` are small-scale: networks of equal size (kgt-tiny, swinir-tiny), trained "
+    "here for half an hour each, with the same steps, batches and seed, by the recipe named."
+)
+
 
 @dataclass(frozen=True)
 class Table:
@@ -92,7 +98,7 @@ def build_table(
     return Table(
         name=f"{spec.stem}-{profile_name}",
         title=f"{spec.kind.capitalize()} {spec.name} ({profile_name}): {spec.title}",
-        text=spec.text,
+        text=spec.text + (_OURS if any(map(_is_ours, records.values())) and spec.papers else ""),
         command=(
             f"python -m benchmarks.reproduce --{spec.kind} {spec.name} "
             f"--profile {profile_name} --from-records"
@@ -161,10 +167,14 @@ def _provenance(spec: TableSpec, cells: list[Cell], records: Mapping[Cell, Recor
     return [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]
 
 
+def _is_ours(record: Record) -> bool:
+    """Whether it is a measurement of weights that this project trained."""
+    return "trained" in record.checks
+
+
 def _describe_source(record: Record) -> str:
     """Print, a measurement, or a measurement of weights that this project trained."""
-    trained = record.checks.get("trained")
-    return f"ours, recipe {trained}" if trained else record.source
+    return f"ours, recipe {record.checks['trained']}" if _is_ours(record) else record.source
 
 
 def _subtract_print(

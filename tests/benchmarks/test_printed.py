@@ -119,6 +119,9 @@ def test_a_row_of_weights_trained_here_names_their_recipe():
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     (own,) = (row for row in rows if row["model"].text == "kgt-tiny-jpeg-color")
     assert own["source"].text == "ours, recipe small-jpeg-color@1"
+    assert table.text.startswith(SPEC.text)
+    assert "Rows marked `ours` are small-scale" in table.text
+    assert make_table({}).text == SPEC.text
 
 
 def test_every_printed_number_is_in_the_csv():
