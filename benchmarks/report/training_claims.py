@@ -1,7 +1,8 @@
 """Claims on what the method's choices do to quality, judged on networks that were trained here.
 
 All are judged image by image: the difference of two networks on the same images, its mean with a
-99 % interval over the images, for every seed alone. A verdict needs all seeds.
+99 % interval over the images, for every seed alone. A verdict needs all seeds; of the weights that
+ship there is one.
 """
 
 from __future__ import annotations
@@ -28,17 +29,18 @@ class _Difference(NamedTuple):
 
     Attributes:
         where: task, set and what else is the same for both.
-        seed: seed of both trainings.
+        seed: seed of both trainings; None of weights that ship.
         gain: mean difference with its interval.
     """
 
     where: str
-    seed: int
+    seed: int | None
     gain: Gain
 
     def __str__(self) -> str:
         images = len(self.gain.differences)
-        return f"{self.where}, seed {self.seed}: {self.gain.describe(3, ' dB')}, {images} images"
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"{self.where}{seed}: {self.gain.describe(3, ' dB')}, {images} images"
 
 
 def judge_shared_graph(records: Records) -> list[Judgment]:
@@ -102,7 +104,7 @@ def judge_one_network_for_levels(records: Records) -> list[Judgment]:
 
 
 def judge_small_kgt_against_swinir(records: Records) -> list[Judgment]:
-    """C7: the shipped networks of equal size, task by task, and of all tasks together."""
+    """C7: small networks of equal size, task by task, and of all tasks together."""
 
     def twin(cell: Cell) -> Cell | None:
         model = str(cell.model)
@@ -141,7 +143,8 @@ def _compare(records: Records, twin: Callable[[Cell], Cell | None]) -> list[_Dif
         gain = compare_scores(trained[_key(cell)].per_image, trained[_key(other)].per_image)
         if gain is not None:
             k = "" if cell.k is None or cell.k != other.k else f", k = {cell.k}"
-            differences.append(_Difference(f"{cell.task} on {cell.dataset}{k}", cell.seed, gain))
+            seed = cell.seed if cell.recipe else None
+            differences.append(_Difference(f"{cell.task} on {cell.dataset}{k}", seed, gain))
     return differences
 
 

