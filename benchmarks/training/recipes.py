@@ -48,7 +48,7 @@ class Recipe(BaseModel):
         batch: patches per step, over all processes.
         patch: side of an input patch, in pixels of the input.
         start: "random" weights, or "nearest", from which a network starts as nearest-neighbor
-            interpolation (see `start_as_nearest`), for trainings of minutes.
+            interpolation, at scale 1 as its input (see `start_as_nearest`), for short trainings.
         optimizer: "adamw" (decoupled weight decay) or "adam".
         lr: peak learning rate.
         weight_decay: of the optimizer.

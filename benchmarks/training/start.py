@@ -5,36 +5,53 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-# The same three places in both families of networks: first convolution, the one that closes the
-# deep branch, and the head before pixel shuffle.
-_PLACES = (("conv_in", "conv_body", "head.0"), ("conv_first", "conv_after_body", "upsample.0"))
+# The convolutions to set, one kind of network after the other. At scale 1 it is the last one, whose
+# result a network adds to its input; at a larger scale the first one, the one that closes the deep
+# branch, and the head before pixel shuffle.
+_LARGER_SCALE = (
+    ("conv_in", "conv_body", "head.0"),
+    ("conv_first", "conv_after_body", "upsample.0"),
+)
+_SCALE_1 = (("conv_out",), ("head",), ("conv_last",))
 _HEAD_NOISE = 0.1
 
 
 @torch.no_grad()
 def start_as_nearest(model: nn.Module) -> None:
-    """Set a super-resolution network to nearest-neighbor interpolation.
+    """Set a network to nearest-neighbor interpolation, which at scale 1 is its input itself.
 
     The shallow path carries the colors through unchanged, the deep branch adds zero. Learning this
     takes a short training most of its steps, and says nothing about an architecture.
 
     Args:
-        model: a columnar KGT or a SwinIR with the "pixelshuffledirect" head.
+        model: a KGT or a SwinIR of scale 1, or one of a larger scale that is columnar or has the
+            "pixelshuffledirect" head.
 
     Raises:
         ValueError: when the model is of another kind.
     """
     modules = dict(model.named_modules())
-    for names in _PLACES:
+    same_size = model.scale == 1
+    kinds = _SCALE_1 if same_size else _LARGER_SCALE
+    for names in kinds:
         found = [modules.get(name) for name in names]
-        if all(isinstance(module, nn.Conv2d) for module in found):
-            first, body, head = (module for module in found if isinstance(module, nn.Conv2d))
+        convolutions = [module for module in found if isinstance(module, nn.Conv2d)]
+        if len(convolutions) == len(names):
             break
     else:
         raise ValueError(
             f"{type(model).__name__} cannot start as nearest-neighbor interpolation: it has none "
-            f"of {' or '.join(map(str, _PLACES))}; take a recipe with start: random"
+            f"of {' or '.join(', '.join(names) for names in kinds)}; take a recipe with start: "
+            "random"
         )
+    if same_size:
+        for parameter in convolutions[0].parameters():
+            nn.init.zeros_(parameter)
+    else:
+        _carry_colors(*convolutions)
+
+
+def _carry_colors(first: nn.Conv2d, body: nn.Conv2d, head: nn.Conv2d) -> None:
     colors = first.in_channels
     first.weight[:colors] = nn.init.dirac_(torch.empty_like(first.weight[:colors]))
     nn.init.zeros_(body.weight)

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 
 import kgt
-from benchmarks.models import create_any_model, load_weights
+from benchmarks.models import create_any_model, create_described, load_weights
 from benchmarks.quality.tasks import TASKS
 from benchmarks.training import (
     Listener,
@@ -60,6 +60,12 @@ def test_starting_as_nearest_gives_nearest_neighbor_interpolation():
         start_as_nearest(model)
         # The head keeps a little of its random weights, so that its channels can part.
         assert (model(x) - nearest).abs().mean() < 0.02
+    for name in ("kgt-tiny-deblur", "swinir-tiny-deblur", "kgt-tiny-deblur:shape=columnar"):
+        model = create_described(name)
+        x = torch.rand(1, 3, 64, 64)
+        assert not torch.allclose(model(x), x, atol=0.05)
+        start_as_nearest(model)
+        torch.testing.assert_close(model(x), x, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="Bicubic cannot start"):
         start_as_nearest(create_any_model("bicubic"))
 
