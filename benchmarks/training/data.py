@@ -7,6 +7,7 @@ import math
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from baselines.imresize import imresize
 from benchmarks.quality import Item, get_task, load_dataset
 from benchmarks.quality.datasets import Dataset
 from benchmarks.quality.degradations import Input
@@ -38,7 +40,7 @@ class _Source:
     Attributes:
         dataset: the set it belongs to.
         name: its stem.
-        size: height and width.
+        size: height and width, reduced as the recipe says.
         tasks: those it can be degraded for; one where the set ships inputs.
         rules: how patches are degraded for each; None where whole images are, or come with the set.
     """
@@ -70,7 +72,8 @@ class PatchSampler(TorchDataset[Batch]):
 
     Raises:
         ValueError: an unknown data set or image, a data set without a train split, no image left,
-            or none as large as a patch, or a batch that the processes cannot share evenly.
+            or none as large as a patch, images to reduce whose inputs are not made of patches, or a
+            batch that the processes cannot share evenly.
         DatasetNotFound: the images of a data set are not there.
     """
 
@@ -87,7 +90,7 @@ class PatchSampler(TorchDataset[Batch]):
         self._sources = [
             source
             for dataset in chosen
-            for source in _open_sources(dataset, tasks)
+            for source in _open_sources(dataset, tasks, recipe)
             if min(source.size) >= self._least_side(source)
         ]
         if not self._sources:
@@ -162,13 +165,18 @@ class PatchSampler(TorchDataset[Batch]):
         if key in self._cache:
             return self._cache[key]
         source = self._sources[index]
-        if task is None:
-            image: Input = source.tasks[0].make_target(source.read().image)
-        else:
-            image = task.make_pair(source.dataset, source.read()).input
+        image = self._make_target(source) if task is None else self._make_input(source, task)
         if image.nbytes <= _CACHE_BYTES:
             self._cache[key] = image
         return image
+
+    def _make_target(self, source: _Source) -> Input:
+        target = source.tasks[0].make_target(source.read().image)
+        factor = self._recipe.downscale
+        return target if factor == 1 else imresize(target, Fraction(1, factor))
+
+    def _make_input(self, source: _Source, task: Task) -> Input:
+        return task.make_pair(source.dataset, source.read()).input
 
     def _least_side(self, source: _Source) -> int:
         """Smallest side of an image that holds a patch and what its input depends on."""
@@ -230,7 +238,7 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
     return select(chosen[:kept]), select(chosen[kept:])
 
 
-def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
+def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_Source]:
     """The images of a set; one that ships inputs serves the task it ships them for alone."""
     own = tuple(task for task in tasks if dataset.pairs in ("", task.name))
     if not own:
@@ -241,9 +249,17 @@ def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
     rules = tuple(
         None if task.degradation(dataset) == "shipped" else find_patch_rule(task) for task in own
     )
-    return [
-        _Source(dataset, name, read_size(path), own, rules) for name, path in dataset.paths.items()
-    ]
+    if recipe.downscale > 1 and None in rules:
+        whole = own[rules.index(None)].name
+        raise ValueError(
+            f"recipe {recipe.name}: downscale = {recipe.downscale}, but the inputs of {whole} are "
+            f"made from whole images of {dataset.name} or come with them; drop downscale"
+        )
+    sources = []
+    for name, path in dataset.paths.items():
+        height, width = (-(-side // recipe.downscale) for side in read_size(path))
+        sources.append(_Source(dataset, name, (height, width), own, rules))
+    return sources
 
 
 def _digest_sources(sources: list[_Source]) -> str:

@@ -44,6 +44,9 @@ class Recipe(BaseModel):
         datasets: data sets whose train splits are used; test splits cannot be named.
         images: stems of the images to use, all of the splits when empty.
         held_out: how many of the images, the last ones, validate instead of train.
+        downscale: factor by which training images are reduced, so that their colors are as fine as
+            their brightness: cameras interpolate colors and JPEG halves them, which teaches a
+            demosaicking network that colors are smooth.
         steps: optimizer steps.
         batch: patches per step, over all processes.
         patch: side of an input patch, in pixels of the input.
@@ -78,6 +81,7 @@ class Recipe(BaseModel):
     datasets: tuple[str, ...] = Field(min_length=1)
     images: tuple[str, ...] = ()
     held_out: NonNegativeInt = 0
+    downscale: PositiveInt = 1
     steps: PositiveInt
     batch: PositiveInt
     patch: PositiveInt
@@ -122,7 +126,9 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Short hash of the content that shows in the weights."""
-        content = self.model_dump(mode="json", exclude=set(_NO_TRACE))
+        # Reducing came later: it counts where it is asked for, so that older weights keep theirs.
+        silent = (*_NO_TRACE, "downscale") if self.downscale == 1 else _NO_TRACE
+        content = self.model_dump(mode="json", exclude=set(silent))
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def learning_rate(self, step: int) -> float:

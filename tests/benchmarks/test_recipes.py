@@ -60,11 +60,12 @@ def test_digest_covers_the_content():
             {"clip_grad_norm": None},
             {"start": "nearest"},
             {"ema": 0.9},
+            {"downscale": 2},
             {"loss": "charbonnier"},
             {"precision": "bfloat16"},
         )
     }
-    assert len(digests) == 12
+    assert len(digests) == 13
     traceless = change(checkpoint_every_s=9, validate_every=7)
     assert traceless.digest == MINI.digest
     assert Recipe(**FIELDS).digest == MINI.digest
