@@ -30,25 +30,25 @@ def start_as_nearest(model: nn.Module) -> None:
     Raises:
         ValueError: when the model is of another kind.
     """
+    if model.scale == 1:
+        (last,) = _find_convolutions(model, _SCALE_1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+    else:
+        _carry_colors(*_find_convolutions(model, _LARGER_SCALE))
+
+
+def _find_convolutions(model: nn.Module, kinds: tuple[tuple[str, ...], ...]) -> list[nn.Conv2d]:
     modules = dict(model.named_modules())
-    same_size = model.scale == 1
-    kinds = _SCALE_1 if same_size else _LARGER_SCALE
     for names in kinds:
         found = [modules.get(name) for name in names]
         convolutions = [module for module in found if isinstance(module, nn.Conv2d)]
         if len(convolutions) == len(names):
-            break
-    else:
-        raise ValueError(
-            f"{type(model).__name__} cannot start as nearest-neighbor interpolation: it has none "
-            f"of {' or '.join(', '.join(names) for names in kinds)}; take a recipe with start: "
-            "random"
-        )
-    if same_size:
-        for parameter in convolutions[0].parameters():
-            nn.init.zeros_(parameter)
-    else:
-        _carry_colors(*convolutions)
+            return convolutions
+    raise ValueError(
+        f"{type(model).__name__} cannot start as nearest-neighbor interpolation: it has none of "
+        f"{' or '.join(', '.join(names) for names in kinds)}; take a recipe with start: random"
+    )
 
 
 def _carry_colors(first: nn.Conv2d, body: nn.Conv2d, head: nn.Conv2d) -> None:
