@@ -36,6 +36,7 @@ class SwinIRConfig:
     """Shape of a SwinIR; the defaults are SwinIR-M for super-resolution by 4.
 
     Attributes:
+        task: what the network is for, e.g. "sr"; read by harnesses, not by the network.
         scale: output size over input size.
         in_channels: image channels, 3 (RGB; the data set's mean is subtracted) or any other.
         unshuffle: side of the pixel blocks that become channels before the first convolution, and
@@ -56,6 +57,7 @@ class SwinIRConfig:
             the scale, or pixels are unshuffled at another scale than 1.
     """
 
+    task: str = "sr"
     scale: int = 4
     in_channels: int = 3
     unshuffle: int = 1
@@ -240,7 +242,7 @@ class SwinIR(nn.Module):
         self.config = config
         self.scale = config.scale
         self.in_channels = config.in_channels
-        self.task = "sr" if config.upsampler else "restoration"
+        self.task = config.task
         self.size_multiple = config.window_size * config.unshuffle
 
         dim, channels, features = config.embed_dim, config.in_channels, config.upsample_features
@@ -325,7 +327,7 @@ PRESETS = {
 _TINY_RESTORATION = SwinIRConfig(
     scale=1, unshuffle=2, embed_dim=60, depths=(2, 2, 2), num_heads=6, upsampler=""
 )
-_RESTORATION_TASKS = ("denoise-color", "jpeg-color", "demosaic", "deblur", "weather")
+_RESTORATION_NAMES = ("denoise-color", "jpeg-color", "demosaic", "deblur", "weather")
 
 
 def _build(**fields: Any) -> SwinIR:
@@ -335,5 +337,6 @@ def _build(**fields: Any) -> SwinIR:
 for _size, _preset in PRESETS.items():
     for _scale in (2, 3, 4):
         register(f"swinir-{_size}-x{_scale}", **asdict(replace(_preset, scale=_scale)))(_build)
-for _task in _RESTORATION_TASKS:
-    register(f"swinir-tiny-{_task}", **asdict(_TINY_RESTORATION))(_build)
+for _name in _RESTORATION_NAMES:
+    _preset = replace(_TINY_RESTORATION, task=_name.removesuffix("-color"))
+    register(f"swinir-tiny-{_name}", **asdict(_preset))(_build)

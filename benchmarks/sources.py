@@ -25,7 +25,11 @@ _MODELS = (
     *_modules("kgt", "config graph layers linear memory model position windows zoo"),
     "kgt/attention/*.py",
     *_NATIVE,
-    "baselines/*.py",
+    *_modules(
+        "baselines",
+        "__init__ checkpoints classical deblurring demosaicking denoising dense ffdnet imresize "
+        "official pretrained published registry swinir",
+    ),
 )
 _NETWORKS = (*_MODELS, "benchmarks/models.py", "benchmarks/measure/networks.py")
 _TILES = ("kgt/inference.py", "kgt/png.py")

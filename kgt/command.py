@@ -1,4 +1,4 @@
-"""Restore pictures with the trained networks that ship with this package.
+"""Restore pictures with the trained networks that ship with a package.
 
 Each is restored in as many bits as it has, stands upright, and keeps transparency, color profile
 and Exif. Nothing is overwritten without --force, and no file appears that is not complete.
@@ -14,32 +14,32 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import nn
 
-from kgt.config import preset
 from kgt.inference import BYTE_BUDGET, place_tiles
 from kgt.jobs import Job, plan_jobs
 from kgt.layers import KGTStage
-from kgt.model import KGT
 from kgt.pictures import Picture
 from kgt.restoring import restore_picture
 from kgt.zoo import create_model, list_models
 
 EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
 
-# The network that each task is given to.
+# The task and the scale of the networks that each task of the command line is given to.
 TASKS = {
-    "denoise-color": "kgt-tiny-denoise-color",
-    "jpeg-color": "kgt-tiny-jpeg-color",
-    "sr-x4": "kgt-tiny-x4",
-    "demosaic": "kgt-tiny-demosaic",
-    "deblur": "kgt-tiny-deblur",
-    "weather": "kgt-tiny-weather",
+    "denoise-color": ("denoise", 1),
+    "jpeg-color": ("jpeg", 1),
+    "sr-x4": ("sr", 4),
+    "demosaic": ("demosaic", 1),
+    "deblur": ("deblur", 1),
+    "weather": ("weather", 1),
 }
 _LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
 
@@ -47,12 +47,36 @@ _LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
 OnProgress = Callable[[str, int, float], None]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a package.
+
+    Attributes:
+        package: its name.
+        family: what the names of those that its tasks are given to begin with.
+        list_models: as `kgt.list_models`.
+        create_model: as `kgt.create_model`.
+    """
+
+    package: str
+    family: str
+    list_models: Callable[[bool], list[str]]
+    create_model: Callable[[str, bool], nn.Module]
+
+    def default(self, task: str) -> str:
+        """Name of the network that a task is given to."""
+        return f"{self.family}-{task.removeprefix('sr-')}"
+
+
+KGT = Networks("kgt", "kgt-tiny", list_models, create_model)
+
+
+def main(arguments: Sequence[str] | None = None, networks: Networks = KGT) -> int:
     """Run the command line and return its exit code."""
-    options = _build_parser().parse_args(arguments)
+    options = _build_parser(networks).parse_args(arguments)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        return _restore(options, console)
+        return _restore(options, networks, console)
     except ValueError as error:
         _say(console, str(error))
         return EXIT_WRONG_USE
@@ -64,8 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_FAILURE
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m kgt", description="The Key-Graph Transformer.")
+def _build_parser(networks: Networks) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {networks.package}")
     commands = parser.add_subparsers(dest="command", required=True)
     restore = commands.add_parser(
         "restore",
@@ -84,7 +108,9 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     restore.add_argument("--task", required=True, choices=TASKS)
     restore.add_argument(
-        "--model", help="default: the task's; a name of list_models(pretrained=True)"
+        "--model",
+        help=f"a name of {networks.package}.list_models(pretrained=True); default: "
+        f"{networks.family}- and the task",
     )
     restore.add_argument(
         "--k", type=_positive, help="keys per token; more see further, and take longer"
@@ -116,13 +142,12 @@ def _tile(text: str) -> int | str | None:
     return None if text == "whole" else _positive(text)
 
 
-def _restore(options: argparse.Namespace, console: Console) -> int:
-    name = options.model or TASKS[options.task]
-    network = _load_network(name, options.task)
+def _restore(options: argparse.Namespace, networks: Networks, console: Console) -> int:
+    name = options.model or networks.default(options.task)
+    network = _load_network(name, options.task, networks)
     jobs = plan_jobs(options.inputs, options.out, force=options.force)
     if options.k:
-        network.set_k(options.k)
-        _explain_k(network, options.k, console)
+        _set_k(network, name, options.k, console)
     if isinstance(options.tile, int):
         place_tiles(network, options.tile, options.tile)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -147,14 +172,15 @@ def _restore(options: argparse.Namespace, console: Console) -> int:
 
 
 def _restore_job(
-    network: KGT, job: Job, options: argparse.Namespace, on_tile: Callable[[float], None]
+    network: nn.Module, job: Job, options: argparse.Namespace, on_tile: Callable[[float], None]
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
+    scale: Any = network.scale
     start = time.perf_counter()
     on_tile(0)
     picture = Picture.read(job.source)
     # What cannot be written is told before the time to restore it is spent.
-    picture.check_format(job.target, network.scale)
+    picture.check_format(job.target, scale)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     budget = options.byte_budget * 2**20
     restored = restore_picture(network, picture, options.tile, byte_budget=budget, on_tile=on_tile)
@@ -167,31 +193,39 @@ def _restore_job(
     }
 
 
-def _load_network(name: str, task: str) -> KGT:
+def _load_network(name: str, task: str, networks: Networks) -> nn.Module:
     """The trained network of a name, which must be one for the task.
 
     Raises:
         ValueError: it has no trained weights, if there is such a network, or is for another task.
     """
-    trained = list_models(pretrained=True)
+    trained = networks.list_models(True)
     if name not in trained:
         raise ValueError(
-            f"no trained weights ship for {name!r}; networks that have some: "
-            f"{', '.join(trained) or 'none yet'}. Those of the package baselines restore from "
-            "Python: net = baselines.create_model(NAME, pretrained=True); "
-            "kgt.restore_picture(net, IN).save(OUT)"
+            f"no trained weights ship for {name!r} in {networks.package}; networks that have some: "
+            f"{', '.join(trained) or 'none yet'}. `python -m kgt restore` takes those of KGT, "
+            "`python -m baselines restore` those that it is compared with"
         )
-    wanted, config = preset(TASKS[task]), preset(name)
-    if (config.task, config.scale) != (wanted.task, wanted.scale):
+    network = networks.create_model(name, True).eval()
+    if (network.task, network.scale) != TASKS[task]:
+        wanted, scale = TASKS[task]
         raise ValueError(
-            f"{name} is a network for {config.task} at scale {config.scale}; {task} needs one for "
-            f"{wanted.task} at scale {wanted.scale}, such as {TASKS[task]}"
+            f"{name} is a network for {network.task} at scale {network.scale}; {task} needs one "
+            f"for {wanted} at scale {scale}, such as {networks.default(task)}"
         )
-    return create_model(name, pretrained=True).eval()
+    return network
 
 
-def _explain_k(network: KGT, k: int, console: Console) -> None:
-    """Say where a window has fewer tokens than k."""
+def _set_k(network: nn.Module, name: str, k: int, console: Console) -> None:
+    """Set the keys per token, and say where a window has fewer tokens.
+
+    Raises:
+        ValueError: the network has no such number.
+    """
+    set_k: Any = getattr(network, "set_k", None)
+    if set_k is None:
+        raise ValueError(f"--k is for networks of KGT; {name} has no number of keys to set")
+    set_k(k)
     windows = {stage.window for stage in network.modules() if isinstance(stage, KGTStage)}
     for window in sorted(windows):
         if k > window**2:

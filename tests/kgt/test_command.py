@@ -8,6 +8,7 @@ import PIL.Image
 import pytest
 from safetensors.torch import save_model
 
+import baselines
 import kgt
 from kgt.command import TASKS, main
 
@@ -55,9 +56,13 @@ def test_a_file_becomes_what_python_makes_of_it(here, options, capsys):
     assert captured.out == ""
 
 
-def test_every_task_has_a_network():
-    assert set(TASKS.values()) <= set(kgt.list_models())
-    assert all(kgt.create_model(name).in_channels == 3 for name in TASKS.values())
+@pytest.mark.parametrize("package", [kgt, baselines])
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_a_network(package, task):
+    family = {kgt: "kgt-tiny", baselines: "swinir-tiny"}[package]
+    network = package.create_model(f"{family}-{task.removeprefix('sr-')}")
+    assert (network.task, network.scale) == TASKS[task]
+    assert network.in_channels == 3
 
 
 def test_pictures_grow_by_the_scale_of_their_task(here):
@@ -116,7 +121,7 @@ def test_nothing_is_overwritten_without_force(here, capsys):
     [
         (["absent.png", "-o", "out"], "deblur", "no trained weights ship for 'kgt-tiny-deblur'"),
         (["absent.png", "-o", "out"], "denoise-color", "match of absent.png"),
-        (["in.png", "-o", "o", "--model=swinir-tiny-x4"], "sr-x4", "baselines.create_model"),
+        (["in.png", "-o", "o", "--model=swinir-tiny-x4"], "sr-x4", "python -m baselines restore"),
         (["in.png", "-o", "o", "--model=kgt-s-x4"], "sr-x4", "no trained weights"),
         (["in.png", "-o", "o", "--model=kgt-tiny-x4"], "denoise-color", "sr at scale 4"),
         (["in.png", "-o", "o", "--tile=33"], "denoise-color", "64 works"),
@@ -183,9 +188,12 @@ def test_long_runs_tell_what_is_left(here, monkeypatch, capsys):
     assert "a.png, 50% of all done" in capsys.readouterr().err
 
 
-def test_the_module_runs():
-    command = [sys.executable, "-m", "kgt", "restore", "--help"]
+@pytest.mark.parametrize("package", ["kgt", "baselines"])
+def test_the_module_runs(package):
+    command = [sys.executable, "-m", package, "restore", "--help"]
     root = Path(kgt.__file__).parents[1]
     run = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert run.returncode == 0
+    assert f"usage: python -m {package} restore" in run.stdout
+    assert f"{package}.list_models" in run.stdout
     assert all(task in run.stdout for task in TASKS)
