@@ -16,6 +16,7 @@ RECIPES = {
     "small-sr-x4": "sr-x4",
     "small-denoise-color": "denoise-color-s25",
     "small-jpeg-color": "jpeg-color-q10",
+    "small-demosaic": "demosaic",
     "small-deblur": "deblur",
 }
 FAMILIES = ("kgt-tiny", "swinir-tiny")
