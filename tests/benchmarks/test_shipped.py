@@ -18,6 +18,7 @@ RECIPES = {
     "small-jpeg-color": "jpeg-color-q10",
     "small-demosaic": "demosaic",
     "small-deblur": "deblur",
+    "small-weather": "weather-rain",
 }
 FAMILIES = ("kgt-tiny", "swinir-tiny")
 
