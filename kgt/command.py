@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import nn
 
+from kgt.config import preset
 from kgt.inference import BYTE_BUDGET, place_tiles
 from kgt.jobs import Job, plan_jobs
 from kgt.layers import KGTStage
@@ -32,15 +33,7 @@ from kgt.zoo import create_model, list_models
 
 EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
 
-# The task and the scale of the networks that each task of the command line is given to.
-TASKS = {
-    "denoise-color": ("denoise", 1),
-    "jpeg-color": ("jpeg", 1),
-    "sr-x4": ("sr", 4),
-    "demosaic": ("demosaic", 1),
-    "deblur": ("deblur", 1),
-    "weather": ("weather", 1),
-}
+TASKS = ("denoise-color", "jpeg-color", "sr-x4", "demosaic", "deblur", "weather")
 _LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
 
 # Told the name of a picture, how many are done before it, and what fraction of it is done.
@@ -53,7 +46,7 @@ class Networks:
 
     Attributes:
         package: its name.
-        family: what the names of those that its tasks are given to begin with.
+        family: how the names begin of those that the tasks are given to.
         list_models: as `kgt.list_models`.
         create_model: as `kgt.create_model`.
     """
@@ -110,7 +103,7 @@ def _build_parser(networks: Networks) -> argparse.ArgumentParser:
     restore.add_argument(
         "--model",
         help=f"a name of {networks.package}.list_models(pretrained=True); default: "
-        f"{networks.family}- and the task",
+        f"that of {networks.family} for the task",
     )
     restore.add_argument(
         "--k", type=_positive, help="keys per token; more see further, and take longer"
@@ -207,11 +200,11 @@ def _load_network(name: str, task: str, networks: Networks) -> nn.Module:
             "`python -m baselines restore` those that it is compared with"
         )
     network = networks.create_model(name, True).eval()
-    if (network.task, network.scale) != TASKS[task]:
-        wanted, scale = TASKS[task]
+    wanted = preset(KGT.default(task))
+    if (network.task, network.scale) != (wanted.task, wanted.scale):
         raise ValueError(
             f"{name} is a network for {network.task} at scale {network.scale}; {task} needs one "
-            f"for {wanted} at scale {scale}, such as {networks.default(task)}"
+            f"for {wanted.task} at scale {wanted.scale}, such as {networks.default(task)}"
         )
     return network
 

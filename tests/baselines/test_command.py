@@ -34,8 +34,7 @@ def restore(*arguments):
 )
 def test_a_file_becomes_what_python_makes_of_it(task, picture, size, here):
     assert restore(f"{picture}.png", "-o", "out.png", "--task", task) == 0
-    name = f"swinir-tiny-{task.removeprefix('sr-')}"
-    network = baselines.create_model(name, pretrained=True).eval()
+    network = baselines.create_model(NETWORKS.default(task), pretrained=True).eval()
     expected = kgt.restore_picture(network, f"{picture}.png")
     made = kgt.Picture.read("out.png")
     assert made.size == size
