@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import cycle
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -197,15 +198,17 @@ def _describe_output(size: str) -> str:
 
 
 def draw_pareto(records: Records) -> Figure:
-    """PSNR over relative time, a panel per task, the front joined by a line."""
+    """PSNR over relative time, a panel per task, a marker per k, the front joined by a line."""
     placed = place_methods(records)
     if not placed:
         return empty_figure()
     figure = Figure(figsize=(max(4.2 * len(placed), 5), 4), layout="constrained")
     axes = figure.subplots(1, len(placed), squeeze=False)[0]
     baselines = {cell.task: cell.baseline for cell in records if cell.kind == "latency"}
+    keys = sorted({m.k for methods in placed.values() for m in methods if m.k is not None})
+    markers: dict[int | None, str] = {None: "o", **dict(zip(keys, cycle("^>v<sDpX"), strict=False))}
     for axis, ((task, dataset), methods) in zip(axes, placed.items(), strict=True):
-        _draw_methods(axis, methods)
+        _draw_methods(axis, methods, markers)
         axis.set_title(f"{task}, {dataset}")
         axis.set_xlabel(f"time / {baselines[task]} (99 % interval)")
         axis.set_ylabel("PSNR, dB")
@@ -214,12 +217,16 @@ def draw_pareto(records: Records) -> Figure:
             [], [], color="0.2", lw=1, marker="o", ms=4, label="front: no faster one is as good"
         ),
         Line2D([], [], color="0.2", ls="", marker="o", mfc="w", ms=4, label="behind it"),
+        *(
+            Line2D([], [], color="0.2", ls="", marker=markers[k], ms=4, label=f"k = {k}")
+            for k in keys
+        ),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
-def _draw_methods(axis: Axes, methods: list[Method]) -> None:
+def _draw_methods(axis: Axes, methods: list[Method], markers: dict[int | None, str]) -> None:
     front = pareto_front(methods)
     axis.plot([m.ratio.value for m in front], [m.psnr for m in front], color="0.2", lw=1)
     models = list(dict.fromkeys(method.model for method in methods))
@@ -227,20 +234,8 @@ def _draw_methods(axis: Axes, methods: list[Method]) -> None:
         values, reach = values_and_reach([method.ratio])
         color = f"C{models.index(method.model)}"
         inside = color if method in front else "w"
-        axis.errorbar(
-            values, [method.psnr], xerr=reach, fmt="o", ms=4, capsize=2, color=color, mfc=inside
-        )
-        if method.k is not None:
-            # Upright on the front, where neighbors in k are neighbors in time; beside it elsewhere.
-            upright = {"xytext": (0, 5), "rotation": 90, "ha": "center"}
-            beside = {"xytext": (5, 0), "va": "center"}
-            axis.annotate(
-                f"k = {method.k}",
-                (method.ratio.value, method.psnr),
-                textcoords="offset points",
-                fontsize=6,
-                **(upright if method in front else beside),
-            )
+        style: dict[str, Any] = {"fmt": markers[method.k], "color": color, "mfc": inside}
+        axis.errorbar(values, [method.psnr], xerr=reach, ms=4, capsize=2, **style)
     labels = [
         Line2D([], [], color=f"C{index}", ls="", marker="o", ms=4, label=model)
         for index, model in enumerate(models)

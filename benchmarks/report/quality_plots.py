@@ -72,10 +72,12 @@ def _family(cell: Cell) -> str:
 
 
 def _describe_method(cell: Cell) -> str:
-    """The model with its recipe, but not with the paper a printed one stands in."""
+    """The model with its recipe and k, but not with the paper a printed one stands in."""
     recipe = cell.recipe or ""
     variant = recipe.partition(", ")[2] if recipe.startswith("as printed") else recipe
-    return f"{cell.model} ({variant})" if variant else str(cell.model)
+    keys = f"k = {cell.k}" if cell.k else ""
+    details = ", ".join(filter(None, (variant, keys)))
+    return f"{cell.model} ({details})" if details else str(cell.model)
 
 
 def _describe_source(record: Record) -> str:

@@ -116,7 +116,7 @@ def judge_small_kgt_against_swinir(records: Records) -> list[Judgment]:
         by_task[difference.where].append(difference)
     judgments = [_judge(f"{claim}: {where}", found, 0.0) for where, found in by_task.items()]
     together = [difference for found in by_task.values() for difference in found]
-    return [*judgments, _judge(f"{claim}: on every task", together, 0.0)]
+    return [*judgments, _judge(f"{claim}: on every task and level here", together, 0.0)]
 
 
 def _judge(claim: str, differences: Iterable[_Difference], at_least: float) -> Judgment:

@@ -133,3 +133,14 @@ def test_methods_without_time_or_quality_have_no_place():
     ((_, methods),) = place_methods(timeless).items()
     assert [method.model for method in methods] == ["a"]
     assert place_methods({c: r for c, r in records.items() if c.kind == "quality"}) == {}
+
+
+def test_numbers_of_keys_have_markers_of_their_own():
+    (legend,) = draw_pareto(make_records("pareto")).legends
+    shapes = {
+        handle.get_label(): handle.get_marker()
+        for handle in legend.legend_handles
+        if handle.get_label().startswith("k = ")
+    }
+    assert list(shapes) == ["k = 16", "k = 32", "k = 64", "k = 128", "k = 256"]
+    assert len({*shapes.values(), "o"}) == 6
