@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.registry import register
+from kgt.deconvolution import append_undone
 from kgt.linear import linear
 from kgt.windows import (
     check_image,
@@ -41,6 +42,8 @@ class SwinIRConfig:
         in_channels: image channels, 3 (RGB; the data set's mean is subtracted) or any other.
         unshuffle: side of the pixel blocks that become channels before the first convolution, and
             pixels again after the last (ours, at scale 1): 2 restores for a quarter of the cost.
+        deconvolve: the network sees, beside its input, what blind deconvolution makes of it, and
+            corrects that (ours, at scale 1; see `kgt.deconvolution`).
         embed_dim: C, the width of every layer.
         depths: layers in each residual group.
         num_heads: attention heads of every layer.
@@ -54,13 +57,14 @@ class SwinIRConfig:
 
     Raises:
         ValueError: when heads do not divide the width, the upsampler does not exist or cannot make
-            the scale, or pixels are unshuffled at another scale than 1.
+            the scale, or the image is unshuffled or deconvolved at another scale than 1.
     """
 
     task: str = "sr"
     scale: int = 4
     in_channels: int = 3
     unshuffle: int = 1
+    deconvolve: bool = False
     embed_dim: int = 180
     depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
     num_heads: int = 6
@@ -87,6 +91,13 @@ class SwinIRConfig:
                 f"unshuffle = {self.unshuffle} at scale {self.scale}; it is at least 1, and "
                 "above 1 only at scale 1"
             )
+        if self.deconvolve and self.scale > 1:
+            raise ValueError(f"deconvolve restores at scale 1; scale = {self.scale}")
+
+    @property
+    def channels_seen(self) -> int:
+        """Channels that the network sees: those of the image, and of what was made of it."""
+        return self.in_channels * (1 + self.deconvolve)
 
 
 class WindowAttention(nn.Module):
@@ -249,7 +260,7 @@ class SwinIR(nn.Module):
         blocks = channels * config.unshuffle**2
         mean = torch.tensor(RGB_MEAN) if channels == 3 else torch.zeros(channels)
         self.register_buffer("mean", mean.view(1, channels, 1, 1), persistent=False)
-        self.conv_first = nn.Conv2d(blocks, dim, 3, padding=1)
+        self.conv_first = nn.Conv2d(config.channels_seen * config.unshuffle**2, dim, 3, padding=1)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(dim)))
         self.layers = nn.Sequential(*(RSTB(config, depth) for depth in config.depths))
         self.norm = nn.LayerNorm(dim)
@@ -270,15 +281,18 @@ class SwinIR(nn.Module):
         self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore [B, C, h, w] in [0, 1] to [B, C, scale * h, scale * w].
+        """Restore [B, C, h, w] in [0, 1], or prepared, to [B, C, scale * h, scale * w].
 
         Raises:
             ValueError: for an image smaller than one window, of other channels, empty or not
                 finite.
         """
-        check_image(x, self.in_channels, self.size_multiple)
+        channels = self.config.channels_seen if self._is_prepared(x) else self.in_channels
+        check_image(x, channels, self.size_multiple)
         height, width = (self.scale * side for side in x.shape[-2:])
-        x = (pad_to_multiple(x, self.size_multiple) - self.mean) * self.config.img_range
+        x = pad_to_multiple(self.prepare(x), self.size_multiple)
+        mean = self.mean.repeat(1, x.shape[1] // self.in_channels, 1, 1)
+        x = (x - mean) * self.config.img_range
         unshuffle = self.config.unshuffle
         if unshuffle > 1:
             y = F.pixel_shuffle(self._restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
@@ -286,6 +300,14 @@ class SwinIR(nn.Module):
             y = self._restore(x)
         y = y / self.config.img_range + self.mean
         return y[..., :height, :width]
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Add what the network must see of the whole image, as `KGT.prepare` does."""
+        whole = image.ndim == 4 and image.shape[1] == self.in_channels
+        return append_undone(image) if self.config.deconvolve and whole else image
+
+    def _is_prepared(self, x: Tensor) -> bool:
+        return x.ndim == 4 and x.shape[1] == self.config.channels_seen
 
     def _restore(self, x: Tensor) -> Tensor:
         shallow = self.conv_first(x)
@@ -298,7 +320,8 @@ class SwinIR(nn.Module):
             return self.conv_last(self.upsample(self.conv_before_upsample(features)))
         if self.config.upsampler == "pixelshuffledirect":
             return self.upsample(features)
-        return x + self.conv_last(features)
+        residual = self.conv_last(features)
+        return x[:, -residual.shape[1] :] + residual
 
 
 def _upscale(in_channels: int, out_channels: int, factor: int) -> list[nn.Module]:
@@ -338,5 +361,7 @@ for _size, _preset in PRESETS.items():
     for _scale in (2, 3, 4):
         register(f"swinir-{_size}-x{_scale}", **asdict(replace(_preset, scale=_scale)))(_build)
 for _name in _RESTORATION_NAMES:
-    _preset = replace(_TINY_RESTORATION, task=_name.removesuffix("-color"))
+    _preset = replace(
+        _TINY_RESTORATION, task=_name.removesuffix("-color"), deconvolve=_name == "deblur"
+    )
     register(f"swinir-tiny-{_name}", **asdict(_preset))(_build)

@@ -22,7 +22,7 @@ def _modules(folder: str, names: str) -> tuple[str, ...]:
 _MEASURES = _modules("benchmarks/measure", "attention memory problems sandbox statistics timing")
 # What a network's output, time and memory depend on, and not its command line.
 _MODELS = (
-    *_modules("kgt", "config graph layers linear memory model position windows zoo"),
+    *_modules("kgt", "config deconvolution graph layers linear memory model position windows zoo"),
     "kgt/attention/*.py",
     *_NATIVE,
     *_modules(

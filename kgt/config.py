@@ -32,6 +32,8 @@ class KGTConfig:
         in_channels: image channels, 1 or 3.
         unshuffle: [A] side of the pixel blocks that become channels before the first convolution,
             and pixels again after the last: 2 restores at the same size for a quarter of the cost.
+        deconvolve: [A] the network sees, beside its input, what blind deconvolution makes of it
+            (`kgt.deconvolution`), and corrects that: for deblurring by short trainings.
         embed_dim: C; in the U shape the C of the top level, doubled at each level down.
         heads: H; in the U shape of the top level, doubled at each level down.
         depths: layers per stage (columnar); per level from the top to the latent (U shape).
@@ -62,6 +64,7 @@ class KGTConfig:
     scale: int = 1
     in_channels: int = 3
     unshuffle: int = 1
+    deconvolve: bool = False
     embed_dim: int = 180
     heads: int = 6
     depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
@@ -112,6 +115,13 @@ class KGTConfig:
             raise ValueError(
                 f"unshuffle = {self.unshuffle} restores at the same size; scale = {self.scale}"
             )
+        if self.deconvolve and self.scale > 1:
+            raise ValueError(f"deconvolve restores at the same size; scale = {self.scale}")
+
+    @property
+    def channels_seen(self) -> int:
+        """Channels that the network sees: those of the image, and of what was made of it."""
+        return self.in_channels * (1 + self.deconvolve)
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -161,7 +171,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "kgt-tiny-denoise-color": {"task": "denoise", **_TINY_U},
     "kgt-tiny-jpeg-color": {"task": "jpeg", **_TINY_U},
     "kgt-tiny-demosaic": {"task": "demosaic", **_TINY_U},
-    "kgt-tiny-deblur": {"task": "deblur", **_TINY_U},
+    "kgt-tiny-deblur": {"task": "deblur", "deconvolve": True, **_TINY_U},
     "kgt-tiny-weather": {"task": "weather", **_TINY_U},
 }
 

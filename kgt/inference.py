@@ -50,7 +50,8 @@ def restore(
 
     Args:
         net: maps [B, C, h, w] to [B, C', scale * h, scale * w]; has the attributes `scale` and
-            `size_multiple`, the multiple of pixels that it pads its input to.
+            `size_multiple`, the multiple of pixels that it pads its input to; and perhaps a method
+            `prepare`, which is given the whole image, and whose result is cut into tiles.
         image: [B, C, h, w] on the device and in the dtype of the network; or uint8 on the scale of
             [0, 255], of which each tile is converted when its turn comes.
         tile: side of a tile in pixels of the input, a multiple of `size_multiple`; None restores
@@ -66,6 +67,7 @@ def restore(
         ValueError: for an overlap below 1, a tile that is no multiple or not larger than the
             overlap, or a budget that is too small, naming what works; and what `net` raises.
     """
+    image = _prepare(net, image)
     if tile == "auto":
         tile = choose_tile(net, image, overlap=overlap, byte_budget=byte_budget)
     scale: Any = net.scale
@@ -100,6 +102,7 @@ def restore_bands(
     Raises:
         ValueError: as `restore`, before any tile is restored.
     """
+    image = _prepare(net, image)
     if tile == "auto":
         tile = plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget, streamed=True).tile
     height, width = image.shape[-2:]
@@ -301,6 +304,13 @@ def _grid(net: nn.Module, overlap: int) -> tuple[int, int]:
 
 def _round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
+
+
+@torch.no_grad()
+def _prepare(net: nn.Module, image: Tensor) -> Tensor:
+    """The image with what a network must see of it as a whole; most see nothing but their tile."""
+    prepare: Callable[[Tensor], Tensor] | None = getattr(net, "prepare", None)
+    return prepare(image) if prepare else image
 
 
 def _call(net: nn.Module, image: Tensor) -> Tensor:

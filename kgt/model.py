@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kgt.attention import get_backend
 from kgt.config import KGTConfig
+from kgt.deconvolution import append_undone
 from kgt.layers import KeyGraphAttention, KGTStage
 from kgt.windows import check_image, pad_to_multiple
 
@@ -65,22 +66,40 @@ class KGT(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore x [B, C, h, w] in [0, 1]; returns [B, C, scale * h, scale * w].
+        """Restore x [B, C, h, w] in [0, 1], or prepared; returns [B, C, scale * h, scale * w].
 
         Raises:
             ValueError: for wrong channels, empty or non-finite input, or an image smaller than a
                 window.
         """
         unshuffle = self.config.unshuffle
-        check_image(x, self.in_channels, unshuffle * self.config.windows[0])
+        channels = self.config.channels_seen if self._is_prepared(x) else self.in_channels
+        check_image(x, channels, unshuffle * self.config.windows[0])
         height, width = x.shape[-2:]
-        x = pad_to_multiple(x, self.size_multiple) - self.mean
+        x = pad_to_multiple(self.prepare(x), self.size_multiple)
+        x = x - self.mean.repeat(1, x.shape[1] // self.in_channels, 1, 1)
         if unshuffle > 1:
             y = F.pixel_shuffle(self.restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
         else:
             y = self.restore(x)
         restored = y + self.mean
         return restored[..., : height * self.scale, : width * self.scale]
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Add what the network must see of the whole image, before tiles are cut from it.
+
+        Args:
+            image: [B, C, h, w] in [0, 1], or uint8.
+
+        Returns:
+            [B, 2 * C, h, w], the image and its blind deconvolution, for a network that sees both;
+            else, or where that is done already, the image as it is.
+        """
+        whole = image.ndim == 4 and image.shape[1] == self.in_channels
+        return append_undone(image) if self.config.deconvolve and whole else image
+
+    def _is_prepared(self, x: Tensor) -> bool:
+        return x.ndim == 4 and x.shape[1] == self.config.channels_seen
 
     def restore(self, x: Tensor) -> Tensor:
         """Restore a zero-mean, unshuffled input whose size is a multiple of its windows."""
@@ -128,7 +147,7 @@ class ColumnarKGT(KGT):
     def __init__(self, config: KGTConfig) -> None:
         super().__init__(config)
         dim = config.embed_dim
-        self.conv_in = _conv3(config.in_channels * config.unshuffle**2, dim)
+        self.conv_in = _conv3(config.channels_seen * config.unshuffle**2, dim)
         self.norm_in = nn.LayerNorm(dim)
         self.stages = nn.ModuleList(
             self._stage(0, depth, index % 2 == 1, config.window)
@@ -146,7 +165,7 @@ class ColumnarKGT(KGT):
             y = stage(y)
         deep = self.conv_body(self.norm_out(y).permute(0, 3, 1, 2)) + shallow
         restored = self.head(deep)
-        return restored if self.scale > 1 else x + restored
+        return restored if self.scale > 1 else x[:, -restored.shape[1] :] + restored
 
 
 class UShapedKGT(KGT):
@@ -161,7 +180,7 @@ class UShapedKGT(KGT):
         *encoder, latent = config.depths
         dims = [config.embed_dim * 2**level for level in range(len(config.depths))]
         windows = config.windows
-        self.conv_in = _conv3(config.in_channels * config.unshuffle**2, dims[0])
+        self.conv_in = _conv3(config.channels_seen * config.unshuffle**2, dims[0])
         self.encoder = nn.ModuleList(
             self._stage(level, depth, False, windows[level]) for level, depth in enumerate(encoder)
         )
@@ -191,4 +210,5 @@ class UShapedKGT(KGT):
         for level in reversed(range(len(skips))):
             y = torch.cat([_channels_last(self.up[level], y), skips[level]], dim=-1)
             y = self.decoder[level](_channels_last(self.fuse[level], y))
-        return x + self.conv_out(self.final(y).permute(0, 3, 1, 2))
+        residual = self.conv_out(self.final(y).permute(0, 3, 1, 2))
+        return x[:, -residual.shape[1] :] + residual

@@ -84,7 +84,7 @@ def tally_kgt(config: KGTConfig, pixels: int, backend: str = "auto") -> Tally:
     tally = Tally()
     dim, blocks = config.embed_dim, config.in_channels * config.unshuffle**2
     pixels //= config.unshuffle**2
-    tally.convolve(blocks, dim, pixels)
+    tally.convolve(config.channels_seen * config.unshuffle**2, dim, pixels)
     if config.shape == "columnar":
         tally.parameters += 2 * (2 * dim)
         for depth in config.depths:
@@ -160,7 +160,7 @@ def tally_swinir(config: SwinIRConfig, pixels: int) -> Tally:
     tally = Tally()
     dim, nodes = config.embed_dim, config.window_size**2
     pixels //= config.unshuffle**2
-    tally.convolve(config.in_channels * config.unshuffle**2, dim, pixels)
+    tally.convolve(config.channels_seen * config.unshuffle**2, dim, pixels)
     tally.parameters += 2 * (2 * dim)
     for depth in config.depths:
         for _ in range(depth):

@@ -25,7 +25,13 @@ from benchmarks.quality.datasets import Dataset
 from benchmarks.quality.degradations import Input
 from benchmarks.quality.images import combine_digests, read_size
 from benchmarks.quality.tasks import Task
-from benchmarks.training.inputs import Generator, PatchRule, find_patch_rule, level_of
+from benchmarks.training.inputs import (
+    Generator,
+    PatchRule,
+    find_patch_rule,
+    level_of,
+    shake_whole,
+)
 from benchmarks.training.recipes import Recipe
 
 _CACHE_BYTES = 2 * 2**30
@@ -102,7 +108,7 @@ class PatchSampler(TorchDataset[Batch]):
         self.digest = _digest_sources(self._sources)
         pixels = np.array([math.prod(source.size) for source in self._sources])
         self._weights = pixels / pixels.sum()
-        self._cache: LRUCache[tuple[int, str], Input] = LRUCache(
+        self._cache: LRUCache[tuple[int, str, int], Input] = LRUCache(
             _CACHE_BYTES, getsizeof=lambda image: image.nbytes
         )
 
@@ -132,7 +138,9 @@ class PatchSampler(TorchDataset[Batch]):
         choice = int(rng.integers(len(source.tasks)))
         task, rule = source.tasks[choice], source.rules[choice]
         if rule is None:
-            patch, target = self._cut_whole(rng, index, task)
+            shakes = self._recipe.shakes
+            version = int(rng.integers(shakes)) if shakes else 0
+            patch, target = self._cut_whole(rng, index, task, version)
         else:
             patch, target = self._cut_and_degrade(rng, index, task, rule)
         return _as_planes(patch), _as_planes(target)
@@ -151,21 +159,29 @@ class PatchSampler(TorchDataset[Batch]):
         inner = slice(margin, margin + size)
         return degraded[inner, inner], patch[inner, inner]
 
-    def _cut_whole(self, rng: Generator, index: int, task: Task) -> tuple[Input, Input]:
-        """Cut the target and the input of the whole image."""
+    def _cut_whole(
+        self, rng: Generator, index: int, task: Task, version: int = 0
+    ) -> tuple[Input, Input]:
+        """Cut the target and an input, of which there may be versions, of the whole image."""
         size, scale = self._recipe.patch, self._recipe.scale
-        degraded, target = self._read(index, task), self._read(index)
+        degraded, target = self._read(index, task, version), self._read(index)
         top, left, symmetry = _draw_place(rng, degraded, size)
         patch = _cut(degraded, top, left, size, symmetry)
         return patch, _cut(target, top * scale, left * scale, size * scale, symmetry)
 
-    def _read(self, index: int, task: Task | None = None) -> Input:
-        """The target of an image, or its input for a task; from memory if it is there."""
-        key = (index, task.name if task else "")
+    def _read(self, index: int, task: Task | None = None, version: int = 0) -> Input:
+        """The target of an image, or an input for a task; from memory if it is there."""
+        key = (index, task.name if task else "", version)
         if key in self._cache:
             return self._cache[key]
         source = self._sources[index]
-        image = self._make_target(source) if task is None else self._make_input(source, task)
+        if task is None:
+            image = self._make_target(source)
+        elif self._recipe.shakes:
+            rng = np.random.default_rng((self._recipe.seed, index, version, self._recipe.shakes))
+            image = shake_whole(source.tasks[0].make_target(source.read().image), rng)
+        else:
+            image = task.make_pair(source.dataset, source.read()).input
         if image.nbytes <= _CACHE_BYTES:
             self._cache[key] = image
         return image
@@ -174,9 +190,6 @@ class PatchSampler(TorchDataset[Batch]):
         target = source.tasks[0].make_target(source.read().image)
         factor = self._recipe.downscale
         return target if factor == 1 else imresize(target, Fraction(1, factor))
-
-    def _make_input(self, source: _Source, task: Task) -> Input:
-        return task.make_pair(source.dataset, source.read()).input
 
     def _least_side(self, source: _Source) -> int:
         """Smallest side of an image that holds a patch and what its input depends on."""
@@ -246,8 +259,15 @@ def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_
             f"{dataset.name} ships inputs for {dataset.pairs}, which is none of the tasks "
             f"{', '.join(task.name for task in tasks)}; drop the set or name that task"
         )
+    shipped = [task.degradation(dataset) == "shipped" for task in own]
+    if recipe.shakes and any(shipped):
+        raise ValueError(
+            f"recipe {recipe.name}: shakes = {recipe.shakes}, but {dataset.name} ships its inputs; "
+            "drop shakes or the set"
+        )
     rules = tuple(
-        None if task.degradation(dataset) == "shipped" else find_patch_rule(task) for task in own
+        None if from_set or recipe.shakes else find_patch_rule(task)
+        for task, from_set in zip(own, shipped, strict=True)
     )
     if recipe.downscale > 1 and None in rules:
         whole = own[rules.index(None)].name

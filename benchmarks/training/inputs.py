@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from benchmarks.quality.degradations import Input, compress_jpeg, interpolate_mosaic
 from benchmarks.quality.images import Image
 from benchmarks.quality.synthesis import blur_exposure, longest_shake, shake_kernel
 from benchmarks.quality.tasks import Task
+from kgt.deconvolution import append_undone
 
 Generator = np.random.Generator
 # Malvar's filters reach 2 pixels far; an even margin keeps the mosaic's phase.
@@ -45,6 +47,13 @@ def find_patch_rule(task: Task) -> PatchRule | None:
         if key == task.name or key in task.conditions:
             return rule
     return None
+
+
+def shake_whole(target: Image, rng: Generator) -> Image:
+    """An image [H, W, C] after a shake, as a network that deconvolves sees it: [H, W, 2 * C]."""
+    blurred = blur_exposure(target, shake_kernel(rng, min(target.shape[:2])))
+    planes = torch.from_numpy(blurred).permute(2, 0, 1)[None]
+    return append_undone(planes)[0].permute(1, 2, 0).contiguous().numpy()
 
 
 def level_of(task: Task) -> float:

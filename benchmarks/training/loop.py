@@ -338,6 +338,14 @@ def _create_model(name: str, recipe: Recipe) -> nn.Module:
             f"recipe {recipe.name} needs a model of scale {task.scale} and {task.channels} "
             f"channels, got {name} of scale {model.scale} and {model.in_channels}"
         )
+    deconvolves = bool(getattr(getattr(model, "config", None), "deconvolve", False))
+    if deconvolves != bool(recipe.shakes):
+        raise ValueError(
+            f"recipe {recipe.name} has shakes = {recipe.shakes}, and {name} has deconvolve = "
+            f"{deconvolves}: a network that deconvolves is trained on whole images that are shaken,"
+            " others on patches; change the recipe, or build the network with deconvolve set "
+            "accordingly"
+        )
     if recipe.start == "nearest":
         start_as_nearest(model)
     return model

@@ -28,6 +28,7 @@ _RECIPES = Path(__file__).with_name("recipes")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Fields that steer a training without a trace in its weights.
 _NO_TRACE = ("checkpoint_every_s", "validate_every")
+_LATER = ("downscale", "shakes")
 
 
 class Recipe(BaseModel):
@@ -47,6 +48,9 @@ class Recipe(BaseModel):
         downscale: factor by which training images are reduced, so that their colors are as fine as
             their brightness: cameras interpolate colors and JPEG halves them, which teaches a
             demosaicking network that colors are smooth.
+        shakes: for networks that deconvolve, how many camera shakes each training image is blurred
+            by as a whole, for a patch is too small to tell its shake. 0 blurs every patch by a
+            shake of its own.
         steps: optimizer steps.
         batch: patches per step, over all processes.
         patch: side of an input patch, in pixels of the input.
@@ -82,6 +86,7 @@ class Recipe(BaseModel):
     images: tuple[str, ...] = ()
     held_out: NonNegativeInt = 0
     downscale: PositiveInt = 1
+    shakes: NonNegativeInt = 0
     steps: PositiveInt
     batch: PositiveInt
     patch: PositiveInt
@@ -110,6 +115,11 @@ class Recipe(BaseModel):
                 f"tasks {', '.join(self.tasks)} differ in scale; a network has one, so name tasks "
                 "of one scale"
             )
+        if self.shakes and (self.tasks != ("deblur",) or self.downscale > 1):
+            raise ValueError(
+                f"shakes = {self.shakes}: whole images are shaken for deblur alone, at their own "
+                "size; drop shakes, the other tasks or downscale"
+            )
         if self.level is not None:
             if self.level[0] > self.level[1]:
                 raise ValueError(f"level = {self.level}: the lower end comes first")
@@ -126,9 +136,10 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Short hash of the content that shows in the weights."""
-        # Reducing came later: it counts where it is asked for, so that older weights keep theirs.
-        silent = (*_NO_TRACE, "downscale") if self.downscale == 1 else _NO_TRACE
-        content = self.model_dump(mode="json", exclude=set(silent))
+        # Some came later: they count where they are asked for, so that older weights keep theirs.
+        fields = type(self).model_fields
+        unused = [name for name in _LATER if getattr(self, name) == fields[name].default]
+        content = self.model_dump(mode="json", exclude={*_NO_TRACE, *unused})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def learning_rate(self, step: int) -> float:
