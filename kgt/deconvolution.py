@@ -7,6 +7,10 @@ Representation for Natural Image Deblurring"), the kernel is the one that turns 
 the photograph (least squares, as in Cho and Lee 2009, "Fast Motion Deblurring"), and both are
 repeated from coarse to fine. With the kernel known, a Wiener filter gives the image.
 
+Where strong edges are few, as in fur or sky, the kernel can be wrong, and the result rings and is
+worse than the photograph; one that is sharp already comes out too sharp. A network that sees both
+can tell.
+
 Axis letters: B batch, C channels, h and w the image's height and width, n = 2 * RADIUS + 1.
 """
 
@@ -16,7 +20,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 RADIUS = 9
@@ -204,7 +207,7 @@ def _resize(light: Tensor, scale: float) -> Tensor:
 def _taper(light: Tensor) -> Tensor:
     """Let [B, h, w] fade out at its borders, which the Fourier transform joins."""
     light = light - light.mean((-2, -1), keepdim=True)
-    height, width = (next_fast_len(side + 2 * _TAPER, real=True) for side in light.shape[-2:])
+    height, width = (_fast_length(side + 2 * _TAPER) for side in light.shape[-2:])
     right, bottom = width - light.shape[-1] - _TAPER, height - light.shape[-2] - _TAPER
     padded = F.pad(light[:, None], (_TAPER, right, _TAPER, bottom), mode="replicate")[:, 0]
     rows, columns = _fade(height, bottom, light), _fade(width, right, light)
@@ -243,9 +246,16 @@ def _frequencies(size: tuple[int, ...], like: Tensor) -> tuple[Tensor, Tensor]:
 def _mirrored(length: int, device: torch.device) -> Tensor:
     """Indices that extend an axis by its mirror, to a length that transforms fast."""
     period = max(2 * (length - 1), 1)
-    total = next_fast_len(length + 2 * _MIRROR, real=True)
-    indices = (torch.arange(total, device=device) - _MIRROR) % period
+    indices = torch.arange(_fast_length(length + 2 * _MIRROR), device=device)
+    indices = (indices - _MIRROR) % period
     return torch.minimum(indices, period - indices)
+
+
+def _fast_length(length: int) -> int:
+    """The next length that transforms fast; a prime takes several times as long."""
+    from scipy.fft import next_fast_len  # heavy, and most networks transform nothing
+
+    return int(next_fast_len(length, real=True))
 
 
 def _decode(image: Tensor) -> Tensor:

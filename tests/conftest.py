@@ -1,3 +1,4 @@
+import math
 import os
 import signal
 from pathlib import Path
@@ -24,3 +25,14 @@ def data_root() -> Path:
     if not root or not Path(root).is_dir():
         pytest.skip("KGT_DATA does not name a folder of benchmark images")
     return Path(root)
+
+
+@pytest.fixture
+def psnr():
+    """PSNR in dB of images in [0, 1], the prediction rounded to 8 bits."""
+
+    def measure(prediction, target):
+        rounded = (prediction.double().clamp(0, 1) * 255 + 0.5).floor() / 255
+        return -10 * math.log10((rounded - target.double()).square().mean())
+
+    return measure

@@ -86,6 +86,9 @@ class NetworkCost:
 def count_cost(description: str, size: tuple[int, int]) -> NetworkCost:
     """Count what a network costs at an input size.
 
+    A network that deconvolves is counted from there on: its own products, without the transforms
+    and the solution of equations before them.
+
     Args:
         description: NAME:field=value:field=value; of a KGT, `backend` may be given, too.
         size: height and width of the input in pixels.
@@ -200,4 +203,6 @@ def _count(
 
 
 def _image(network: Any, size: tuple[int, int]) -> Tensor:
-    return torch.rand(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
+    """Noise, prepared for a network that must see its image as a whole."""
+    image = torch.rand(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
+    return network.prepare(image) if hasattr(network, "prepare") else image

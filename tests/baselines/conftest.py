@@ -1,21 +1,8 @@
-import math
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from baselines import WeightsUnavailableError, create_model
-
-
-@pytest.fixture
-def psnr():
-    """PSNR in dB of images in [0, 1], the prediction rounded to 8 bits."""
-
-    def measure(prediction, target):
-        rounded = (prediction.double().clamp(0, 1) * 255 + 0.5).floor() / 255
-        return -10 * math.log10((rounded - target.double()).square().mean())
-
-    return measure
 
 
 @pytest.fixture

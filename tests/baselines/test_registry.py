@@ -54,7 +54,16 @@ def test_an_unknown_name_lists_the_valid_ones():
 
 
 @pytest.mark.parametrize(
-    "name", ["malvar", "ffdnet-color", "nl-means", "wiener", "dncnn-gray", "demosaicnet"]
+    "name",
+    [
+        "malvar",
+        "ffdnet-color",
+        "nl-means",
+        "wiener",
+        "blind-deconvolution",
+        "dncnn-gray",
+        "demosaicnet",
+    ],
 )
 @torch.no_grad()
 def test_restoration_keeps_the_size(name):

@@ -61,11 +61,13 @@ def test_digest_covers_the_content():
             {"start": "nearest"},
             {"ema": 0.9},
             {"downscale": 2},
+            {"tasks": ["deblur"]},
+            {"tasks": ["deblur"], "shakes": 2},
             {"loss": "charbonnier"},
             {"precision": "bfloat16"},
         )
     }
-    assert len(digests) == 13
+    assert len(digests) == 15
     traceless = change(checkpoint_every_s=9, validate_every=7)
     assert traceless.digest == MINI.digest
     assert Recipe(**FIELDS).digest == MINI.digest
@@ -92,3 +94,9 @@ def test_warmup_is_linear():
     recipe = change(steps=100, warmup=0.1, schedule=(0.9,))
     rates = [recipe.learning_rate(step) for step in range(11)]
     assert rates == pytest.approx([*(1e-4 * n for n in range(1, 11)), 1e-3])
+
+
+@pytest.mark.parametrize("fields", [{}, {"tasks": ["deblur", "demosaic"]}, {"downscale": 2}])
+def test_whole_images_are_shaken_for_deblurring_alone(fields):
+    with pytest.raises(ValidationError, match="shakes = 3: whole images are shaken for deblur"):
+        change(**{"tasks": ["deblur"] if "downscale" in fields else ["sr-x2"], **fields}, shakes=3)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydantic import ValidationError
 
 from benchmarks.models import create_any_model
@@ -15,7 +16,9 @@ from benchmarks.training import Listener, PatchSampler, Recipe, loop, train
 from benchmarks.training.data import iterate_batches, split_images
 from benchmarks.training.inputs import find_patch_rule
 from benchmarks.training.losses import LOSSES, charbonnier, make_loss
+from benchmarks.training.start import start_as_nearest
 from benchmarks.training.validation import measure_psnr
+from kgt.deconvolution import append_undone
 
 FIELDS = {
     "name": "mini",
@@ -129,7 +132,7 @@ def test_weather_is_cut_from_whole_images():
 def test_tasks_are_drawn_evenly():
     sampler = PatchSampler(make(["weather-rain", "weather-snow", "weather-raindrop"], batch=300))
     sampler[0]
-    assert {task for _, task in sampler._cache} == {
+    assert {task for _, task, _ in sampler._cache} == {
         "",
         "weather-rain",
         "weather-snow",
@@ -248,3 +251,63 @@ def test_training_in_bfloat16_keeps_float32_weights(tmp_path):
     result = train("kgt-tiny-denoise-color", recipe, out_dir=tmp_path)
     assert {p.dtype for p in result.model.parameters()} == {torch.float32}
     assert all(torch.isfinite(torch.tensor(point.loss)) for point in result.losses)
+
+
+def test_whole_images_are_shaken_in_as_many_ways_as_told():
+    recipe = make(["deblur"], images=["rocket"], batch=40, patch=48, shakes=3)
+    sampler = PatchSampler(recipe)
+    inputs, targets = as_images(sampler[0])
+    assert inputs.shape == (40, 48, 48, 6)
+    assert targets.shape == (40, 48, 48, 3)
+    assert PatchSampler(recipe)[0][0].equal(sampler[0][0])
+    views = [
+        image
+        for (_, task, version), image in sampler._cache.items()
+        if task == "deblur" and version in range(3)
+    ]
+    assert len(views) == 3
+    blurred = [torch.from_numpy(view[..., :3]).permute(2, 0, 1)[None] for view in views]
+    for view, image in zip(views, blurred, strict=True):
+        assert np.array_equal(append_undone(image)[0].permute(1, 2, 0).numpy(), view)
+    assert not any(a.equal(b) for a, b in itertools.combinations(blurred, 2))
+    for part in (inputs[..., :3], inputs[..., 3:]):
+        assert 0 < np.abs(255 * part - targets).mean() < 25
+
+
+def test_sets_that_ship_blurred_images_are_not_shaken(tmp_path, monkeypatch):
+    monkeypatch.setenv("KGT_DATA", str(tmp_path))
+    for kind in ("input", "target"):
+        folder = tmp_path / "GoPro" / "train" / kind
+        folder.mkdir(parents=True)
+        Image.fromarray(photograph()).save(folder / "rocket.png")
+    fields = {"datasets": ["GoPro"], "images": []}
+    assert PatchSampler(make(["deblur"], **fields))[0][0].shape[1] == 3
+    with pytest.raises(ValueError, match=r"shakes = 2, but GoPro ships its inputs; drop shakes"):
+        PatchSampler(make(["deblur"], **fields, shakes=2))
+
+
+@pytest.mark.parametrize(("shakes", "deconvolve"), [(2, False), (0, True)])
+def test_networks_that_deconvolve_are_trained_on_whole_images(shakes, deconvolve, tmp_path):
+    recipe = make(["deblur"], images=["rocket"], shakes=shakes)
+    model = f"swinir-tiny-deblur:deconvolve={str(deconvolve).lower()}"
+    with pytest.raises(ValueError, match=rf"shakes = {shakes}, and .* deconvolve = {deconvolve}"):
+        train(model, recipe, out_dir=tmp_path)
+
+
+@pytest.mark.parametrize("model", ["kgt-tiny-deblur:depths=[1,1]", "swinir-tiny-deblur:depths=[1]"])
+def test_networks_that_deconvolve_are_trained_from_the_deconvolution_on(model, tmp_path):
+    fields = {
+        "images": ["coins", "rocket"],
+        "held_out": 1,
+        "shakes": 1,
+        "start": "nearest",
+        "lr": 1e-6,
+    }
+    recipe = make(["deblur"], steps=2, batch=2, **fields)
+    result = train(model, recipe, out_dir=tmp_path)
+    assert result.steps == 2
+    (point,) = result.validations
+    network = create_any_model(model.partition(":")[0])
+    start_as_nearest(network)
+    nearly = measure_psnr(network, recipe, split_images(recipe)[1])["deblur"]
+    assert point.psnr["deblur"] == pytest.approx(nearly, abs=0.1)

@@ -3,6 +3,7 @@ import torch
 
 import kgt
 from kgt.config import PRESETS
+from kgt.deconvolution import append_undone
 from kgt.layers import KGTStage
 
 SMALL = {"embed_dim": 12, "heads": 3, "window": 4, "k": 6, "depths": (1, 2), "bias_hidden": 8}
@@ -80,7 +81,7 @@ def test_u_shape_restores_any_size(channels, size):
 
 
 @pytest.mark.parametrize(
-    ("name", "small"), [("kgt-tiny-x2", {**SMALL, "scale": 1}), ("kgt-tiny-deblur", SMALL_U)]
+    ("name", "small"), [("kgt-tiny-x2", {**SMALL, "scale": 1}), ("kgt-tiny-weather", SMALL_U)]
 )
 def test_unshuffling_trades_pixels_for_channels(name, small):
     """It is what a network without it does on blocks of pixels, for a quarter of the tokens."""
@@ -246,3 +247,34 @@ def test_an_image_smaller_than_a_window_is_refused():
     network = kgt.create_model("kgt-tiny-x2", **SMALL)
     with pytest.raises(ValueError, match=r"3x9.*4x4"):
         network(torch.rand(1, 3, 3, 9))
+
+
+def test_a_network_that_deconvolves_corrects_what_it_sees_beside_its_input():
+    network = kgt.create_model("kgt-tiny-deblur", **SMALL_U).eval()
+    x = torch.rand(2, 3, 20, 24)
+    prepared = network.prepare(x)
+    assert prepared.equal(append_undone(x))
+    assert network.prepare(prepared) is prepared
+    with torch.no_grad():
+        assert network(x).equal(network(prepared))
+        network.conv_out.weight.zero_()
+        network.conv_out.bias.zero_()
+        torch.testing.assert_close(network(x), prepared[:, 3:], rtol=0, atol=1e-6)
+    plain = kgt.create_model("kgt-tiny-weather", **SMALL_U)
+    assert plain.prepare(x) is x
+    with pytest.raises(ValueError, match="the input has 6 channels, the network takes 3"):
+        plain(prepared)
+    with pytest.raises(ValueError, match="deconvolve restores at the same size; scale = 2"):
+        kgt.create_model("kgt-tiny-x2", deconvolve=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_deconvolves_refuses_what_others_refuse(value):
+    network = kgt.create_model("kgt-tiny-deblur", **SMALL_U)
+    x = torch.rand(1, 3, 20, 24)
+    x[0, 1, 3, 4] = value
+    for restore in (network, lambda x: kgt.restore(network, x)):
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            restore(x)
+        with pytest.raises(ValueError, match="the input has 4 channels, the network takes 3"):
+            restore(torch.rand(1, 4, 20, 24))
