@@ -217,11 +217,15 @@ def _taper(light: Tensor) -> Tensor:
 def _fade(length: int, last: int, like: Tensor) -> Tensor:
     """Weights that rise over the first `_TAPER` of `length` pixels and fall over the last ones."""
     weights = like.new_ones(length)
-    for count, place in ((_TAPER, slice(None, _TAPER)), (last, slice(length - last, None))):
-        phase = (torch.arange(count, device=like.device) + 0.5) / count * math.pi
-        rise = (0.5 - 0.5 * phase.cos()).to(like.dtype)
-        weights[place] = rise if place.stop else rise.flip(0)
+    weights[:_TAPER] = _rise(_TAPER, like)
+    weights[length - last :] = _rise(last, like).flip(0)
     return weights
+
+
+def _rise(count: int, like: Tensor) -> Tensor:
+    """From 0 to 1 over `count` pixels, as half a cosine does."""
+    phase = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) / count
+    return 0.5 - 0.5 * (math.pi * phase).cos()
 
 
 def _gradients(image: Tensor) -> Tensor:
