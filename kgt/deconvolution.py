@@ -35,6 +35,7 @@ _COUPLING_GROWTH, _COUPLING_LIMIT = 2.0, 1e3
 _STRONG_EDGES = 0.1  # fraction of the pixels that the kernel is fitted to
 _KERNEL_RIDGE = 2e-3  # relative to the energy of the edges
 _KERNEL_FLOOR = 0.1  # relative to the largest weight; what is below is noise
+_KERNEL_PIXELS = 40  # a shake is a path, not a cloud: weaker weights than that many are noise, too
 _TAPER = 16
 _MIRROR = 24
 # Noise over signal of the Wiener filter: at the finest frequencies, and what remains at zero.
@@ -173,8 +174,10 @@ def _fit_kernel(edges: Tensor, observed: Tensor, radius: int) -> Tensor:
     # Where there is NaN in the image, it is to be in the kernel, too, and is told by the network.
     factor, _ = torch.linalg.cholesky_ex(matrix.double() + ridge)
     kernel = torch.cholesky_solve(wanted[..., None].double(), factor)[..., 0].to(edges.dtype)
-    kernel = kernel * (kernel >= _KERNEL_FLOOR * kernel.amax(-1, keepdim=True).clamp(min=0))
     kernel = kernel.clamp(min=0)
+    largest = kernel.topk(min(_KERNEL_PIXELS, len(down)), dim=-1).values
+    floor = torch.maximum(_KERNEL_FLOOR * largest[:, :1], largest[:, -1:])
+    kernel = kernel * (kernel >= floor)
     empty = kernel.sum(-1) == 0
     kernel[empty, len(down) // 2] = 1  # without an edge, none is seen to be blurred
     kernel = (kernel / kernel.sum(-1, keepdim=True)).unflatten(-1, (2 * radius + 1,) * 2)

@@ -61,11 +61,13 @@ def test_a_blur_that_is_none_is_refused(value):
 
 def test_an_unknown_shake_is_estimated_from_the_whole_image(psnr):
     image = torch.from_numpy(astronaut()[:300, :400] / 255).permute(2, 0, 1)[None].float()
-    shaken = (image.pow(2.2).unfold(-1, 7, 1).mean(-1).pow(1 / 2.2) * 255).round() / 255
+    shake = torch.tensor([1, 1, 1, 3, 1, 1, 1]) / 9  # the camera rests halfway
+    light = (image.pow(2.2).unfold(-1, len(shake), 1) * shake).sum(-1)
+    shaken = (light.pow(1 / 2.2) * 255).round() / 255
     image = image[..., 3:-3]
     model = create_model("blind-deconvolution")
     restored = model(shaken)
-    assert psnr(restored, image) > psnr(shaken, image) + 2
+    assert psnr(restored, image) > psnr(shaken, image) + 1
     # And tiles, which are too small for it, take what the whole has told.
     assert kgt.restore(model, shaken, 64, overlap=8).equal(restored)
     assert not model(shaken[..., :64, :64]).equal(restored[..., :64, :64])
