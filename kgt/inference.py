@@ -236,8 +236,8 @@ def plan_tiles(
     Windowed networks and convolutions are like that; what stops growing at some size makes the
     choice smaller than it could be, and for a network that attends to the whole image it is too
     large. Every byte of tensors is taken for two of the budget, for glibc keeps up to as much again
-    resident for later. Not counted are the weights, the image, and what an operator needs while it
-    runs.
+    resident for later. Not counted are the weights, the image and what a network prepares of it,
+    and what an operator needs while it runs.
 
     Of the tiles that need the fewest calls of the network, the smallest are taken. Whoever restores
     many images of a size calls this once and passes the tile to `restore`.
@@ -331,6 +331,7 @@ def _measure_bytes(net: nn.Module, image: Tensor) -> tuple[float, float, float]:
         noise = image.new_empty(shape).random_(256, generator=generator)
     else:
         noise = image.new_empty(shape).uniform_(generator=generator)
+    noise = _prepare(net, noise)  # once for the image, not for every tile
     _call(net, noise)  # what a network keeps from its first call on is not the tile's
     peaks = []
     for probe in (noise[..., :side], noise):

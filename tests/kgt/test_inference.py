@@ -207,3 +207,12 @@ def test_a_network_that_deconvolves_sees_the_whole_image_in_every_tile(dtype):
     assert bands.equal(tiled)
     apart = kgt.restore(net, image[..., :96, :96])
     assert (apart - whole[..., :96, :96])[..., :64, :64].abs().max() > 0.01
+
+
+def test_tiles_are_planned_for_what_is_prepared():
+    net = kgt.create_model("kgt-tiny-deblur").eval()
+    image = torch.randint(256, (1, 3, 1000, 1200), dtype=torch.uint8)
+    budget = 300 * 2**20
+    plan = kgt.plan_tiles(net, image, byte_budget=budget)
+    assert plan.tile is not None
+    assert plan == kgt.plan_tiles(net, net.prepare(image), byte_budget=budget)
