@@ -260,9 +260,9 @@ def _mirrored(length: int, device: torch.device) -> Tensor:
 
 def _fast_length(length: int) -> int:
     """The next length that transforms fast; a prime takes several times as long."""
-    from scipy.fft import next_fast_len  # heavy, and most networks transform nothing
+    from cv2 import getOptimalDFTSize  # heavy, and most networks transform nothing
 
-    return int(next_fast_len(length, real=True))
+    return getOptimalDFTSize(length)
 
 
 def _decode(image: Tensor) -> Tensor:

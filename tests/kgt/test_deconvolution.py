@@ -104,13 +104,11 @@ def test_unknown_shakes_are_found_and_undone(psnr):
     assert np.mean(gains) > 2
 
 
-def test_fur_is_not_taken_for_a_shake(psnr):
-    """Its edges are blurred already by depth, and explain a cloud of displacements, not a path."""
-    true = SHAKES["wander 1"]
-    clean = as_batch(chelsea() / 255)
-    blurred = as_batch(shake(chelsea() / 255, true))
-    assert 8 < (estimate_shake(blurred) > 0).sum() < 45
-    assert psnr(append_undone(blurred)[:, 3:], clean) > psnr(blurred, clean)
+@pytest.mark.parametrize("name", ["hook", "wander 1", "wander 2"])
+def test_a_shake_is_a_path_and_no_cloud(name):
+    """Fur, whose edges are blurred already by depth, suggests more than a hundred displacements."""
+    kernel = estimate_shake(as_batch(shake(chelsea() / 255, SHAKES[name])))
+    assert 2 <= kernel.count_nonzero() <= 45
 
 
 def test_the_wiener_filter_is_its_formula():
