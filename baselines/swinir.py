@@ -259,7 +259,8 @@ class SwinIR(nn.Module):
         dim, channels, features = config.embed_dim, config.in_channels, config.upsample_features
         blocks = channels * config.unshuffle**2
         mean = torch.tensor(RGB_MEAN) if channels == 3 else torch.zeros(channels)
-        self.register_buffer("mean", mean.view(1, channels, 1, 1), persistent=False)
+        seen = mean.repeat(1 + config.deconvolve)
+        self.register_buffer("mean", seen.view(1, -1, 1, 1), persistent=False)
         self.conv_first = nn.Conv2d(config.channels_seen * config.unshuffle**2, dim, 3, padding=1)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(dim)))
         self.layers = nn.Sequential(*(RSTB(config, depth) for depth in config.depths))
@@ -291,14 +292,13 @@ class SwinIR(nn.Module):
         check_image(x, channels, self.size_multiple)
         height, width = (self.scale * side for side in x.shape[-2:])
         x = pad_to_multiple(self.prepare(x), self.size_multiple)
-        mean = self.mean.repeat(1, x.shape[1] // self.in_channels, 1, 1)
-        x = (x - mean) * self.config.img_range
+        x = (x - self.mean) * self.config.img_range
         unshuffle = self.config.unshuffle
         if unshuffle > 1:
             y = F.pixel_shuffle(self._restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
         else:
             y = self._restore(x)
-        y = y / self.config.img_range + self.mean
+        y = y / self.config.img_range + self.mean[:, : self.in_channels]
         return y[..., :height, :width]
 
     def prepare(self, image: Tensor) -> Tensor:

@@ -63,7 +63,8 @@ class KGT(nn.Module):
         self.size_multiple = config.size_multiple
         self.provenance = {}
         mean = config.mean if config.in_channels == len(config.mean) else (0.0,)
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        seen = torch.tensor(mean * (1 + config.deconvolve))
+        self.register_buffer("mean", seen.view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore x [B, C, h, w] in [0, 1], or prepared; returns [B, C, scale * h, scale * w].
@@ -76,13 +77,12 @@ class KGT(nn.Module):
         channels = self.config.channels_seen if self._is_prepared(x) else self.in_channels
         check_image(x, channels, unshuffle * self.config.windows[0])
         height, width = x.shape[-2:]
-        x = pad_to_multiple(self.prepare(x), self.size_multiple)
-        x = x - self.mean.repeat(1, x.shape[1] // self.in_channels, 1, 1)
+        x = pad_to_multiple(self.prepare(x), self.size_multiple) - self.mean
         if unshuffle > 1:
             y = F.pixel_shuffle(self.restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
         else:
             y = self.restore(x)
-        restored = y + self.mean
+        restored = y + self.mean[:, : self.in_channels]
         return restored[..., : height * self.scale, : width * self.scale]
 
     def prepare(self, image: Tensor) -> Tensor:
