@@ -36,7 +36,8 @@ _TILES = ("kgt/inference.py", "kgt/png.py")
 _QUALITY = (*_MODELS, *_TILES, "benchmarks/models.py", "benchmarks/quality/*.py")
 # What shows in trained weights, and not the log, the curve or the card.
 _TRAINING = _modules(
-    "benchmarks/training", "data inputs loop losses processes recipes start state validation"
+    "benchmarks/training",
+    "data detection inputs loop losses processes recipes start state validation",
 )
 
 SOURCES: dict[Subject, tuple[str, ...]] = {

@@ -25,6 +25,7 @@ from benchmarks.quality.datasets import Dataset
 from benchmarks.quality.degradations import Input
 from benchmarks.quality.images import combine_digests, read_size
 from benchmarks.quality.tasks import Task
+from benchmarks.training.detection import find_degraded
 from benchmarks.training.inputs import (
     Generator,
     PatchRule,
@@ -135,7 +136,10 @@ class PatchSampler(TorchDataset[Batch]):
         """One patch [C, p, p] and its target."""
         index = int(rng.choice(len(self._sources), p=self._weights))
         source = self._sources[index]
-        choice = int(rng.integers(len(source.tasks)))
+        if self._recipe.shares:
+            choice = int(rng.choice(len(source.tasks), p=self._shares(source)))
+        else:
+            choice = int(rng.integers(len(source.tasks)))
         task, rule = source.tasks[choice], source.rules[choice]
         if rule is None:
             shakes = self._recipe.shakes
@@ -144,6 +148,12 @@ class PatchSampler(TorchDataset[Batch]):
         else:
             patch, target = self._cut_and_degrade(rng, index, task, rule)
         return _as_planes(patch), _as_planes(target)
+
+    def _shares(self, source: _Source) -> npt.NDArray[np.float64]:
+        """Probability of each of an image's tasks."""
+        shares = dict(zip(self._recipe.tasks, self._recipe.shares, strict=True))
+        own = np.array([shares[task.name] for task in source.tasks])
+        return own / own.sum()
 
     def _cut_and_degrade(
         self, rng: Generator, index: int, task: Task, rule: PatchRule
@@ -165,7 +175,13 @@ class PatchSampler(TorchDataset[Batch]):
         """Cut the target and an input, of which there may be versions, of the whole image."""
         size, scale = self._recipe.patch, self._recipe.scale
         degraded, target = self._read(index, task, version), self._read(index)
-        top, left, symmetry = _draw_place(rng, degraded, size)
+        place = _draw_place(rng, degraded, size)
+        if self._recipe.tries > 1:
+            others = [_draw_place(rng, degraded, size) for _ in range(1, self._recipe.tries)]
+            place = max(
+                [place, *others], key=lambda one: _count_degraded(degraded, target, one[:2], size)
+            )
+        top, left, symmetry = place
         patch = _cut(degraded, top, left, size, symmetry)
         return patch, _cut(target, top * scale, left * scale, size * scale, symmetry)
 
@@ -269,6 +285,12 @@ def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_
         None if from_set or recipe.shakes else find_patch_rule(task)
         for task, from_set in zip(own, shipped, strict=True)
     )
+    if recipe.tries > 1 and any(rules):
+        patched = own[[bool(rule) for rule in rules].index(True)].name
+        raise ValueError(
+            f"recipe {recipe.name}: tries = {recipe.tries}, but the inputs of {patched} are made "
+            "from patches, not from whole images that show where they are degraded; drop tries"
+        )
     if recipe.downscale > 1 and None in rules:
         whole = own[rules.index(None)].name
         raise ValueError(
@@ -302,6 +324,13 @@ def _draw_place(rng: Generator, image: Input, size: int) -> tuple[int, int, npt.
     """Where a patch begins, and which of the eight symmetries of the square it is seen in."""
     top, left = rng.integers((image.shape[0] - size + 1, image.shape[1] - size + 1))
     return int(top), int(left), rng.integers(2, size=3)
+
+
+def _count_degraded(degraded: Input, target: Input, place: tuple[int, int], size: int) -> int:
+    """Pixels of a patch that differ visibly from the target."""
+    own = tuple(slice(start, start + size) for start in place)
+    patches = (torch.from_numpy(_as_planes(image[own])) for image in (degraded, target))
+    return int(find_degraded(*patches).sum())
 
 
 def _cut(

@@ -23,6 +23,7 @@ from benchmarks.models import create_described
 from benchmarks.quality import get_task
 from benchmarks.sources import digest_sources
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
+from benchmarks.training.detection import Detecting, detection_loss
 from benchmarks.training.files import write_atomically
 from benchmarks.training.journal import (
     CURVE,
@@ -35,7 +36,7 @@ from benchmarks.training.journal import (
 from benchmarks.training.losses import make_loss
 from benchmarks.training.processes import defer_signals, make_fabric
 from benchmarks.training.recipes import Recipe
-from benchmarks.training.start import start_as_nearest
+from benchmarks.training.start import start_as_nearest, widen_linear_layers
 from benchmarks.training.state import (
     LossPoint,
     Stale,
@@ -172,9 +173,17 @@ class _Run:
             "code": digest_sources("training"),
             "data": self.sampler.digest,
         }
-        optimizer = _create_optimizer(model, recipe)
-        self.wrapped, _ = fabric.setup(model, optimizer)
-        self.state = TrainingState(model, optimizer, identity, make_average(model, recipe))
+        detecting = Detecting(model) if recipe.detection else None
+        trained = detecting or model
+        optimizer = _create_optimizer(trained, recipe)
+        self.wrapped, _ = fabric.setup(trained, optimizer)
+        self.state = TrainingState(
+            model,
+            optimizer,
+            identity,
+            make_average(model, recipe),
+            detector=detecting.head if detecting else None,
+        )
 
     def open(self, fresh: bool, stale: Stale) -> None:
         """Make the folder, and go on from what lies there."""
@@ -260,7 +269,7 @@ class _Run:
             raise self._diverged(f"loss is {value}")
         self.fabric.backward(loss)
         if recipe.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_grad_norm)
+            nn.utils.clip_grad_norm_(self.wrapped.parameters(), recipe.clip_grad_norm)
         state.optimizer.step()
         state.optimizer.zero_grad()
         if state.ema is not None:
@@ -272,13 +281,17 @@ class _Run:
         like = next(self.state.model.parameters())
         inputs, targets = (part.to(like.device, like.dtype) for part in batch)
         try:
-            return self.loss(self.wrapped(inputs), targets)
+            if self.state.detector is None:
+                return self.loss(self.wrapped(inputs), targets)
+            restored, logits = self.wrapped(inputs)
         except ValueError as error:
             if self.state.step == 0:
                 raise
             # All batches have one shape, so a network that took the first one can only refuse its
             # own features: a key-graph is not built on NaN.
             raise self._diverged(str(error)) from error
+        told = detection_loss(logits, inputs, targets)
+        return self.loss(restored, targets) + self.recipe.detection * told
 
     def _validate(self, listener: Listener) -> None:
         state, model = self.state, self.state.kept_model
@@ -346,6 +359,8 @@ def _create_model(name: str, recipe: Recipe) -> nn.Module:
             " others on patches; change the recipe, or build the network with deconvolve set "
             "accordingly"
         )
+    if recipe.linear == "fan-in":
+        widen_linear_layers(model)
     if recipe.start == "nearest":
         start_as_nearest(model)
     return model

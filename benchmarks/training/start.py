@@ -31,23 +31,48 @@ def start_as_nearest(model: nn.Module) -> None:
         ValueError: when the model is of another kind.
     """
     if model.scale == 1:
-        (last,) = _find_convolutions(model, _SCALE_1)
-        for parameter in last.parameters():
+        for parameter in find_last_convolution(model)[1].parameters():
             nn.init.zeros_(parameter)
     else:
-        _carry_colors(*_find_convolutions(model, _LARGER_SCALE))
+        _carry_colors(*_find_convolutions(model, _LARGER_SCALE).values())
 
 
-def _find_convolutions(model: nn.Module, kinds: tuple[tuple[str, ...], ...]) -> list[nn.Conv2d]:
+@torch.no_grad()
+def widen_linear_layers(model: nn.Module) -> None:
+    """Draw the weights of linear layers anew, with a standard deviation of 1 / sqrt(inputs).
+
+    Swin Transformers take 0.02 at any width, so the activations of one of 60 channels lie where
+    they are all but linear, and a short training is half over before it is anything else.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
+
+
+def find_last_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:
+    """Name and module of the convolution whose result a network of scale 1 adds to its input.
+
+    Raises:
+        ValueError: when the model is no KGT or SwinIR of scale 1.
+    """
+    ((name, convolution),) = _find_convolutions(model, _SCALE_1).items()
+    return name, convolution
+
+
+def _find_convolutions(
+    model: nn.Module, kinds: tuple[tuple[str, ...], ...]
+) -> dict[str, nn.Conv2d]:
     modules = dict(model.named_modules())
     for names in kinds:
-        found = [modules.get(name) for name in names]
-        convolutions = [module for module in found if isinstance(module, nn.Conv2d)]
+        found = {name: modules.get(name) for name in names}
+        convolutions = {
+            name: module for name, module in found.items() if isinstance(module, nn.Conv2d)
+        }
         if len(convolutions) == len(names):
             return convolutions
     raise ValueError(
-        f"{type(model).__name__} cannot start as nearest-neighbor interpolation: it has none of "
-        f"{' or '.join(', '.join(names) for names in kinds)}; take a recipe with start: random"
+        f"{type(model).__name__} has none of {' or '.join(', '.join(names) for names in kinds)}, "
+        "by which a KGT or a SwinIR is known; take a recipe with start: random and detection: 0"
     )
 
 

@@ -63,11 +63,15 @@ def test_digest_covers_the_content():
             {"downscale": 2},
             {"tasks": ["deblur"]},
             {"tasks": ["deblur"], "shakes": 2},
+            {"tasks": ["deblur"], "shares": (1,)},
+            {"tasks": ["deblur"], "tries": 2},
+            {"tasks": ["deblur"], "linear": "fan-in"},
+            {"tasks": ["deblur"], "detection": 0.1},
             {"loss": "charbonnier"},
             {"precision": "bfloat16"},
         )
     }
-    assert len(digests) == 15
+    assert len(digests) == 19
     traceless = change(checkpoint_every_s=9, validate_every=7)
     assert traceless.digest == MINI.digest
     assert Recipe(**FIELDS).digest == MINI.digest

@@ -140,6 +140,15 @@ def test_tasks_are_drawn_evenly():
     }
 
 
+def test_tasks_are_drawn_by_their_shares():
+    recipe = make(["denoise-color-s15", "denoise-color-s50"], shares=[1, 4], batch=400, patch=16)
+    inputs, targets = PatchSampler(recipe)[0]
+    sigma = (inputs - targets).std(dim=(1, 2, 3)) * 255
+    assert ((sigma - 15).abs() < 3).sum() + ((sigma - 50).abs() < 8).sum() == 400
+    # Binomial: 320 and 8 are the mean and the standard deviation.
+    assert 290 < (sigma > 30).sum() < 350
+
+
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_share_a_batch(world):
     recipe = make(["denoise-color-s25"])
@@ -195,6 +204,7 @@ def test_held_out_images_are_the_last_and_train_nothing(tmp_path):
     [
         ({"tasks": ["sr-x2", "sr-x4"]}, "differ in scale"),
         ({"tasks": ["demosaic"], "level": (1, 2)}, "demosaic has no level"),
+        ({"tasks": ["demosaic"], "shares": (1, 2)}, "2, the tasks 1; give one share for each"),
         ({"tasks": ["denoise-color-s15"], "level": (50, 15)}, "lower end comes first"),
     ],
 )
