@@ -126,20 +126,19 @@ class PatchSampler(TorchDataset[Batch]):
             [0, 1].
         """
         pairs = [
-            self._draw(np.random.default_rng((self._recipe.seed, step, slot)))
+            self._draw(np.random.default_rng((self._recipe.seed, step, slot)), step)
             for slot in self._slots
         ]
         inputs, targets = (np.stack(images) for images in zip(*pairs, strict=True))
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
-    def _draw(self, rng: Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _draw(
+        self, rng: Generator, step: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """One patch [C, p, p] and its target."""
         index = int(rng.choice(len(self._sources), p=self._weights))
         source = self._sources[index]
-        if self._recipe.shares:
-            choice = int(rng.choice(len(source.tasks), p=self._shares(source)))
-        else:
-            choice = int(rng.integers(len(source.tasks)))
+        choice = self._draw_task(rng, source.tasks, step)
         task, rule = source.tasks[choice], source.rules[choice]
         if rule is None:
             shakes = self._recipe.shakes
@@ -149,11 +148,12 @@ class PatchSampler(TorchDataset[Batch]):
             patch, target = self._cut_and_degrade(rng, index, task, rule)
         return _as_planes(patch), _as_planes(target)
 
-    def _shares(self, source: _Source) -> npt.NDArray[np.float64]:
-        """Probability of each of an image's tasks."""
-        shares = dict(zip(self._recipe.tasks, self._recipe.shares, strict=True))
-        own = np.array([shares[task.name] for task in source.tasks])
-        return own / own.sum()
+    def _draw_task(self, rng: Generator, tasks: tuple[Task, ...], step: int) -> int:
+        if not (self._recipe.shares or self._recipe.joins):
+            return int(rng.integers(len(tasks)))
+        shares = self._recipe.shares_at(step)
+        own = np.array([shares[task.name] for task in tasks])
+        return int(rng.choice(len(tasks), p=own / own.sum()))
 
     def _cut_and_degrade(
         self, rng: Generator, index: int, task: Task, rule: PatchRule
@@ -274,6 +274,11 @@ def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_
         raise ValueError(
             f"{dataset.name} ships inputs for {dataset.pairs}, which is none of the tasks "
             f"{', '.join(task.name for task in tasks)}; drop the set or name that task"
+        )
+    if not any(recipe.shares_at(0)[task.name] for task in own):
+        raise ValueError(
+            f"recipe {recipe.name}: {dataset.name} ships inputs for {dataset.pairs}, which joins "
+            f"later; let it join at 0 (joins = {recipe.joins}), or drop the set"
         )
     shipped = [task.degradation(dataset) == "shipped" for task in own]
     if recipe.shakes and any(shipped):

@@ -28,7 +28,7 @@ _RECIPES = Path(__file__).with_name("recipes")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Fields that steer a training without a trace in its weights.
 _NO_TRACE = ("checkpoint_every_s", "validate_every")
-_LATER = ("shares", "downscale", "shakes", "tries", "linear", "detection")
+_LATER = ("shares", "joins", "downscale", "shakes", "tries", "linear", "detection")
 
 
 class Recipe(BaseModel):
@@ -40,6 +40,8 @@ class Recipe(BaseModel):
         tasks: registry names of the tasks the network is to master; each patch is degraded as one
             of them asks. All have one scale.
         shares: how often each of the tasks is drawn, in relation to the others; evenly when empty.
+        joins: fraction of the training at which each of the tasks begins to be drawn, so that a
+            hard one may be learned alone; all from the start when empty.
         level: lowest and highest level of degradation, from which each patch's is drawn evenly: of
             the noise (sigma, on the scale of 0..255) or of JPEG (quality). None keeps the tasks'
             own levels.
@@ -68,7 +70,7 @@ class Recipe(BaseModel):
         schedule: "cosine" to nearly zero, or the fractions of the training at which the learning
             rate is halved.
         warmup: fraction of the training over which the learning rate rises linearly.
-        loss: "l1", "charbonnier" or "smooth-l1" (see `make_loss`).
+        loss: "l1", "charbonnier", "smooth-l1" or "psnr" (see `make_loss`).
         perceptual: weight of the distance between VGG features, added to the loss.
         detection: weight of telling which pixels are degraded, by a head that is not kept, added to
             the loss (see `Detecting`); 0 for no such head.
@@ -89,6 +91,7 @@ class Recipe(BaseModel):
     version: PositiveInt
     tasks: tuple[str, ...] = Field(min_length=1)
     shares: tuple[PositiveFloat, ...] = ()
+    joins: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
     level: tuple[PositiveFloat, PositiveFloat] | None = None
     datasets: tuple[str, ...] = Field(min_length=1)
     images: tuple[str, ...] = ()
@@ -107,7 +110,7 @@ class Recipe(BaseModel):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     schedule: Literal["cosine"] | tuple[Fraction, ...] = "cosine"
     warmup: float = Field(default=0.0, ge=0, lt=1)
-    loss: Literal["l1", "charbonnier", "smooth-l1"] = "l1"
+    loss: Literal["l1", "charbonnier", "smooth-l1", "psnr"] = "l1"
     perceptual: NonNegativeFloat = 0.0
     detection: NonNegativeFloat = 0.0
     ema: Fraction | None = None
@@ -126,11 +129,15 @@ class Recipe(BaseModel):
                 f"tasks {', '.join(self.tasks)} differ in scale; a network has one, so name tasks "
                 "of one scale"
             )
-        if self.shares and len(self.shares) != len(self.tasks):
-            raise ValueError(
-                f"shares = {self.shares} are {len(self.shares)}, the tasks {len(self.tasks)}; give "
-                "one share for each task, or none"
-            )
+        for name in ("shares", "joins"):
+            given = getattr(self, name)
+            if given and len(given) != len(self.tasks):
+                raise ValueError(
+                    f"{name} = {given} are {len(given)}, the tasks {len(self.tasks)}; give one for "
+                    "each task, or none"
+                )
+        if self.joins and min(self.joins) > 0:
+            raise ValueError(f"joins = {self.joins}: one task is there from the start, at 0")
         if self.shakes and (self.tasks != ("deblur",) or self.downscale > 1):
             raise ValueError(
                 f"shakes = {self.shakes}: whole images are shaken for deblur alone, at their own "
@@ -162,6 +169,15 @@ class Recipe(BaseModel):
         unused = [name for name in _LATER if getattr(self, name) == fields[name].default]
         content = self.model_dump(mode="json", exclude={*_NO_TRACE, *unused})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def shares_at(self, step: int) -> dict[str, float]:
+        """How often each task is drawn at a step, counted from 0, in relation to the others."""
+        shares = self.shares or (1.0,) * len(self.tasks)
+        joins = self.joins or (0.0,) * len(self.tasks)
+        return {
+            task: share if step >= begin * self.steps else 0.0
+            for task, share, begin in zip(self.tasks, shares, joins, strict=True)
+        }
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -46,6 +46,16 @@ def photograph():
     return next(item.image for item in load_dataset("embedded", "train") if item.name == "rocket")
 
 
+def ship_blurred_images(folder, monkeypatch):
+    """A set that comes with its inputs; returns the fields of a recipe that takes it."""
+    monkeypatch.setenv("KGT_DATA", str(folder))
+    for kind in ("input", "target"):
+        place = folder / "GoPro" / "train" / kind
+        place.mkdir(parents=True)
+        Image.fromarray(photograph()).save(place / "rocket.png")
+    return {"datasets": ["GoPro"], "images": []}
+
+
 @pytest.mark.parametrize("task", ["demosaic", "deblur"])
 def test_a_patch_with_its_margin_is_degraded_as_the_whole_image(task):
     image, size = photograph(), 40
@@ -149,6 +159,23 @@ def test_tasks_are_drawn_by_their_shares():
     assert 290 < (sigma > 30).sum() < 350
 
 
+def test_tasks_join_when_the_recipe_says():
+    tasks = ["denoise-color-s15", "denoise-color-s50"]
+    recipe = make(tasks, joins=[0.5, 0], steps=10, batch=50, patch=16)
+    sampler = PatchSampler(recipe)
+    for step in (0, 4, 5, 9):
+        inputs, targets = sampler[step]
+        loud = (inputs - targets).std(dim=(1, 2, 3)) * 255 > 30
+        # Evenly from there on: 25 of 50, with a standard deviation of 3.5.
+        assert 11 < loud.sum() < 39 if step >= 5 else loud.all()
+
+
+def test_a_set_that_ships_inputs_serves_a_task_from_the_start(tmp_path, monkeypatch):
+    fields = ship_blurred_images(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="GoPro ships inputs for deblur, which joins later"):
+        PatchSampler(make(["deblur", "demosaic"], **fields, joins=[0.5, 0]))
+
+
 @pytest.mark.parametrize("world", [2, 4])
 def test_processes_share_a_batch(world):
     recipe = make(["denoise-color-s25"])
@@ -204,7 +231,8 @@ def test_held_out_images_are_the_last_and_train_nothing(tmp_path):
     [
         ({"tasks": ["sr-x2", "sr-x4"]}, "differ in scale"),
         ({"tasks": ["demosaic"], "level": (1, 2)}, "demosaic has no level"),
-        ({"tasks": ["demosaic"], "shares": (1, 2)}, "2, the tasks 1; give one share for each"),
+        ({"tasks": ["demosaic"], "shares": (1, 2)}, "2, the tasks 1; give one for each"),
+        ({"tasks": ["demosaic"], "joins": (0.5,)}, "one task is there from the start"),
         ({"tasks": ["denoise-color-s15"], "level": (50, 15)}, "lower end comes first"),
     ],
 )
@@ -221,6 +249,16 @@ def test_losses_are_their_formulas():
     assert charbonnier(x, y).item() == pytest.approx(np.sqrt(difference**2 + 1e-6).mean())
     assert LOSSES["smooth-l1"](x, y).item() == pytest.approx((difference**2 / 2).mean())
     assert make_loss("charbonnier") is charbonnier
+    errors = (difference**2).reshape(2, -1).mean(1)
+    assert LOSSES["psnr"](x, y).item() == pytest.approx(np.log1p(errors / 1e-3).mean())
+
+
+def test_the_psnr_loss_weighs_a_decibel_of_any_patch_alike():
+    target = torch.zeros(1, 3, 8, 8, dtype=torch.float64)
+    for error in (0.9, 0.3):
+        loud, less = (LOSSES["psnr"](target + part, target) for part in (error, 0.9 * error))
+        assert (loud - less).item() == pytest.approx(-2 * np.log(0.9), rel=0.05)
+    assert LOSSES["psnr"](target, target) == 0
 
 
 def test_a_perceptual_loss_says_which_file_it_needs(monkeypatch, tmp_path):
@@ -285,12 +323,7 @@ def test_whole_images_are_shaken_in_as_many_ways_as_told():
 
 
 def test_sets_that_ship_blurred_images_are_not_shaken(tmp_path, monkeypatch):
-    monkeypatch.setenv("KGT_DATA", str(tmp_path))
-    for kind in ("input", "target"):
-        folder = tmp_path / "GoPro" / "train" / kind
-        folder.mkdir(parents=True)
-        Image.fromarray(photograph()).save(folder / "rocket.png")
-    fields = {"datasets": ["GoPro"], "images": []}
+    fields = ship_blurred_images(tmp_path, monkeypatch)
     assert PatchSampler(make(["deblur"], **fields))[0][0].shape[1] == 3
     with pytest.raises(ValueError, match=r"shakes = 2, but GoPro ships its inputs; drop shakes"):
         PatchSampler(make(["deblur"], **fields, shakes=2))
