@@ -64,7 +64,9 @@ def detection_loss(logits: Tensor, x: Tensor, target: Tensor) -> Tensor:
         x: what the network was given, [B, C, H, W] in [0, 1], perhaps with channels added to it.
         target: what it is to restore, [B, C, H, W].
     """
-    return F.binary_cross_entropy_with_logits(logits, find_degraded(x, target).to(logits.dtype))
+    # Fabric returns logits as float32; they are summed in the precision of the training.
+    degraded = find_degraded(x, target).to(x.dtype)
+    return F.binary_cross_entropy_with_logits(logits.to(x.dtype), degraded)
 
 
 def find_degraded(x: Tensor, target: Tensor) -> Tensor:
