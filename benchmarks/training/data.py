@@ -150,6 +150,7 @@ class PatchSampler(TorchDataset[Batch]):
 
     def _draw_task(self, rng: Generator, tasks: tuple[Task, ...], step: int) -> int:
         if not (self._recipe.shares or self._recipe.joins):
+            # As ever, so that recipes from before there were shares draw the same patches.
             return int(rng.integers(len(tasks)))
         shares = self._recipe.shares_at(step)
         own = np.array([shares[task.name] for task in tasks])
@@ -175,13 +176,10 @@ class PatchSampler(TorchDataset[Batch]):
         """Cut the target and an input, of which there may be versions, of the whole image."""
         size, scale = self._recipe.patch, self._recipe.scale
         degraded, target = self._read(index, task, version), self._read(index)
-        place = _draw_place(rng, degraded, size)
-        if self._recipe.tries > 1:
-            others = [_draw_place(rng, degraded, size) for _ in range(1, self._recipe.tries)]
-            place = max(
-                [place, *others], key=lambda one: _count_degraded(degraded, target, one[:2], size)
-            )
-        top, left, symmetry = place
+        places = [_draw_place(rng, degraded, size) for _ in range(self._recipe.tries)]
+        if len(places) > 1:
+            places.sort(key=lambda place: -_count_degraded(degraded, target, place[:2], size))
+        top, left, symmetry = places[0]
         patch = _cut(degraded, top, left, size, symmetry)
         return patch, _cut(target, top * scale, left * scale, size * scale, symmetry)
 

@@ -7,7 +7,6 @@ the first step on, in the features that the restoration needs.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch.nn.functional as F
@@ -37,8 +36,8 @@ class Detecting(nn.Module):
         super().__init__()
         self.model = model
         self._last, convolution = find_last_convolution(model)
-        channels: Any = model.in_channels
-        self._unshuffle = math.isqrt(convolution.out_channels // channels)
+        config: Any = model.config
+        self._unshuffle = config.unshuffle
         self.head = nn.Conv2d(convolution.in_channels, self._unshuffle**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.quality.degradations import Degradation
 from benchmarks.quality.tasks import TASKS
-from benchmarks.training import Recipe
+from benchmarks.training import Listener, Recipe
 
 FIELDS = {
     "name": "mini",
@@ -31,3 +31,17 @@ DECIMATED = replace(
 
 def change(**fields):
     return Recipe(**{**FIELDS, **fields})
+
+
+class Stop(Exception):  # noqa: N818
+    """What the tests interrupt a training with."""
+
+
+def stop_at(last):
+    """A listener that interrupts a training after a step."""
+
+    def on_step(step, loss):
+        if step == last:
+            raise Stop
+
+    return Listener(on_step)

@@ -17,21 +17,9 @@ from benchmarks.training import (
     train,
 )
 from benchmarks.training.start import start_as_nearest
-from tests.benchmarks.mini import DECIMATED, MINI, change
+from tests.benchmarks.mini import DECIMATED, MINI, Stop, change, stop_at
 
 MODEL = "swinir-tiny-x2"
-
-
-class Stop(Exception):  # noqa: N818
-    """What the tests interrupt a training with."""
-
-
-def stop_at(last):
-    def on_step(step, loss):
-        if step == last:
-            raise Stop
-
-    return Listener(on_step)
 
 
 def checkpoint_in(folder, model=MODEL):

@@ -10,6 +10,7 @@ from benchmarks.training import Listener, PatchSampler, Recipe, train
 from benchmarks.training.detection import Detecting, detection_loss, find_degraded
 from benchmarks.training.start import start_as_nearest
 from benchmarks.training.state import read_checkpoint
+from tests.benchmarks.mini import Stop, stop_at
 
 MODELS = ("kgt-tiny-weather", "kgt-tiny-weather:shape=columnar", "swinir-tiny-weather")
 FIELDS = {
@@ -26,10 +27,6 @@ FIELDS = {
     "clip_grad_norm": 1.0,
     "checkpoint_every_s": 0,
 }
-
-
-class Stop(Exception):  # noqa: N818
-    """What ends a training early."""
 
 
 def make(**fields):
@@ -106,13 +103,8 @@ def test_a_pixel_is_degraded_when_one_of_its_colors_is_9_steps_off():
 def test_a_training_that_detects_resumes_to_the_same_bits(model, tmp_path):
     recipe = make(detection=0.1)
     whole = train(model, recipe, out_dir=tmp_path / "whole")
-
-    def stop(step, loss):
-        if step == 3:
-            raise Stop
-
     with pytest.raises(Stop):
-        train(model, recipe, out_dir=tmp_path / "parts", listener=Listener(stop))
+        train(model, recipe, out_dir=tmp_path / "parts", listener=stop_at(3))
     resumed = train(model, recipe, out_dir=tmp_path / "parts")
     assert resumed.losses == whole.losses
     assert resumed.weights_digest == whole.weights_digest
