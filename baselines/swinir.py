@@ -152,9 +152,12 @@ class WindowAttention(nn.Module):
         qkv = linear(tokens, qkv_weight, qkv_bias)
         q, k, v = qkv.view(windows, size, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.position_bias().to(qkv.dtype)
+        plain = bias.is_cpu and bias.requires_grad
         if self.shift:
-            bias = self._mask_windows(bias, windows // (rows * columns), rows, columns)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.head_dim**-0.5)
+            batch = 1 if plain else windows // (rows * columns)
+            bias = self._mask_windows(bias, batch, rows, columns)
+        attend = _attend_plainly if plain else F.scaled_dot_product_attention
+        out = attend(q, k, v, attn_mask=bias, scale=self.head_dim**-0.5)
         return linear(out.transpose(1, 2).flatten(2), proj_weight, self.proj.bias)
 
     def position_bias(self) -> Tensor:
@@ -184,6 +187,24 @@ class WindowAttention(nn.Module):
         qkv_bias = F.pad(self.qkv.bias.unflatten(0, heads), (0, padding))
         proj_weight = F.pad(self.proj.weight.unflatten(1, heads), (0, padding))
         return qkv_weight.flatten(0, 1), qkv_bias.flatten(), proj_weight.flatten(1)
+
+
+def _attend_plainly(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
+    """What torch's fused attention computes, for training on a CPU.
+
+    There the fused kernel has no gradient of the mask, and what torch takes in its place looks for
+    rows without a key, which windows have none of: a sixth of a whole training step.
+
+    Args:
+        q: queries [W, H, N, D].
+        k: keys, like q.
+        v: values, like q.
+        attn_mask: to be added to the scores, [nW, H, N, N] with W a multiple of nW.
+        scale: factor of the scores.
+    """
+    scores = (q * scale) @ k.mT
+    masked = scores.unflatten(0, (-1, len(attn_mask))) + attn_mask
+    return masked.flatten(0, 1).softmax(-1) @ v
 
 
 def head_multiple(device: torch.device) -> int:

@@ -141,8 +141,7 @@ class PatchSampler(TorchDataset[Batch]):
         choice = self._draw_task(rng, source.tasks, step)
         task, rule = source.tasks[choice], source.rules[choice]
         if rule is None:
-            shakes = self._recipe.shakes
-            version = int(rng.integers(shakes)) if shakes else 0
+            version = int(rng.integers(self._recipe.shakes or self._recipe.versions))
             patch, target = self._cut_whole(rng, index, task, version)
         else:
             patch, target = self._cut_and_degrade(rng, index, task, rule)
@@ -195,7 +194,9 @@ class PatchSampler(TorchDataset[Batch]):
             rng = np.random.default_rng((self._recipe.seed, index, version, self._recipe.shakes))
             image = shake_whole(source.tasks[0].make_target(source.read().image), rng)
         else:
-            image = task.make_pair(source.dataset, source.read()).input
+            # Synthesis draws from the name of an image; the first version is what evaluation sees.
+            name = f"{source.name}#{version}" if version else source.name
+            image = task.make_pair(source.dataset, replace(source.read(), name=name)).input
         if image.nbytes <= _CACHE_BYTES:
             self._cache[key] = image
         return image
@@ -288,6 +289,13 @@ def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_
         None if from_set or recipe.shakes else find_patch_rule(task)
         for task, from_set in zip(own, shipped, strict=True)
     )
+    if recipe.versions > 1 and (any(rules) or any(shipped) or recipe.shakes):
+        raise ValueError(
+            f"recipe {recipe.name}: versions = {recipe.versions}, but not all inputs for "
+            f"{', '.join(task.name for task in own)} are synthesized from whole images of "
+            f"{dataset.name}: others come with the set, or are drawn anew for each patch; drop "
+            "versions"
+        )
     if recipe.tries > 1 and any(rules):
         patched = own[[bool(rule) for rule in rules].index(True)].name
         raise ValueError(

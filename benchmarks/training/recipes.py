@@ -28,7 +28,7 @@ _RECIPES = Path(__file__).with_name("recipes")
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Fields that steer a training without a trace in its weights.
 _NO_TRACE = ("checkpoint_every_s", "validate_every")
-_LATER = ("shares", "joins", "downscale", "shakes", "tries", "linear", "detection")
+_LATER = ("shares", "joins", "downscale", "shakes", "versions", "tries", "linear", "detection")
 
 
 class Recipe(BaseModel):
@@ -54,6 +54,8 @@ class Recipe(BaseModel):
         shakes: for networks that deconvolve, how many camera shakes each training image is blurred
             by as a whole, for a patch is too small to tell its shake. 0 blurs every patch by a
             shake of its own.
+        versions: how many inputs are made of each image for each task that degrades whole images,
+            so that a network does not learn the few drops of one by heart.
         tries: how many places are drawn for a patch, of which the one with the most degraded pixels
             is taken; more than 1 where whole images are degraded and most pixels are not.
         steps: optimizer steps.
@@ -98,6 +100,7 @@ class Recipe(BaseModel):
     held_out: NonNegativeInt = 0
     downscale: PositiveInt = 1
     shakes: NonNegativeInt = 0
+    versions: PositiveInt = 1
     tries: PositiveInt = 1
     steps: PositiveInt
     batch: PositiveInt

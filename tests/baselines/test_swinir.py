@@ -112,6 +112,7 @@ def test_masks_equal_upstream_and_depend_on_the_size_alone(size):
     )
 
 
+@torch.no_grad()
 def test_unshifted_windows_have_no_mask(monkeypatch):
     biases = []
     attention = torch.nn.functional.scaled_dot_product_attention

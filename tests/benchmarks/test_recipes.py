@@ -66,6 +66,7 @@ def test_digest_covers_the_content():
             {"tasks": ["deblur"], "shares": (1,)},
             {"tasks": ["deblur"], "joins": (0,)},
             {"loss": "psnr"},
+            {"tasks": ["deblur"], "versions": 2},
             {"tasks": ["deblur"], "tries": 2},
             {"tasks": ["deblur"], "linear": "fan-in"},
             {"tasks": ["deblur"], "detection": 0.1},
@@ -73,7 +74,7 @@ def test_digest_covers_the_content():
             {"precision": "bfloat16"},
         )
     }
-    assert len(digests) == 21
+    assert len(digests) == 22
     traceless = change(checkpoint_every_s=9, validate_every=7)
     assert traceless.digest == MINI.digest
     assert Recipe(**FIELDS).digest == MINI.digest

@@ -322,6 +322,38 @@ def test_whole_images_are_shaken_in_as_many_ways_as_told():
         assert 0 < np.abs(255 * part - targets).mean() < 25
 
 
+def test_of_whole_images_as_many_inputs_are_made_as_told():
+    task = get_task("weather-raindrop")
+    sampler = PatchSampler(make([task.name], images=["rocket"], batch=40, versions=3))
+    inputs, targets = as_images(sampler[0])
+    assert PatchSampler(sampler._recipe)[0][0].equal(sampler[0][0])
+    views = {version: view for (_, name, version), view in sampler._cache.items() if name}
+    assert sorted(views) == [0, 1, 2]
+    # The first is what evaluation sees, the others have other drops on the same image.
+    (rocket,) = (item for item in load_dataset("embedded", "train") if item.name == "rocket")
+    assert np.array_equal(views[0], task.make_pair(load_dataset("embedded", "train"), rocket).input)
+    covered = [(view != rocket.image).any(-1) for view in views.values()]
+    assert all(0.01 < mask.mean() < 0.3 for mask in covered)
+    for one, other in itertools.combinations(covered, 2):
+        assert (one & other).sum() < 0.5 * one.sum()
+    assert 0 < np.abs(255 * inputs - targets).mean() < 25
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"tasks": ["demosaic"]}, {"tasks": ["deblur"]}, {"tasks": ["deblur"], "shakes": 2}],
+)
+def test_versions_are_of_whole_images_that_synthesis_degrades(fields):
+    with pytest.raises(ValueError, match="versions = 2, but not all inputs for "):
+        PatchSampler(make(**fields, versions=2))
+
+
+def test_sets_that_ship_inputs_have_no_versions_of_them(tmp_path, monkeypatch):
+    fields = ship_blurred_images(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="versions = 2, but not all inputs for deblur are"):
+        PatchSampler(make(["deblur"], **fields, versions=2))
+
+
 def test_sets_that_ship_blurred_images_are_not_shaken(tmp_path, monkeypatch):
     fields = ship_blurred_images(tmp_path, monkeypatch)
     assert PatchSampler(make(["deblur"], **fields))[0][0].shape[1] == 3
