@@ -17,7 +17,7 @@ from benchmarks.report.printed import Distance, measure_distances
 # Below the text of a table that has such rows beside printed ones.
 _OURS = (
     " Rows marked `ours` are small-scale: networks of equal size (kgt-tiny, swinir-tiny), trained "
-    "here for less than an hour each, with the same steps, batches and seed, by the recipe named."
+    "here for about an hour at most, with the same steps, batches and seed, by the recipe named."
 )
 
 
