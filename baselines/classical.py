@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from baselines.imresize import imresize, round_to_uint8
 from baselines.registry import register
-from kgt.windows import check_image
+from kgt.network.windows import check_image
 
 
 @register("identity", in_channels=3)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from baselines.classical import ImageFilter
 from baselines.registry import register
-from kgt.deconvolution import append_undone
-from kgt.windows import check_image
+from kgt.network.deconvolution import append_undone
+from kgt.network.windows import check_image
 
 
 @register("wiener", blur=1.0, in_channels=3)
@@ -57,7 +57,7 @@ class Wiener(ImageFilter):
 
 @register("blind-deconvolution", in_channels=3)
 class BlindDeconvolution(nn.Module):
-    """The camera shake of each image, estimated and undone (`kgt.deconvolution`).
+    """The camera shake of each image, estimated and undone (`kgt.network.deconvolution`).
 
     It is what the small networks for deblurring see beside their input, so it is what they have to
     beat.

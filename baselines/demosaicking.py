@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from baselines.classical import ImageFilter
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
-from kgt.windows import check_image
+from kgt.network.windows import check_image
 
 BAYER_WEIGHTS = WheelWeights(
     package="demosaicnet",

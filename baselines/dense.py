@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines.registry import register
+from kgt.attention.bias import dense_bias
 from kgt.config import PRESETS, KGTConfig, preset
-from kgt.layers import KeyGraphAttention, KGTLayer, KGTStage
-from kgt.model import ColumnarKGT
-from kgt.position import dense_bias
+from kgt.network.layers import KeyGraphAttention, KGTLayer, KGTStage
+from kgt.network.model import ColumnarKGT
 from kgt.zoo import initialize
 
 

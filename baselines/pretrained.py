@@ -14,7 +14,7 @@ from typing import Protocol
 from torch import nn
 
 from baselines.checkpoints import read_weights
-from kgt.native.loader import cache_folder
+from kgt.attention.native.loader import cache_folder
 
 
 class Weights(Protocol):

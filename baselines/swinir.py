@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.registry import register
-from kgt.deconvolution import append_undone
-from kgt.linear import linear
-from kgt.windows import (
+from kgt.network.deconvolution import append_undone
+from kgt.network.linear import linear
+from kgt.network.windows import (
     check_image,
     cyclic_regions,
     merge_windows,
@@ -43,7 +43,7 @@ class SwinIRConfig:
         unshuffle: side of the pixel blocks that become channels before the first convolution, and
             pixels again after the last (ours, at scale 1): 2 restores for a quarter of the cost.
         deconvolve: the network sees, beside its input, what blind deconvolution makes of it, and
-            corrects that (ours, at scale 1; see `kgt.deconvolution`).
+            corrects that (ours, at scale 1; see `kgt.network.deconvolution`).
         embed_dim: C, the width of every layer.
         depths: layers in each residual group.
         num_heads: attention heads of every layer.

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.measure.memory import pin_allocator
-from benchmarks.plan.cells import Cell
+from benchmarks.records.cell import Cell
+from benchmarks.records.environment import Environment, capture_environment
 
 
 @pytest.fixture(scope="session")

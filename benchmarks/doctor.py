@@ -27,13 +27,13 @@ import torch
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from benchmarks.cli.terminal import print_table
+from benchmarks.data.manifest import MANIFEST
+from benchmarks.data.survey import Report, survey
 from benchmarks.measure import machine, software
-from benchmarks.measure.environment import capture_environment
 from benchmarks.quality.golden import Finding, Golden, check_golden, list_golden
-from benchmarks.quality.manifest import MANIFEST
-from benchmarks.quality.survey import Report, survey
-from benchmarks.report.terminal import print_table
-from kgt.native import unavailable_reason
+from benchmarks.records.environment import capture_environment
+from kgt.attention.native import unavailable_reason
 
 FLOOR_BUDGET_S = 8.0
 RESULTS = Path("results")

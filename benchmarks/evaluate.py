@@ -45,7 +45,7 @@ from benchmarks.report.scores import (
     print_tile_effects,
     write_csv,
 )
-from kgt.inference import BYTE_BUDGET, OVERLAP
+from kgt.tiles.inference import BYTE_BUDGET, OVERLAP
 
 EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
 

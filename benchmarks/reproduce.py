@@ -21,12 +21,12 @@ import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.measure.environment import Environment, capture_environment
-from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.records import Record, RecordStore
 from benchmarks.plan.runner import Run, measure_cell, valid_records
 from benchmarks.plan.specs import PROFILES, Kind, Profile, TableSpec, get_spec, load_specs
+from benchmarks.records.cell import Cell
+from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.records.record import Record, RecordStore
 from benchmarks.report.claims import judge_claims
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.measure.attention import check_output
 from benchmarks.measure.problems import DENSE, describe_problem, make_call, make_inputs
-from benchmarks.plan.cells import Cell, expand
+from benchmarks.records.cell import Cell, expand
 from kgt import list_backends
 from kgt.attention import get_backend
 

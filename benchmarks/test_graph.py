@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.measure.problems import photo_tokens
-from benchmarks.plan.cells import expand
+from benchmarks.records.cell import expand
 from kgt import KeyGraph, build_key_graph
 
 CELLS = expand(

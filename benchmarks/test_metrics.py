@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from baselines import imresize
-from benchmarks.plan.cells import Cell
 from benchmarks.quality import get_protocol, load_dataset
+from benchmarks.records.cell import Cell
 
 PROTOCOL = "sr-y601-crop-scale"
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.models import create_any_model
-from benchmarks.plan.cells import Cell
+from benchmarks.records.cell import Cell
 
 MODELS = {
     "kgt-tiny-x4": {},

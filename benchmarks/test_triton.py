@@ -17,7 +17,7 @@ from benchmarks.measure.problems import photo_tokens
 from kgt import KeyGraph, build_key_graph
 from kgt.attention import get_backend
 from kgt.attention.sdpa import attend_densely
-from kgt.attention.triton_op import KERNELS, attend_with
+from kgt.attention.triton.backend import KERNELS, attend_with
 
 pytestmark = [
     pytest.mark.gpu,

@@ -4,15 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from kgt.attention import key_graph_attention, list_backends
+from kgt.attention.graph import KeyGraph, KSampler, build_key_graph
 from kgt.config import KGTConfig
-from kgt.graph import KeyGraph, KSampler, build_key_graph
-from kgt.inference import plan_tiles, restore, restore_bands, restore_to_png
-from kgt.model import KGT
+from kgt.network.model import KGT
+from kgt.tiles.inference import plan_tiles, restore, restore_bands, restore_to_png
 from kgt.zoo import build_model, create_model, list_models
 
 if TYPE_CHECKING:
-    from kgt.pictures import Picture
-    from kgt.restoring import restore_picture
+    from kgt.pictures.picture import Picture
+    from kgt.pictures.restoring import restore_picture
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ __all__ = [
     "restore_to_png",
 ]
 
-_WITH_PILLOW = {"Picture": "kgt.pictures", "restore_picture": "kgt.restoring"}
+_WITH_PILLOW = {"Picture": "kgt.pictures.picture", "restore_picture": "kgt.pictures.restoring"}
 
 
 def __getattr__(name: str) -> Any:

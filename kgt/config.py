@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from kgt.graph import SIMILARITIES
+from kgt.attention.graph import SIMILARITIES
 
 _CHOICES = {
     "shape": ("columnar", "u"),
@@ -33,7 +33,7 @@ class KGTConfig:
         unshuffle: [A] side of the pixel blocks that become channels before the first convolution,
             and pixels again after the last: 2 restores at the same size for a quarter of the cost.
         deconvolve: [A] the network sees, beside its input, what blind deconvolution makes of it
-            (`kgt.deconvolution`), and corrects that: for deblurring by short trainings.
+            (`kgt.network.deconvolution`), and corrects that: for deblurring by short trainings.
         embed_dim: C; in the U shape the C of the top level, doubled at each level down.
         heads: H; in the U shape of the top level, doubled at each level down.
         depths: layers per stage (columnar); per level from the top to the latent (U shape).

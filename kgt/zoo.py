@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from kgt.config import PRESETS, KGTConfig, preset
-from kgt.model import KGT, ColumnarKGT, UShapedKGT
+from kgt.network.model import KGT, ColumnarKGT, UShapedKGT
 from kgt.pretrained import find_weights
 
 # Data, no package: NAME.safetensors and a card NAME.md for each model with trained weights.

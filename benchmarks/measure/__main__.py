@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks.cli.terminal import print_table
 from benchmarks.measure.attention import WrongOutputError
 from benchmarks.measure.builders import BUILDERS
 from benchmarks.measure.commands import COMMANDS
-from benchmarks.measure.environment import capture_environment
 from benchmarks.measure.kernels import (
     TARGETS,
     bless,
@@ -31,7 +31,7 @@ from benchmarks.measure.kernels import (
 from benchmarks.measure.memory import pin_allocator
 from benchmarks.measure.problems import CHANNELS, LAYERS
 from benchmarks.measure.roofline import estimate_kernels
-from benchmarks.report.terminal import print_table
+from benchmarks.records.environment import capture_environment
 
 FINE, FELL_SHORT, WRONG_USE, FAILURE = 0, 1, 2, 3
 _console = Console(stderr=True, highlight=False, soft_wrap=True)

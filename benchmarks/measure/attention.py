@@ -29,10 +29,10 @@ from benchmarks.measure.problems import (
     reference_error,
     resolve_backend,
 )
-from benchmarks.measure.statistics import judge
 from benchmarks.measure.timing import ContenderTiming, LatencyResult, measure_latency
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Metric
+from benchmarks.records.statistics import judge
 
 _WARM_N = 64
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from baselines.swinir import SwinIRConfig
 from benchmarks.measure.counters import PARTS, Part
+from kgt.attention.call import AttentionProblem
 from kgt.attention.cost import Cost, dense_attention_cost
-from kgt.attention.problem import AttentionProblem
 from kgt.attention.registry import choose_backend
 from kgt.config import KGTConfig
 

@@ -21,9 +21,9 @@ from benchmarks.measure.restoration import RestorationJob, describe_restorations
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import LatencyResult, measure_latency
-from benchmarks.plan.cells import Cell
+from benchmarks.records.cell import Cell
 from kgt import KeyGraph, build_key_graph
-from kgt.graph import SIMILARITIES
+from kgt.attention.graph import SIMILARITIES
 
 _console = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -34,8 +34,8 @@ from baselines.swinir import SwinIR
 from benchmarks.measure.closed_form import DENSE, Tally, tally_kgt, tally_swinir
 from benchmarks.measure.counters import PARTS, Part, count_with_fvcore, count_with_torch
 from benchmarks.models import create_described
-from kgt.layers import KeyGraphAttention
-from kgt.model import KGT
+from kgt.network.layers import KeyGraphAttention
+from kgt.network.model import KGT
 
 _MIN_SIDE = 16
 

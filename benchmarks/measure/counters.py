@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention.operators import count_forward_flops
-from kgt.layers import KGTStage
+from kgt.network.layers import KGTStage
 
 Part = Literal["attention", "graph", "linear", "position_bias", "convolution", "other"]
 PARTS: tuple[Part, ...] = (

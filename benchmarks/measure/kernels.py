@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgt.attention import triton_launch as launches
 from kgt.attention.operators import empty_merged
-from kgt.attention.triton_graph import Inverse, Tiles
-from kgt.attention.triton_launch import Launch
+from kgt.attention.triton import launch as launches
+from kgt.attention.triton.launch import Launch
+from kgt.attention.triton.tiling import Inverse, Tiles
 
 BLESSED = Path(__file__).parents[2] / "results" / "blessed" / "triton-kernels.json"
 WINDOWS, HEADS, NODES, DIM, K, SLOTS = 4, 6, 1024, 30, 128, 384

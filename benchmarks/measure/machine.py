@@ -19,9 +19,9 @@ import torch
 from benchmarks.measure.attention import check_call
 from benchmarks.measure.memory import measure_peak, pin_allocator
 from benchmarks.measure.problems import make_inputs, make_stage_call
-from benchmarks.measure.statistics import FLOOR_FACTOR, THRESHOLD
 from benchmarks.measure.timing import LatencyResult, measure_latency
-from benchmarks.plan.cells import Cell
+from benchmarks.records.cell import Cell
+from benchmarks.records.statistics import FLOOR_FACTOR, THRESHOLD
 
 Grade = Literal["quiet", "usable", "unfit"]
 GRADES: tuple[Grade, ...] = ("quiet", "usable", "unfit")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from kgt.memory import LiveTensorBytes
+from kgt.tiles.memory import LiveTensorBytes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _PROC = Path("/proc")

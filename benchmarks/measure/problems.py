@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.plan.cells import Cell
-from benchmarks.quality.datasets import load_dataset
+from benchmarks.data.datasets import load_dataset
+from benchmarks.records.cell import Cell
 from kgt import KeyGraph, build_key_graph, key_graph_attention
 from kgt.attention import AttentionProblem, choose_backend
+from kgt.attention.bias import dense_bias, window_of
 from kgt.attention.cost import Cost, dense_attention_cost
 from kgt.attention.sdpa import attend_densely
-from kgt.position import dense_bias, window_of
 
 AUTO, DENSE = "auto", "dense"
 CHANNELS = 180

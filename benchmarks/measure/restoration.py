@@ -20,6 +20,8 @@ import torch
 
 import kgt
 from baselines.imresize import imresize
+from benchmarks.data.datasets import DatasetNotFound, load_dataset
+from benchmarks.data.images import Image, read_image
 from benchmarks.measure.memory import begin_peak, read_status_bytes, return_free_heap
 from benchmarks.measure.problems import photo_images
 from benchmarks.measure.sandbox import (
@@ -32,9 +34,7 @@ from benchmarks.measure.sandbox import (
     limit_memory,
 )
 from benchmarks.models import create_described, load_weights
-from benchmarks.quality.datasets import DatasetNotFound, load_dataset
-from benchmarks.quality.images import Image, read_image
-from benchmarks.quality.metrics import psnr
+from benchmarks.tasks.metrics import psnr
 
 
 @dataclass(frozen=True)

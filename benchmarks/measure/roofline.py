@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kgt.attention.triton_graph import TILE
+from kgt.attention.triton.tiling import TILE
 
 WINDOWS, HEADS, NODES, DIM, PADDED_DIM = 4, 6, 1024, 30, 32
 # Keys in the union of a tile over k: of windows of 32 x 32 tokens of photographs in 180 random

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.data.datasets import DATA_ROOT_VARIABLE, find_dataset
+from benchmarks.data.manifest import MANIFEST
 from benchmarks.measure.machine import GRADES, NOT_READABLE, Finding, grade_by
-from benchmarks.quality.datasets import DATA_ROOT_VARIABLE, find_dataset
-from benchmarks.quality.manifest import MANIFEST
-from benchmarks.quality.perceptual import find_backbone, lpips_unavailable_reason
-from kgt.native import NativeUnavailableError, unavailable_reason
-from kgt.native.loader import find_compiler
+from benchmarks.tasks.perceptual import find_backbone, lpips_unavailable_reason
+from kgt.attention.native import NativeUnavailableError, unavailable_reason
+from kgt.attention.native.loader import find_compiler
 
 QUIET_DISK_BYTES, USABLE_DISK_BYTES = 2**30, 100 * 2**20
 _GPU_FIELDS = (

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.measure.statistics import (
+from benchmarks.records.statistics import (
     MIN_PAIRS,
     Ratio,
     Verdict,

@@ -17,11 +17,11 @@ from benchmarks.measure.restoration import (
 )
 from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.models import create_described
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric
 from benchmarks.quality import get_task
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Metric
 from kgt import list_backends
-from kgt.inference import BYTE_BUDGET
+from kgt.tiles.inference import BYTE_BUDGET
 
 
 def run_network_cell(cell: Cell, budget_s: float, limits: dict[str, Any]) -> Outcome:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric, Record
 from benchmarks.plan.specs import Paper, TableSpec
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Metric, Record
 
-_PAPER = Path(__file__).with_name("paper")
+_PAPER = Path(__file__).parents[1] / "records" / "paper"
 _METRICS = {
     "PSNR": ("psnr", "dB", 1.0),
     "SSIM": ("ssim", "", 1.0),

@@ -9,9 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_any_model, create_for_task
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric
 from benchmarks.quality import (
     DatasetNotFound,
     Evaluation,
@@ -23,11 +22,12 @@ from benchmarks.quality import (
     load_dataset,
     paired_gain,
 )
-from benchmarks.quality.manifest import MANIFEST
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Metric
 from benchmarks.training import Listener, TrainingResult, load_recipe, train
 from benchmarks.training.cards import shipped_log
 from benchmarks.training.state import digest_weights
-from kgt.model import KGT
+from kgt.network.model import KGT
 
 OnStep = Callable[[str, float], None]
 

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
-from benchmarks.measure.environment import Environment
 from benchmarks.measure.problems import AUTO, DENSE, closed_form, describe_problem
 from benchmarks.measure.sandbox import Outcome, run_isolated
-from benchmarks.plan.cells import Cell
 from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restoration_cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
-from benchmarks.plan.records import Metric, Record, RecordStore
 from benchmarks.plan.specs import Profile
-from benchmarks.sources import Subject, digest_shipped, digest_sources
+from benchmarks.records.cell import Cell
+from benchmarks.records.environment import Environment
+from benchmarks.records.record import Metric, Record, RecordStore
+from benchmarks.records.sources import Subject, digest_shipped, digest_sources
 from benchmarks.training import list_recipes, load_recipe
 from kgt.attention import get_backend
 

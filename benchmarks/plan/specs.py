@@ -13,8 +13,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from benchmarks.plan.cells import Cell, expand
-from benchmarks.plan.cells import Kind as CellKind
+from benchmarks.records.cell import Cell, expand
+from benchmarks.records.cell import Kind as CellKind
 
 Kind = Literal["table", "study"]
 PROFILES = ("smoke", "cpu", "gpu", "paper")

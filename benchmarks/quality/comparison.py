@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from benchmarks.measure.statistics import CONFIDENCE
 from benchmarks.quality.evaluation import Evaluation
+from benchmarks.records.statistics import CONFIDENCE
 
 Scores = Mapping[str, Mapping[str, Any]]
 

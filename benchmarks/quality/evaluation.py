@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from benchmarks.quality.datasets import Dataset, Item
-from benchmarks.quality.degradations import Input
-from benchmarks.quality.images import combine_digests, digest_pixels
-from benchmarks.quality.protocols import Protocol
-from benchmarks.quality.tasks import Task
+from benchmarks.data.datasets import Dataset, Item
+from benchmarks.data.images import combine_digests, digest_pixels
 from benchmarks.quality.tiling import WHOLE, Tiling
+from benchmarks.tasks.degradations import Input
+from benchmarks.tasks.protocols import Protocol
+from benchmarks.tasks.task import Task
 
 Score = float | Literal["exact"]
 

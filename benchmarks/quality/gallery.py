@@ -10,14 +10,14 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.ImageDraw
 
-from benchmarks.quality.colors import to_rgb
-from benchmarks.quality.datasets import Dataset
-from benchmarks.quality.degradations import Input
+from benchmarks.data.datasets import Dataset
+from benchmarks.data.images import Image, read_image
 from benchmarks.quality.evaluation import Evaluation, Score
-from benchmarks.quality.images import Image, read_image
-from benchmarks.quality.metrics import PEAK
-from benchmarks.quality.protocols import Protocol, quantize
-from benchmarks.quality.tasks import Task
+from benchmarks.tasks.colors import to_rgb
+from benchmarks.tasks.degradations import Input
+from benchmarks.tasks.metrics import PEAK
+from benchmarks.tasks.protocols import Protocol, quantize
+from benchmarks.tasks.task import Task
 
 COMPARISON = "comparison.png"
 # Larger panels are shrunk, so that the picture stays one that can be opened.

@@ -12,18 +12,18 @@ from typing import Literal
 import numpy as np
 
 import baselines
-from benchmarks.quality.datasets import Dataset, DatasetNotFound, load_dataset
+from benchmarks.data.datasets import Dataset, DatasetNotFound, load_dataset
 from benchmarks.quality.evaluation import evaluate
-from benchmarks.quality.metrics import PEAK, psnr
-from benchmarks.quality.protocols import get_protocol
-from benchmarks.quality.tasks import get_task
+from benchmarks.tasks.metrics import PEAK, psnr
+from benchmarks.tasks.protocols import get_protocol
+from benchmarks.tasks.task import get_task
 
 PSNR_TOLERANCE_DB = 5e-3
 SSIM_TOLERANCE = 2e-4
 # Half a unit of the last of the three decimals that the tables print.
 SSIM_PRINT_TOLERANCE = 5e-4
 
-_PAPER = Path(__file__).resolve().parents[1] / "plan" / "paper"
+_PAPER = Path(__file__).resolve().parents[1] / "records" / "paper"
 _PRINTED = {"gray": "table1_jpeg_gray.csv", "color": "table2_jpeg_color.csv"}
 
 Verdict = Literal["HOLDS", "DIFFERS", "ABSENT"]

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.quality.datasets import Dataset, Item
+from benchmarks.data.datasets import Dataset, Item
 from benchmarks.quality.evaluation import as_batch, evaluation_mode, restore_image
-from benchmarks.quality.protocols import Protocol, quantize
-from benchmarks.quality.tasks import Task
 from benchmarks.quality.tiling import Tiling
+from benchmarks.tasks.protocols import Protocol, quantize
+from benchmarks.tasks.task import Task
 
 
 @dataclass(frozen=True)

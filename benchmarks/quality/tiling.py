@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from kgt.inference import BYTE_BUDGET, OVERLAP, choose_tile, restore
+from kgt.tiles.inference import BYTE_BUDGET, OVERLAP, choose_tile, restore
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Tiling:
         tile: Side of a tile in pixels of the input, "auto" for the largest within the budget, or
             None for whole images.
         overlap: Pixels of the input that neighboring tiles share at least.
-        byte_budget: Bytes that "auto" may take, as `kgt.inference.choose_tile` counts them.
+        byte_budget: Bytes that "auto" may take, as `kgt.tiles.inference.choose_tile` counts them.
     """
 
     tile: int | Literal["auto"] | None = None

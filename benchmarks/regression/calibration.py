@@ -17,8 +17,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from benchmarks.measure.environment import Environment, capture_environment
-from benchmarks.measure.statistics import CONFIDENCE
+from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.records.statistics import CONFIDENCE
 from benchmarks.regression.comparison import PairedResult, Side, compare, is_head
 from benchmarks.regression.paired import ROOT, list_benchmarks
 from benchmarks.regression.process import Worker, WorkerServer

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure.environment import Environment
+from benchmarks.records.environment import Environment
 from benchmarks.regression.calibration import Calibration, allowed_errors
 
 PAGE = "regression.md"

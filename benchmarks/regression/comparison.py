@@ -33,7 +33,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from benchmarks.measure.statistics import Ratio, Verdict, compare_paired, judge
+from benchmarks.records.statistics import Ratio, Verdict, compare_paired, judge
 from benchmarks.regression.process import WorkerError, WorkerTimeoutError
 
 # Calibrated together with the budget of the paired tier, see `calibration`.

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure.counters import flop_counter
-from kgt.memory import LiveTensorBytes
+from kgt.tiles.memory import LiveTensorBytes
 
 
 @dataclass(frozen=True)

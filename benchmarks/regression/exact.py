@@ -20,8 +20,8 @@ from typing import Literal
 import torch
 
 from benchmarks.measure import kernels
-from benchmarks.measure.environment import Environment, capture_environment
 from benchmarks.measure.kernels import Usages, judge_usage, measure_usage
+from benchmarks.records.environment import Environment, capture_environment
 from benchmarks.regression.values import (
     KINDS,
     Content,
@@ -29,7 +29,7 @@ from benchmarks.regression.values import (
     measure_dependent,
     measure_portable,
 )
-from kgt.native import unavailable_reason
+from kgt.attention.native import unavailable_reason
 
 BLESSED = Path(__file__).parents[2] / "results" / "blessed" / "exact.json"
 KERNELS = "kernels"

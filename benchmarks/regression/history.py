@@ -20,8 +20,8 @@ from typing import Literal
 
 import numpy as np
 
-from benchmarks.measure.environment import Environment
-from benchmarks.plan.records import Record
+from benchmarks.records.environment import Environment
+from benchmarks.records.record import Record
 
 TRACKED = ("latency", "peak_rss", "peak", "training_time")
 MIN_SEGMENT = 3

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.measure.environment import Environment
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric, Record
+from benchmarks.records.cell import Cell
+from benchmarks.records.environment import Environment
+from benchmarks.records.record import Metric, Record
 
 _NEEDED = ("cell_fields", "environment", "environment_key")
 _MS = 1e3

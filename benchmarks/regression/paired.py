@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure.environment import Environment, capture_environment
-from benchmarks.measure.statistics import Verdict
+from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.records.statistics import Verdict
 from benchmarks.regression.comparison import PairedResult, compare, is_head
 from benchmarks.regression.process import WorkerServer
 from benchmarks.regression.workloads import WORKLOADS

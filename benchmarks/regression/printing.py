@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from benchmarks.cli.terminal import print_table
 from benchmarks.regression.calibration import Calibration
 from benchmarks.regression.exact import ExactReport
 from benchmarks.regression.history import MIN_POINTS, Series, Trend, compare_newest
 from benchmarks.regression.paired import PairedReport
 from benchmarks.regression.summary import describe_paired, list_blessings
-from benchmarks.report.terminal import print_table
 
 
 def print_exact(report: ExactReport, as_json: bool) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.measure.environment import Environment
-from benchmarks.measure.statistics import Ratio
+from benchmarks.records.environment import Environment
+from benchmarks.records.statistics import Ratio
 from benchmarks.regression.comparison import PairedResult
 from benchmarks.regression.exact import KERNELS, ExactReport
 from benchmarks.regression.paired import PairedReport

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 import baselines
 import kgt
+from benchmarks.data.datasets import load_dataset
 from benchmarks.measure.problems import digest_tensors
 from benchmarks.models import create_any_model, create_described
-from benchmarks.quality.datasets import load_dataset
 from benchmarks.quality.evaluation import evaluate
-from benchmarks.quality.tasks import get_task
 from benchmarks.regression.counting import CallCounts, count_call
+from benchmarks.tasks.task import get_task
 from kgt import KeyGraph
-from kgt.native import unavailable_reason
-from kgt.windows import cyclic_regions
+from kgt.attention.native import unavailable_reason
+from kgt.network.windows import cyclic_regions
 
 Number = int | float
 Content = Number | str | dict[str, Number]

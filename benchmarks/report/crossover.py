@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.plan.records import Record
+from benchmarks.records.record import Record
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Records, latency_lines
 

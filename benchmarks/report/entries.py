@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.measure.statistics import MIN_PAIRS
-from benchmarks.plan.records import Metric, Record
 from benchmarks.plan.specs import Column
+from benchmarks.records.record import Metric, Record
+from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report.printed import Distance
 
 MISSING = "-"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from benchmarks.plan.records import Record
+from benchmarks.records.record import Record
 from benchmarks.report.panels import (
     empty_figure,
     say_no_values,

@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks.plan.records import Metric
+from benchmarks.records.record import Metric
 
 
 def empty_figure() -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from benchmarks.plan.records import Metric
+from benchmarks.records.record import Metric
 from benchmarks.report.series import Records
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.figures import render_svg
+from benchmarks.cli.figures import render_svg
 from benchmarks.report.network_plots import (
     draw_efficiency,
     draw_keys,

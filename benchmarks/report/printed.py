@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.records import Record
 from benchmarks.plan.specs import TableSpec, Twin
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Record
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.series import Records
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Record
 from benchmarks.quality import get_task
 from benchmarks.quality.comparison import compare_scores
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Record
 from benchmarks.report.judgment import Judgment, place
 from benchmarks.report.series import Records
 

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Record
 from benchmarks.plan.specs import describe_level
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Record
 from benchmarks.report.panels import empty_figure
 from benchmarks.report.series import Records
 

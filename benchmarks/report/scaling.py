@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from benchmarks.measure.statistics import CONFIDENCE
 from benchmarks.models import parse_description
-from benchmarks.plan.records import Record
+from benchmarks.records.record import Record
+from benchmarks.records.statistics import CONFIDENCE
 from benchmarks.report.judgment import Judgment, VerdictLabel
 from benchmarks.report.series import Records
 from kgt.config import preset

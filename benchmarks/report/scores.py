@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.cli.terminal import print_table
 from benchmarks.quality import Evaluation, Gain, Protocol, TileEffect, Tiling
-from benchmarks.report.terminal import print_table
 
 
 def print_scores(evaluation: Evaluation, protocol: Protocol) -> None:

@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Metric, Record
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Metric, Record
 
 Records = Mapping[Cell, Record]
 Line = dict[int, Metric]

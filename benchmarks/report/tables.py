@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from benchmarks.measure.environment import Environment
-from benchmarks.plan.cells import Cell
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.records import Record
 from benchmarks.plan.specs import Column, Profile, TableSpec
 from benchmarks.quality import get_protocol
+from benchmarks.records.cell import Cell
+from benchmarks.records.environment import Environment
+from benchmarks.records.record import Record
 from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
 from benchmarks.report.printed import Distance, measure_distances
 

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from typing import NamedTuple
 
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Record
 from benchmarks.quality.comparison import Gain, compare_scores
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Record
 from benchmarks.report.judgment import Judgment, VerdictLabel, place
 from benchmarks.report.series import Records
 

@@ -12,11 +12,11 @@ from typing import Any
 from torch import nn
 
 from baselines import registry
+from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_for_task, list_any_models
 from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
-from benchmarks.quality.manifest import MANIFEST
+from benchmarks.records.files import write_atomically
 from benchmarks.training.data import split_images
-from benchmarks.training.files import write_atomically
 from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe

@@ -20,11 +20,11 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from baselines.imresize import imresize
+from benchmarks.data.datasets import Dataset
+from benchmarks.data.images import combine_digests, read_size
 from benchmarks.quality import Item, get_task, load_dataset
-from benchmarks.quality.datasets import Dataset
-from benchmarks.quality.degradations import Input
-from benchmarks.quality.images import combine_digests, read_size
-from benchmarks.quality.tasks import Task
+from benchmarks.tasks.degradations import Input
+from benchmarks.tasks.task import Task
 from benchmarks.training.detection import find_degraded
 from benchmarks.training.inputs import (
     Generator,

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from benchmarks.quality.degradations import Input, compress_jpeg, interpolate_mosaic
-from benchmarks.quality.images import Image
-from benchmarks.quality.synthesis import blur_exposure, longest_shake, shake_kernel
-from benchmarks.quality.tasks import Task
-from kgt.deconvolution import append_undone
+from benchmarks.data.images import Image
+from benchmarks.tasks.degradations import Input, compress_jpeg, interpolate_mosaic
+from benchmarks.tasks.synthesis import blur_exposure, longest_shake, shake_kernel
+from benchmarks.tasks.task import Task
+from kgt.network.deconvolution import append_undone
 
 Generator = np.random.Generator
 # Malvar's filters reach 2 pixels far; an even margin keeps the mosaic's phase.

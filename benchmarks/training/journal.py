@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.figures import render_svg
+from benchmarks.cli.figures import render_svg
 from benchmarks.training.recipes import Recipe
 from benchmarks.training.state import TrainingState
 

@@ -18,13 +18,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import kgt
-from benchmarks.measure.environment import capture_environment
 from benchmarks.models import create_described
 from benchmarks.quality import get_task
-from benchmarks.sources import digest_sources
+from benchmarks.records.environment import capture_environment
+from benchmarks.records.files import write_atomically
+from benchmarks.records.sources import digest_sources
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
 from benchmarks.training.detection import Detecting, detection_loss
-from benchmarks.training.files import write_atomically
 from benchmarks.training.journal import (
     CURVE,
     DESCRIPTION,

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from benchmarks.quality.images import combine_digests, digest_pixels
-from benchmarks.training.files import write_atomically
+from benchmarks.data.images import combine_digests, digest_pixels
+from benchmarks.records.files import write_atomically
 from benchmarks.training.recipes import Recipe
 
 _LOG_WINDOW = 10

@@ -9,8 +9,8 @@ from statistics import fmean
 import torch.distributed
 from torch import nn
 
+from benchmarks.data.datasets import Dataset
 from benchmarks.quality import evaluate, get_task
-from benchmarks.quality.datasets import Dataset
 from benchmarks.training.recipes import Recipe
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kgt.attention import flex, native, reference, sdpa, torch_gather, torch_mask, triton_op
-from kgt.attention.problem import AttentionProblem, check_inputs, describe
+from kgt.attention import flex, reference, sdpa, torch_gather, torch_mask
+from kgt.attention.call import AttentionProblem, check_inputs, describe
+from kgt.attention.graph import KeyGraph
+from kgt.attention.native import backend as native
 from kgt.attention.registry import Backend, choose_backend, get_backend, list_backends, register
-from kgt.graph import KeyGraph
+from kgt.attention.triton import backend as triton
 
-for _module in (reference, torch_mask, torch_gather, sdpa, flex, native, triton_op):
+for _module in (reference, torch_mask, torch_gather, sdpa, flex, native, triton):
     register(_module.BACKEND)
 
 

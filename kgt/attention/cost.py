@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from kgt.attention.problem import AttentionProblem
-from kgt.attention.triton_graph import SLOTS, TILE
+from kgt.attention.call import AttentionProblem
+from kgt.attention.triton.tiling import SLOTS, TILE
 
 _INT64 = 8
 _INT32 = 4

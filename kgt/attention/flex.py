@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kgt.attention.bias import window_of
+from kgt.attention.call import AttentionProblem
 from kgt.attention.cost import flex_cost
-from kgt.attention.problem import AttentionProblem
+from kgt.attention.graph import KeyGraph
 from kgt.attention.registry import Backend
-from kgt.graph import KeyGraph
-from kgt.position import window_of
 
 BLOCK = 128
 # Dynamo gives up on a function after 8 kernels; one network may attend in more shapes than that.

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kgt.attention.problem import AttentionProblem
+from kgt.attention.call import AttentionProblem
 
 
 def empty_merged(q: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kgt.attention.bias import neighbor_bias, window_of
+from kgt.attention.graph import KeyGraph
 from kgt.attention.registry import Backend
-from kgt.graph import KeyGraph
-from kgt.position import neighbor_bias, window_of
 
 
 def attend(

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kgt.attention.call import AttentionProblem
 from kgt.attention.cost import Cost
-from kgt.attention.problem import AttentionProblem
-from kgt.graph import KeyGraph
+from kgt.attention.graph import KeyGraph
 
 Attend = Callable[[Tensor, Tensor, Tensor, KeyGraph, Tensor | None, float, int | None], Tensor]
 

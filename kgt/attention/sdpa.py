@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kgt.attention.bias import dense_bias
 from kgt.attention.cost import missing_dims, sdpa_cost
+from kgt.attention.graph import KeyGraph
 from kgt.attention.registry import Backend
-from kgt.graph import KeyGraph
-from kgt.position import dense_bias
 
 
 def attend(

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from kgt.attention.bias import neighbor_bias, window_of
+from kgt.attention.call import describe
 from kgt.attention.cost import gather_chunk_rows, torch_gather_cost
-from kgt.attention.problem import describe
+from kgt.attention.graph import KeyGraph
 from kgt.attention.registry import Backend
-from kgt.graph import KeyGraph
-from kgt.position import neighbor_bias, window_of
 
 
 def attend(

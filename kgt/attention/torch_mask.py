@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kgt.attention.bias import dense_bias
 from kgt.attention.cost import torch_mask_cost
+from kgt.attention.graph import KeyGraph
 from kgt.attention.registry import Backend
-from kgt.graph import KeyGraph
-from kgt.position import dense_bias
 
 
 def attend(

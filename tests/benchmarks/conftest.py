@@ -1,9 +1,9 @@
 import pytest
 from PIL import Image
 
-from benchmarks.quality.datasets import MANIFEST, Split
-from benchmarks.quality.tasks import TASKS
-from tests.benchmarks.mini import DECIMATED
+from benchmarks.data.datasets import MANIFEST, Split
+from benchmarks.tasks.task import TASKS
+from tests.benchmarks.training.mini import DECIMATED
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import doctor
+from benchmarks.data.manifest import MANIFEST
 from benchmarks.measure import software
 from benchmarks.measure.machine import Finding
-from benchmarks.quality.manifest import MANIFEST
-from kgt.native import NativeUnavailableError
+from kgt.attention.native import NativeUnavailableError
 
 FINDINGS = {
     "quiet": Finding("timer", "quiet", "step 41 ns"),

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from benchmarks.plan import specs
-from benchmarks.plan.cells import Cell
-from benchmarks.plan.records import Record, RecordStore
 from benchmarks.plan.specs import get_spec
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Record, RecordStore
 from benchmarks.report.judgment import Judgment
 from benchmarks.reproduce import main
 from kgt import list_backends

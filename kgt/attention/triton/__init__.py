@@ -1,0 +1,1 @@
+"""Key-graph attention on GPUs: Triton kernels, how they are launched, and their operators."""

@@ -1,0 +1,60 @@
+"""What any restorer promises, whether it is a network, a classical method or a wrapper of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class Restorer(Protocol):
+    """Maps images [B, in_channels, h, w] in [0, 1] to [B, in_channels, scale * h, scale * w].
+
+    Attributes:
+        scale: output size over input size.
+        in_channels: channels of the images.
+        size_multiple: multiple of pixels that it pads its input to, and the grid of its tiles.
+        task: what it is for, e.g. "sr" or "denoise".
+        training: whether it is in training mode, as of `torch.nn.Module`.
+    """
+
+    scale: int
+    in_channels: int
+    size_multiple: int
+    task: str
+    training: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Restore a batch; raises ValueError for an input that it does not take."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Its parameters; none of a classical method."""
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Itself and all modules within it."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Parameters and buffers by name."""
+
+    def train(self, mode: bool = True) -> Any:
+        """Go into training mode, or out of it."""
+
+    def eval(self) -> Any:
+        """Go into evaluation mode."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move to a device or an element type."""
+
+
+@runtime_checkable
+class WholeImageRestorer(Restorer, Protocol):
+    """A restorer whose first step must see the whole image; the rest may go tile by tile."""
+
+    @property
+    def body(self) -> Restorer:
+        """What restores the result of `prepare`, or tiles of it."""
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """The first step, from [B, in_channels, h, w] to [B, body.in_channels, h, w]."""

@@ -1,0 +1,1 @@
+"""The networks, their layers, and how images become windows of tokens."""

@@ -1,0 +1,1 @@
+"""Pictures: read, restored and written, with what else their files say."""

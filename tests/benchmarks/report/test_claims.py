@@ -1,0 +1,301 @@
+import numpy as np
+import pytest
+
+from benchmarks.plan.paper_rows import load_printed
+from benchmarks.plan.specs import get_spec
+from benchmarks.records.cell import Cell
+from benchmarks.records.record import Metric, Record
+from benchmarks.report.claims import judge_claims
+
+KS = (32, 64, 128)
+NS = (256, 512)
+GATHER_GROWS = "C1 Torch-Gather memory grows with k"
+MASK_FLAT = "C1 Torch-Mask memory is flat in k"
+MASK_QUADRATIC = "C1 Torch-Mask memory grows with N^2"
+TRITON_LEAST = "C1 Triton needs the least memory"
+TIME_LINEAR = "C2 attention time is linear in k at fixed N"
+FLOPS_LINEAR = "C2 attention FLOPs are linear in k at fixed N"
+
+
+def judge(claim, records):
+    """Verdicts by claim."""
+    judgments = judge_claims((claim,), {record.cell: record for record in records})
+    assert all(judgment.evidence for judgment in judgments)
+    return {judgment.claim: judgment.verdict for judgment in judgments}
+
+
+def make_memory(backend, value_of, name="live_tensors", ns=NS, ks=KS, byte_budget=None, **fields):
+    return [
+        Record(
+            cell=Cell(kind="memory", n=n, k=k, backend=backend, byte_budget=byte_budget),
+            metrics={name: Metric(value=value_of(n, k))},
+            **fields,
+        )
+        for n in ns
+        for k in ks
+    ]
+
+
+def make_latency(backend, time_of, noise=0.01, ks=KS, floor=0.01):
+    """Cells measured one after the other on a machine that slows down by a third each time."""
+    random = np.random.default_rng(0)
+    records = []
+    for place, k in enumerate(ks):
+        drift = 1.33**place
+        samples = drift * time_of(k) * np.exp(noise * random.standard_normal(40))
+        baseline = drift * np.exp(noise * random.standard_normal(40))
+        metrics = {
+            "latency": Metric(value=float(np.median(samples)), samples=tuple(samples.tolist())),
+            "baseline_latency": Metric(value=drift, samples=tuple(baseline.tolist())),
+            "floor": Metric(value=floor),
+        }
+        cell = Cell(kind="latency", n=1024, k=k, backend=backend)
+        records.append(Record(cell=cell, metrics=metrics))
+    return records
+
+
+@pytest.mark.parametrize(
+    ("value_of", "verdict"),
+    [
+        (lambda n, k: 1000 * n * k, "HOLDS"),
+        (lambda n, k: 1000 * n * n, "FAILS"),
+        (lambda n, k: n * k**2, "FAILS"),
+    ],
+)
+def test_gather_memory_grows_with_k(value_of, verdict):
+    assert (
+        judge("C1", make_memory("torch-gather", value_of, byte_budget=0))[GATHER_GROWS] == verdict
+    )
+
+
+@pytest.mark.parametrize(
+    ("value_of", "flat", "quadratic"),
+    [
+        (lambda n, k: 24 * n * n, "HOLDS", "HOLDS"),
+        (lambda n, k: n * n * k, "FAILS", "HOLDS"),
+        (lambda n, k: 1000 * n, "HOLDS", "FAILS"),
+        (lambda n, k: n * n * (1 + 0.06 * (k == 64)), "FAILS", "HOLDS"),
+    ],
+)
+def test_mask_memory_is_flat_in_k_and_quadratic_in_n(value_of, flat, quadratic):
+    verdicts = judge("C1", make_memory("torch-mask", value_of))
+    assert (verdicts[MASK_FLAT], verdicts[MASK_QUADRATIC]) == (flat, quadratic)
+
+
+@pytest.mark.parametrize(("triton", "verdict"), [(9, "HOLDS"), (10, "FAILS"), (11, "FAILS")])
+def test_triton_needs_least(triton, verdict):
+    records = [
+        *make_memory("torch-mask", lambda n, k: 10.0),
+        *make_memory("torch-gather", lambda n, k: 20.0),
+        *make_memory("triton", lambda n, k: triton),
+    ]
+    assert judge("C1", records)[TRITON_LEAST] == verdict
+
+
+@pytest.mark.parametrize("rivals", [[], make_memory("torch-mask", lambda n, k: 10.0, ns=[256])])
+def test_triton_alone_has_beaten_nobody(rivals):
+    triton = make_memory("triton", lambda n, k: 1.0, ns=[4096])
+    assert judge("C1", [*rivals, *triton])[TRITON_LEAST] == "NOT MEASURED"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"status": "oom", "reason": "too large"}, {"checks": {"clamped": True}}],
+)
+def test_cells_without_a_value_of_their_own_are_not_judged(fields):
+    records = make_memory("torch-gather", lambda n, k: n * k, **fields)
+    assert set(judge("C1", records).values()) == {"NOT MEASURED"}
+
+
+@pytest.mark.parametrize(
+    ("time_of", "noise", "verdict"),
+    [
+        (lambda k: 0.1 * k, 0.01, "HOLDS"),
+        (lambda k: 5.0, 0.01, "FAILS"),
+        (lambda k: 0.01 * k**1.5, 0.01, "FAILS"),
+        (lambda k: 0.1 * k**1.15, 0.1, "UNCLEAR"),
+    ],
+)
+def test_time_is_linear_in_k(time_of, noise, verdict):
+    verdicts = judge("C2", make_latency("torch-gather", time_of, noise))
+    assert verdicts[f"{TIME_LINEAR} (torch-gather, N = 1024)"] == verdict
+
+
+def test_a_noisy_machine_makes_no_claim_fail():
+    verdicts = judge("C2", make_latency("torch-gather", lambda k: 0.01 * k**1.5, floor=0.9))
+    assert verdicts[f"{TIME_LINEAR} (torch-gather, N = 1024)"] == "UNCLEAR"
+
+
+def test_two_k_tell_nothing_about_linearity():
+    records = make_latency("torch-gather", lambda k: k, ks=KS[:2])
+    assert judge("C2", records)[TIME_LINEAR] == "NOT MEASURED"
+
+
+@pytest.mark.parametrize(
+    ("flops_of", "verdict"), [(lambda n, k: 720 * n * k, "HOLDS"), (lambda n, k: n * n, "FAILS")]
+)
+def test_flops_are_linear_in_k(flops_of, verdict):
+    records = make_memory("torch-gather", flops_of, name="flops")
+    assert judge("C2", records)[FLOPS_LINEAR] == verdict
+
+
+def make_quality(model, scores, gain=None, task="sr-x4", dataset="Set5"):
+    cell = Cell(kind="quality", task=task, dataset=dataset, model=model)
+    metrics = {} if gain is None else {"gain": Metric(value=gain[0], lo=gain[1], hi=gain[2])}
+    per_image = {f"image{index}": {"psnr": score} for index, score in enumerate(scores)}
+    checks = {"trained": "small-sr-x4@1"}
+    return Record(cell=cell, metrics=metrics, per_image=per_image, checks=checks)
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        ((0.2, 0.1, 0.3), "HOLDS"),
+        ((-0.2, -0.3, -0.1), "FAILS"),
+        ((0.2, -0.1, 0.3), "UNCLEAR"),
+        ((-0.1, -0.3, 0.1), "UNCLEAR"),
+        ((0.2, None, None), "UNCLEAR"),
+    ],
+)
+def test_networks_beat_bicubic_only_by_the_whole_interval(gain, verdict):
+    records = [make_quality("kgt-tiny-x4", [30.0], gain)]
+    claim = "sr-x4 on Set5: kgt-tiny-x4 restores better than bicubic"
+    assert judge("beats-reference", records) == {claim: verdict}
+
+
+@pytest.mark.parametrize(
+    ("task", "gain", "claim", "verdict"),
+    [
+        (
+            "sr-x4",
+            (1.7, 1.6, 1.8),
+            "sr-x4 on Set: x restores better than bicubic by more than 1.5 dB",
+            "HOLDS",
+        ),
+        (
+            "sr-x4",
+            (1.5, 1.4, 1.6),
+            "sr-x4 on Set: x restores better than bicubic by more than 1.5 dB",
+            "UNCLEAR",
+        ),
+        (
+            "demosaic",
+            (1.0, 0.9, 1.1),
+            "demosaic on Set: x restores better than malvar by more than 1.5 dB",
+            "FAILS",
+        ),
+        (
+            "deblur",
+            (2.2, 2.1, 2.3),
+            "deblur on Set: x restores better than identity by more than 2 dB",
+            "HOLDS",
+        ),
+        (
+            "weather-rain",
+            (1.9, 1.8, 1.95),
+            "weather-rain on Set: x restores better than identity by more than 2 dB",
+            "FAILS",
+        ),
+        (
+            "jpeg-color-q10",
+            (0.2, 0.1, 0.3),
+            "jpeg-color-q10 on Set: x restores better than identity",
+            "HOLDS",
+        ),
+    ],
+)
+def test_a_goal_is_reached_only_by_the_whole_interval(task, gain, claim, verdict):
+    records = [make_quality("x", [30.0], gain, task, "Set")]
+    assert judge("reaches-goal", records) == {claim: verdict}
+
+
+def test_claims_on_a_part_of_a_set_say_so():
+    whole = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
+    part = whole.model_copy(update={"checks": {**whole.checks, "partial": "25 of 100"}})
+    claim = "sr-x4 on Set5 (25 of 100 images): kgt-tiny-x4 restores better than bicubic"
+    assert judge("beats-reference", [part]) == {claim: "HOLDS"}
+
+
+def test_networks_that_others_trained_are_not_judged():
+    record = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
+    untrained = record.model_copy(update={"checks": {}})
+    assert set(judge("beats-reference", [untrained]).values()) == {"NOT MEASURED"}
+
+
+def test_small_networks_are_told_but_do_not_judge_kgt_against_swinir():
+    kgt = make_quality("kgt-tiny-x4", [30.0, 31.0, 33.0, 20.0])
+    swinir = make_quality("swinir-tiny-x4", [29.0, 30.0, 34.0])
+    records = {record.cell: record for record in (kgt, swinir)}
+    (judgment,) = judge_claims(("C7",), records)
+    assert judgment.verdict == "NOT MEASURED"
+    assert "networks this small do not judge" in judgment.evidence
+    assert "sr-x4 on Set5: +0.333 dB" in judgment.evidence
+    assert "KGT ahead on 2 of 3 images" in judgment.evidence
+    (alone,) = judge_claims(("C7",), {kgt.cell: kgt})
+    assert alone.evidence == "no pair of trained networks; no comparable rows are printed"
+
+
+def make_printed(model, psnr, recipe="as printed, one model per level", task="jpeg-gray-q10"):
+    cell = Cell(kind="quality", task=task, dataset="LIVE1", model=model, recipe=recipe)
+    return Record(cell=cell, source="paper", metrics={"psnr": Metric(value=psnr)})
+
+
+def test_print_is_quoted_but_does_not_judge():
+    one = "as printed, one model for all levels"
+    records = [
+        make_printed("KGT", 29.9),
+        make_printed("KGT", 32.0, task="jpeg-gray-q20"),
+        make_printed("KGT", 29.7, one),
+        make_printed("SwinIR", 29.8),
+        make_printed("SwinIR", 32.3, task="jpeg-gray-q20"),
+        make_printed("SwinIR", 20.0, "as printed, another"),
+    ]
+    records = {record.cell: record for record in records}
+    against, alone, windows = judge_claims(("C7", "C6", "C5"), records)
+    assert {against.verdict, alone.verdict, windows.verdict} == {"NOT MEASURED"}
+    said = "as printed -0.100 dB on average, from -0.30 to +0.10, ahead in 1 of 2 values"
+    assert said in against.evidence
+    assert "as printed -0.200 dB on average" in alone.evidence
+    assert "ahead in 0 of 1 values" in alone.evidence
+    assert windows.evidence == "no trained networks; no comparable rows are printed"
+
+
+def test_printed_windows_of_different_sizes_are_compared():
+    (judgment,) = judge_claims(("C5",), load_printed(get_spec("5")))
+    assert judgment.verdict == "NOT MEASURED"
+    # SemanIR's text: 33.20 dB with windows of 8, 33.38 dB with windows of 32.
+    assert "as printed +0.180 dB on average" in judgment.evidence
+
+
+def test_claims_are_judged_in_the_order_asked_for():
+    claims = [judgment.claim for judgment in judge_claims(("C2", "C1"), {})]
+    assert claims == [
+        TIME_LINEAR,
+        GATHER_GROWS,
+        MASK_FLAT,
+        MASK_QUADRATIC,
+        TRITON_LEAST,
+    ]
+    with pytest.raises(KeyError, match="C99"):
+        judge_claims(("C99",), {})
+
+
+@pytest.mark.parametrize(
+    ("ratio", "mebibytes", "verdict"),
+    [
+        (1.05, 100, "HOLDS"),
+        (1.31, 100, "FAILS"),
+        (0.89, 100, "FAILS"),
+        (0.9, 63, "NOT MEASURED"),
+        (2.0, 40, "FAILS"),
+    ],
+)
+def test_closed_form_is_held_to_the_peak_of_large_cells(ratio, mebibytes, verdict):
+    metrics = {
+        "closed_form": Metric(value=mebibytes * 2**20, unit="bytes"),
+        "peak": Metric(value=ratio * mebibytes * 2**20, unit="bytes"),
+        "peak_over_closed_form": Metric(value=ratio),
+    }
+    record = Record(cell=Cell(kind="memory", n=64, k=8, backend="sdpa"), metrics=metrics)
+    (found,) = judge("closed-form", [record]).values()
+    assert found == verdict

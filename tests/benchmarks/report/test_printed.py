@@ -1,0 +1,193 @@
+import csv
+import io
+
+import pytest
+
+from benchmarks.plan.specs import get_spec, load_specs
+from benchmarks.records.record import Metric, Record
+from benchmarks.report.plots import draw_plot
+from benchmarks.report.printed import judge_twins, measure_distances
+from benchmarks.report.render import render_csv, render_latex, render_markdown
+from benchmarks.report.tables import build_table
+
+SPEC = get_spec("1")
+# Printed JPEG: Classic5 27.82 / .7600, LIVE1 27.77 / .7730, Urban100 26.33 / .7816 at q10.
+PRINTED = {"Classic5": 27.82, "LIVE1": 27.77, "Urban100": 26.33}
+
+
+def make_records(gaps, partial=()):
+    """The JPEG files of each set at q10, measured so many dB above print."""
+    records = {}
+    for cell in SPEC.profiles["cpu"].cells():
+        if cell.model == "identity" and cell.task == "jpeg-gray-q10" and cell.dataset in gaps:
+            metrics = {
+                "psnr": Metric(value=PRINTED[cell.dataset] + gaps[cell.dataset], unit="dB"),
+                "ssim": Metric(value=0.7731),
+            }
+            checks = {"partial": "25 of 100"} if cell.dataset in partial else {}
+            records[cell] = Record(cell=cell, metrics=metrics, checks=checks)
+        elif cell.model == "kgt-u":
+            reason = "no trained weights"
+            records[cell] = Record(cell=cell, status="unsupported", reason=reason)
+    return records
+
+
+@pytest.mark.parametrize(
+    ("gaps", "partial", "verdict", "evidence"),
+    [
+        (
+            {"Classic5": 0.001, "LIVE1": -0.005},
+            (),
+            "HOLDS",
+            "2 of 2 values do; farthest -0.0050 dB",
+        ),
+        (
+            {"Classic5": 0.001, "LIVE1": 0.0051},
+            (),
+            "FAILS",
+            "1 of 2 values do; farthest +0.0051 dB",
+        ),
+        (
+            {"Classic5": 0.001, "Urban100": -0.2},
+            ("Urban100",),
+            "HOLDS",
+            "1 of 1 values do; farthest +0.0010 dB, jpeg-gray-q10 on Classic5; "
+            "left out as partial: Urban100 (25 of 100 images)",
+        ),
+        (
+            {"Urban100": 0.0},
+            ("Urban100",),
+            "NOT MEASURED",
+            "no complete set was measured; left out as partial: Urban100 (25 of 100 images)",
+        ),
+        ({}, (), "NOT MEASURED", "no complete set was measured"),
+    ],
+)
+def test_print_is_reproduced_within_the_limit_on_every_complete_set(
+    gaps, partial, verdict, evidence
+):
+    (judgment,) = judge_twins(SPEC, make_records(gaps, partial))
+    assert judgment.claim == "identity reproduces the printed JPEG within 0.005 dB"
+    assert (judgment.verdict, evidence in judgment.evidence) == (verdict, True)
+
+
+def test_a_distance_is_measured_minus_printed():
+    (distance,) = measure_distances(SPEC, make_records({"LIVE1": 0.25}))
+    assert (distance.psnr, distance.ssim, distance.partial) == (0.25, 0.0001, "")
+    other = {
+        cell.model_copy(update={"protocol": "another@1"}): record
+        for cell, record in make_records({"LIVE1": 0.25}).items()
+    }
+    assert measure_distances(SPEC, other) == []
+
+
+def make_table(records):
+    return build_table(SPEC, "cpu", SPEC.profiles["cpu"], records, None, [])
+
+
+def test_the_row_below_a_measured_one_is_its_distance_to_print():
+    table = make_table(make_records({"Classic5": 0.004, "Urban100": -0.2}, ("Urban100",)))
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    measured, distance = rows[:2]
+    assert (measured["model"].text, distance["model"].text) == ("identity", "identity - JPEG")
+    kgt, printed = (
+        next(row for row in rows if row["model"].text == model) for model in ("kgt-u", "JPEG")
+    )
+    mark = table.notes.index("Urban100: 25 of 100 images") + 1
+    assert measured["Urban100 q10"].text == f"26.13 / 0.7731 [{mark}]"
+    assert distance["Classic5 q10"].text == "+0.004 / +0.0131"
+    assert distance["Classic5 q10"].values == {"PSNR": 0.004, "SSIM": 0.0131}
+    assert distance["Urban100 q10"].text == f"-0.200 / -0.0085 [{mark}]"
+    assert distance["Classic5 q20"].text == "-"
+    assert printed["Classic5 q10"].text == "27.82 / 0.7600"
+    reason = table.notes.index("no trained weights") + 1
+    assert kgt["Classic5 q10"].text == f"unsupported [{reason}]"
+    assert [row["source"].text for row in (measured, distance, kgt, printed)] == [
+        "measured",
+        "measured - printed",
+        "not measured",
+        "paper",
+    ]
+    assert {kgt[column.header].text for column in SPEC.columns[1:]} == {""}
+
+
+def test_a_row_of_weights_trained_here_names_their_recipe():
+    cell = next(c for c in SPEC.profiles["cpu"].cells() if c.model == "kgt-tiny-jpeg-color")
+    metrics = {"psnr": Metric(value=30.0), "ssim": Metric(value=0.9)}
+    record = Record(cell=cell, metrics=metrics, checks={"trained": "small-jpeg-color@1"})
+    table = make_table({cell: record})
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    (own,) = (row for row in rows if row["model"].text == "kgt-tiny-jpeg-color")
+    assert own["source"].text == "ours, recipe small-jpeg-color@1"
+    assert table.text.startswith(SPEC.text)
+    assert "Rows marked `ours` are small-scale" in table.text
+    assert make_table({}).text == SPEC.text
+
+
+def test_every_printed_number_is_in_the_csv():
+    rows = list(csv.DictReader(io.StringIO(render_csv(make_table({})))))
+    shown = [
+        row
+        for row in rows
+        if row["source"] == "paper" and row["model"] == "KGT" and "per level" in row["recipe"]
+    ]
+    assert len(shown) == 1
+    assert float(shown[0]["Urban100 q40 PSNR"]) == 35.75
+    values = [
+        value
+        for row in rows
+        if row["source"] == "paper"
+        for header, value in row.items()
+        if header.endswith((" PSNR", " SSIM")) and value
+    ]
+    assert len(values) == 210
+
+
+def test_coverage_counts_cells_partial_sets_and_printed_values():
+    records = make_records({"Classic5": 0.0, "Urban100": 0.0}, ("Urban100",))
+    table = make_table(records)
+    assert table.coverage == (
+        "2 of 48 planned cells have values, 1 of them of partial sets; 210 printed values are shown"
+    )
+    assert f"Coverage: {table.coverage}\n" in render_markdown(table, [], "p.svg")
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in load_specs().values() if spec.papers], ids=lambda spec: spec.stem
+)
+def test_every_form_of_a_table_is_whole_and_repeats(spec):
+    def render():
+        table = build_table(spec, *spec.profile(None), {}, None, [])
+        return table, render_markdown(table, [], "p.svg"), render_csv(table), render_latex(table)
+
+    table, *forms = render()
+    assert tuple(forms) == render()[1:]
+    assert len(set(table.header)) == len(table.header)
+    assert {len(row) for row in table.rows} == {len(table.header)}
+    lines = [line for line in forms[0].splitlines() if line.startswith("| ")]
+    assert {line.count("|") for line in lines} == {len(table.header) + 1}
+    assert len(list(csv.reader(io.StringIO(forms[1])))) == len(table.rows) + 1
+    assert forms[2].count(r" \\") == len(table.rows) + 1
+
+
+def test_what_a_text_states_of_two_methods_is_a_note():
+    spec = get_spec("semanir:3")
+    table = build_table(spec, "smoke", spec.profiles["smoke"], {}, None, [])
+    said = "as printed by SemanIR, saving: SemanIR-S vs HAT, sr-x4: -41.7 % parameters"
+    assert said in table.notes
+    assert not [row for row in table.rows if " vs " in row[1].text]
+
+
+def test_rows_of_a_task_stand_together():
+    spec = get_spec("8")
+    table = build_table(spec, "smoke", spec.profiles["smoke"], {}, None, [])
+    tasks = [row[0].text for row in table.rows]
+    assert tasks == sorted(tasks)
+    assert len(set(tasks)) == 3
+
+
+def test_the_plot_marks_measured_and_printed_methods_and_repeats():
+    records = make_records({"Classic5": 0.0})
+    alone = draw_plot("quality", "t", records)
+    assert alone == draw_plot("quality", "t", records)
+    assert alone != draw_plot("quality", "t", make_records({"Classic5": 1.0}))

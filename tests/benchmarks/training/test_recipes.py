@@ -1,0 +1,109 @@
+import pytest
+import torch
+from pydantic import ValidationError
+
+from benchmarks.quality import load_dataset
+from benchmarks.tasks.task import TASKS
+from benchmarks.training import Recipe, list_recipes, load_recipe
+from tests.benchmarks.training.mini import FIELDS, MINI, change
+
+
+def test_every_recipe_names_what_exists():
+    assert "sr-smoke" in list_recipes()
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        assert recipe.name == name
+        assert set(recipe.tasks) <= set(TASKS)
+        if recipe.datasets == ("embedded",):
+            assert set(recipe.images) <= set(load_dataset("embedded", split="train").paths)
+
+
+def test_unknown_recipe_lists_the_valid_names():
+    with pytest.raises(ValueError, match=r"'sr-smoker'.*sr-smoke"):
+        load_recipe("sr-smoker")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"split": "test"},
+        {"steps": 0},
+        {"optimizer": "sgd"},
+        {"schedule": "step"},
+        {"schedule": (0.5, 1.5)},
+        {"k": ()},
+        {"k": 0},
+        {"name": "a/b"},
+        {"warmup": 1},
+        {"tasks": []},
+        {"loss": "l2"},
+        {"ema": 1.0},
+        {"precision": "float16"},
+    ],
+)
+def test_invalid_recipes_are_refused(fields):
+    with pytest.raises(ValidationError, match=next(iter(fields))):
+        change(**fields)
+
+
+def test_digest_covers_the_content():
+    digests = {
+        change(**fields).digest
+        for fields in (
+            {},
+            {"version": 2},
+            {"lr": 2e-3},
+            {"k": 4},
+            {"k": (4, 8)},
+            {"images": ["moon"]},
+            {"schedule": (0.5,)},
+            {"clip_grad_norm": None},
+            {"start": "nearest"},
+            {"ema": 0.9},
+            {"downscale": 2},
+            {"tasks": ["deblur"]},
+            {"tasks": ["deblur"], "shakes": 2},
+            {"tasks": ["deblur"], "shares": (1,)},
+            {"tasks": ["deblur"], "joins": (0,)},
+            {"loss": "psnr"},
+            {"tasks": ["deblur"], "versions": 2},
+            {"tasks": ["deblur"], "tries": 2},
+            {"tasks": ["deblur"], "linear": "fan-in"},
+            {"tasks": ["deblur"], "detection": 0.1},
+            {"loss": "charbonnier"},
+            {"precision": "bfloat16"},
+        )
+    }
+    assert len(digests) == 22
+    traceless = change(checkpoint_every_s=9, validate_every=7)
+    assert traceless.digest == MINI.digest
+    assert Recipe(**FIELDS).digest == MINI.digest
+    assert MINI.replace(steps=13).digest == MINI.digest != MINI.replace(steps=14).digest
+
+
+@pytest.mark.parametrize("schedule", ["cosine", (0.5, 0.8, 0.9)])
+def test_schedule_is_that_of_torch(schedule):
+    recipe = change(steps=40, schedule=schedule, warmup=0)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=recipe.lr)
+    schedulers = torch.optim.lr_scheduler
+    scheduler = (
+        schedulers.CosineAnnealingLR(optimizer, 40)
+        if schedule == "cosine"
+        else schedulers.MultiStepLR(optimizer, [int(40 * part) for part in schedule], gamma=0.5)
+    )
+    for step in range(40):
+        assert recipe.learning_rate(step) == pytest.approx(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+
+
+def test_warmup_is_linear():
+    recipe = change(steps=100, warmup=0.1, schedule=(0.9,))
+    rates = [recipe.learning_rate(step) for step in range(11)]
+    assert rates == pytest.approx([*(1e-4 * n for n in range(1, 11)), 1e-3])
+
+
+@pytest.mark.parametrize("fields", [{}, {"tasks": ["deblur", "demosaic"]}, {"downscale": 2}])
+def test_whole_images_are_shaken_for_deblurring_alone(fields):
+    with pytest.raises(ValidationError, match="shakes = 3: whole images are shaken for deblur"):
+        change(**{"tasks": ["deblur"] if "downscale" in fields else ["sr-x2"], **fields}, shakes=3)

@@ -1,0 +1,388 @@
+"""What training patches are made of: degradations, levels, losses, held-out images."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import ValidationError
+
+from benchmarks.models import create_any_model
+from benchmarks.quality import evaluate, get_task, load_dataset
+from benchmarks.tasks.degradations import compress_jpeg
+from benchmarks.tasks.synthesis import shake_kernel
+from benchmarks.training import Listener, PatchSampler, Recipe, loop, train
+from benchmarks.training.data import iterate_batches, split_images
+from benchmarks.training.inputs import find_patch_rule
+from benchmarks.training.losses import LOSSES, charbonnier, make_loss
+from benchmarks.training.start import start_as_nearest
+from benchmarks.training.validation import measure_psnr
+from kgt.network.deconvolution import append_undone
+
+FIELDS = {
+    "name": "mini",
+    "version": 1,
+    "datasets": ["embedded"],
+    "images": ["coins", "moon", "rocket"],
+    "steps": 3,
+    "batch": 8,
+    "patch": 32,
+    "lr": 1e-3,
+}
+
+
+def make(tasks, **fields):
+    return Recipe(**{**FIELDS, "tasks": tasks, **fields})
+
+
+def as_images(batch):
+    """Inputs and targets as numpy arrays [b, h, w, 3], targets as uint8."""
+    inputs, targets = (part.permute(0, 2, 3, 1).numpy() for part in batch)
+    return inputs, (targets * 255).round().astype(np.uint8)
+
+
+def photograph():
+    return next(item.image for item in load_dataset("embedded", "train") if item.name == "rocket")
+
+
+def ship_blurred_images(folder, monkeypatch):
+    """A set that comes with its inputs; returns the fields of a recipe that takes it."""
+    monkeypatch.setenv("KGT_DATA", str(folder))
+    for kind in ("input", "target"):
+        place = folder / "GoPro" / "train" / kind
+        place.mkdir(parents=True)
+        Image.fromarray(photograph()).save(place / "rocket.png")
+    return {"datasets": ["GoPro"], "images": []}
+
+
+@pytest.mark.parametrize("task", ["demosaic", "deblur"])
+def test_a_patch_with_its_margin_is_degraded_as_the_whole_image(task):
+    image, size = photograph(), 40
+    side = min(image.shape[:2])
+    rule = find_patch_rule(get_task(task))
+    margin = rule.margin(side)
+    assert margin > 0
+    top, left = 100, 150
+    outer = image[top - margin : top + size + margin, left - margin : left + size + margin]
+    for seed in range(5):
+        patch, whole = (
+            rule.degrade(pixels, np.random.default_rng(seed), side, 0) for pixels in (outer, image)
+        )
+        inner = patch[margin : margin + size, margin : margin + size]
+        assert np.array_equal(inner, whole[top : top + size, left : left + size])
+
+
+def test_the_mosaic_of_every_patch_begins_with_red():
+    inputs, targets = as_images(PatchSampler(make(["demosaic"]))[0])
+    inputs = (inputs * 255).round().astype(np.uint8)
+    for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        own = inputs[:, row::2, column::2, channel]
+        assert np.array_equal(own, targets[:, row::2, column::2, channel])
+    assert not np.array_equal(inputs, targets)
+
+
+def test_a_longest_shake_stays_within_the_margin():
+    rule = find_patch_rule(get_task("deblur"))
+    for side in (40, 321, 720):
+        for seed in range(50):
+            kernel = shake_kernel(np.random.default_rng(seed), side)
+            assert kernel.shape[0] // 2 <= rule.margin(side)
+
+
+def test_levels_of_noise_are_drawn_evenly_between_the_ends():
+    tasks = [f"denoise-color-s{sigma}" for sigma in (15, 25, 50)]
+    sampler = PatchSampler(make(tasks, level=(15, 50), batch=200))
+    noise = np.concatenate([np.subtract(*(x.numpy() for x in sampler[i])) for i in range(3)])
+    sigmas = 255 * noise.std((1, 2, 3))
+    assert sigmas.min() == pytest.approx(15, abs=1)
+    assert sigmas.max() == pytest.approx(50, abs=2)
+    assert sigmas.mean() == pytest.approx(32.5, abs=1.5)
+    fixed = PatchSampler(make(tasks, batch=200))
+    found = np.round(255 * np.subtract(*(x.numpy() for x in fixed[0])).std((1, 2, 3)) / 5) * 5
+    assert set(found) == {15, 25, 50}
+
+
+def test_compressed_patches_are_of_every_quality_in_range():
+    sampler = PatchSampler(make(["jpeg-color-q10", "jpeg-color-q40"], level=(10, 12), batch=40))
+    inputs, targets = as_images(sampler[0])
+    inputs = (inputs * 255).round().astype(np.uint8)
+    found = set()
+    for patch, target in zip(inputs, targets, strict=True):
+        qualities = [
+            q for q in range(5, 50) if np.array_equal(patch, compress_jpeg(target, "", quality=q))
+        ]
+        assert {10, 11, 12} & {*qualities}
+        if len(qualities) == 1:  # a flat patch looks the same at many
+            found.add(qualities[0])
+    assert found == {10, 11, 12}
+
+
+def test_weather_is_cut_from_whole_images():
+    recipe = make(["weather-rain"], images=["rocket"], batch=1, patch=64)
+    sampler, task = PatchSampler(recipe), get_task("weather-rain")
+    dataset = load_dataset("embedded", "train")
+    item = next(item for item in dataset if item.name == "rocket")
+    pair = task.make_pair(dataset, item)
+    inputs, targets = as_images(sampler[0])
+    patch = (inputs[0] * 255).round().astype(np.uint8)
+    views = np.lib.stride_tricks.sliding_window_view(pair.target, (64, 64, 3))[:, :, 0]
+    for turns, mirrored in itertools.product(range(4), (False, True)):
+        clean, degraded = (
+            np.rot90(image[:, ::-1] if mirrored else image, turns) for image in (targets[0], patch)
+        )
+        places = np.argwhere((views == clean).all((2, 3, 4)))
+        if len(places):
+            top, left = places[0]
+            assert np.array_equal(degraded, pair.input[top : top + 64, left : left + 64])
+            return
+    pytest.fail("the target is no part of the image")
+
+
+def test_tasks_are_drawn_evenly():
+    sampler = PatchSampler(make(["weather-rain", "weather-snow", "weather-raindrop"], batch=300))
+    sampler[0]
+    assert {task for _, task, _ in sampler._cache} == {
+        "",
+        "weather-rain",
+        "weather-snow",
+        "weather-raindrop",
+    }
+
+
+def test_tasks_are_drawn_by_their_shares():
+    recipe = make(["denoise-color-s15", "denoise-color-s50"], shares=[1, 4], batch=400, patch=16)
+    inputs, targets = PatchSampler(recipe)[0]
+    sigma = (inputs - targets).std(dim=(1, 2, 3)) * 255
+    assert ((sigma - 15).abs() < 3).sum() + ((sigma - 50).abs() < 8).sum() == 400
+    # Binomial: 320 and 8 are the mean and the standard deviation.
+    assert 290 < (sigma > 30).sum() < 350
+
+
+def test_tasks_join_when_the_recipe_says():
+    tasks = ["denoise-color-s15", "denoise-color-s50"]
+    recipe = make(tasks, joins=[0.5, 0], steps=10, batch=50, patch=16)
+    sampler = PatchSampler(recipe)
+    for step in (0, 4, 5, 9):
+        inputs, targets = sampler[step]
+        loud = (inputs - targets).std(dim=(1, 2, 3)) * 255 > 30
+        # Evenly from there on: 25 of 50, with a standard deviation of 3.5.
+        assert 11 < loud.sum() < 39 if step >= 5 else loud.all()
+
+
+def test_a_set_that_ships_inputs_serves_a_task_from_the_start(tmp_path, monkeypatch):
+    fields = ship_blurred_images(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="GoPro ships inputs for deblur, which joins later"):
+        PatchSampler(make(["deblur", "demosaic"], **fields, joins=[0.5, 0]))
+
+
+@pytest.mark.parametrize("world", [2, 4])
+def test_processes_share_a_batch(world):
+    recipe = make(["denoise-color-s25"])
+    whole = PatchSampler(recipe)[5]
+    parts = [PatchSampler(recipe, rank, world)[5] for rank in range(world)]
+    for index in (0, 1):
+        joined = torch.stack([part[index] for part in parts], 1).flatten(0, 1)
+        assert torch.equal(joined, whole[index])
+    with pytest.raises(ValueError, match="batch of 8 cannot be shared evenly by 3 processes"):
+        PatchSampler(recipe, 0, 3)
+
+
+def test_workers_change_nothing():
+    sampler = PatchSampler(make(["demosaic"], steps=5))
+    alone, shared = (list(iterate_batches(sampler, range(1, 5), workers)) for workers in (0, 2))
+    assert len(alone) == len(shared) == 4
+    for left, right in zip(alone, shared, strict=True):
+        assert all(map(torch.equal, left, right))
+
+
+def test_gray_tasks_have_gray_patches():
+    inputs, targets = PatchSampler(make(["denoise-gray-s25"]))[0]
+    assert inputs.shape == targets.shape == (8, 1, 32, 32)
+
+
+def test_held_out_images_are_the_last_and_train_nothing(tmp_path):
+    recipe = make(["denoise-color-s50"], held_out=1, steps=1)
+    (images,) = split_images(recipe)[1]
+    assert list(images.paths) == ["rocket"]
+    kept = make(["denoise-color-s50"], images=["coins", "moon"], steps=1)
+    assert torch.equal(PatchSampler(recipe)[0][0], PatchSampler(kept)[0][0])
+    points = []
+    result = train(
+        "kgt-tiny-denoise-color",
+        recipe,
+        out_dir=tmp_path,
+        listener=Listener(on_validation=points.append),
+    )
+    assert points == result.validations
+    expected = evaluate(result.model, get_task("denoise-color-s50"), images).metrics["psnr"]
+    assert points[0].psnr == {"denoise-color-s50": pytest.approx(expected)}
+    identity = create_any_model("identity")
+    expected = evaluate(identity, get_task("denoise-color-s50"), images).metrics["psnr"]
+    assert measure_psnr(identity, recipe, [images]) == {
+        "denoise-color-s50": pytest.approx(expected)
+    }
+    with pytest.raises(ValueError, match="3 of 3 images of the train split of embedded are"):
+        PatchSampler(make(["demosaic"], held_out=3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tasks": ["sr-x2", "sr-x4"]}, "differ in scale"),
+        ({"tasks": ["demosaic"], "level": (1, 2)}, "demosaic has no level"),
+        ({"tasks": ["demosaic"], "shares": (1, 2)}, "2, the tasks 1; give one for each"),
+        ({"tasks": ["demosaic"], "joins": (0.5,)}, "one task is there from the start"),
+        ({"tasks": ["denoise-color-s15"], "level": (50, 15)}, "lower end comes first"),
+    ],
+)
+def test_tasks_that_do_not_go_together_are_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        Recipe(**{**FIELDS, **fields})
+
+
+def test_losses_are_their_formulas():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(2, 2, 3, 5, 7, generator=generator, dtype=torch.float64)
+    difference = (x - y).numpy()
+    assert LOSSES["l1"](x, y).item() == pytest.approx(np.abs(difference).mean())
+    assert charbonnier(x, y).item() == pytest.approx(np.sqrt(difference**2 + 1e-6).mean())
+    assert LOSSES["smooth-l1"](x, y).item() == pytest.approx((difference**2 / 2).mean())
+    assert make_loss("charbonnier") is charbonnier
+    errors = (difference**2).reshape(2, -1).mean(1)
+    assert LOSSES["psnr"](x, y).item() == pytest.approx(np.log1p(errors / 1e-3).mean())
+
+
+def test_the_psnr_loss_weighs_a_decibel_of_any_patch_alike():
+    target = torch.zeros(1, 3, 8, 8, dtype=torch.float64)
+    for error in (0.9, 0.3):
+        loud, less = (LOSSES["psnr"](target + part, target) for part in (error, 0.9 * error))
+        assert (loud - less).item() == pytest.approx(-2 * np.log(0.9), rel=0.05)
+    assert LOSSES["psnr"](target, target) == 0
+
+
+def test_a_perceptual_loss_says_which_file_it_needs(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(ValueError, match=r"vgg16-397923af\.pth there, or set perceptual: 0"):
+        make_loss("smooth-l1", perceptual=0.04)
+
+
+def test_the_moving_average_is_what_is_kept(tmp_path):
+    recipe = make(["denoise-color-s25"], images=["coins"], ema=0.75, batch=1)
+    seen = []
+    name = "kgt-tiny-denoise-color"
+
+    def note(step, loss):
+        seen.append({k: v.clone() for k, v in run.state.model.state_dict().items()})
+
+    opened = loop._Run.open
+    run = None
+
+    def remember(self, *arguments):
+        nonlocal run
+        run = self
+        opened(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop._Run, "open", remember)
+        result = train(name, recipe, out_dir=tmp_path, listener=Listener(note))
+    average = seen[0]
+    for weights in seen[1:]:
+        average = {k: 0.75 * average[k] + 0.25 * weights[k] for k in average}
+    for key, value in result.model.state_dict().items():
+        torch.testing.assert_close(value, average[key])
+        assert value.equal(seen[-1][key]) == average[key].equal(seen[-1][key])
+
+
+def test_training_in_bfloat16_keeps_float32_weights(tmp_path):
+    recipe = make(["denoise-color-s25"], images=["coins"], precision="bfloat16", batch=1)
+    result = train("kgt-tiny-denoise-color", recipe, out_dir=tmp_path)
+    assert {p.dtype for p in result.model.parameters()} == {torch.float32}
+    assert all(torch.isfinite(torch.tensor(point.loss)) for point in result.losses)
+
+
+def test_whole_images_are_shaken_in_as_many_ways_as_told():
+    recipe = make(["deblur"], images=["rocket"], batch=40, patch=48, shakes=3)
+    sampler = PatchSampler(recipe)
+    inputs, targets = as_images(sampler[0])
+    assert inputs.shape == (40, 48, 48, 6)
+    assert targets.shape == (40, 48, 48, 3)
+    assert PatchSampler(recipe)[0][0].equal(sampler[0][0])
+    views = [
+        image
+        for (_, task, version), image in sampler._cache.items()
+        if task == "deblur" and version in range(3)
+    ]
+    assert len(views) == 3
+    blurred = [torch.from_numpy(view[..., :3]).permute(2, 0, 1)[None] for view in views]
+    for view, image in zip(views, blurred, strict=True):
+        assert np.array_equal(append_undone(image)[0].permute(1, 2, 0).numpy(), view)
+    assert not any(a.equal(b) for a, b in itertools.combinations(blurred, 2))
+    for part in (inputs[..., :3], inputs[..., 3:]):
+        assert 0 < np.abs(255 * part - targets).mean() < 25
+
+
+def test_of_whole_images_as_many_inputs_are_made_as_told():
+    task = get_task("weather-raindrop")
+    sampler = PatchSampler(make([task.name], images=["rocket"], batch=40, versions=3))
+    inputs, targets = as_images(sampler[0])
+    assert PatchSampler(sampler._recipe)[0][0].equal(sampler[0][0])
+    views = {version: view for (_, name, version), view in sampler._cache.items() if name}
+    assert sorted(views) == [0, 1, 2]
+    # The first is what evaluation sees, the others have other drops on the same image.
+    (rocket,) = (item for item in load_dataset("embedded", "train") if item.name == "rocket")
+    assert np.array_equal(views[0], task.make_pair(load_dataset("embedded", "train"), rocket).input)
+    covered = [(view != rocket.image).any(-1) for view in views.values()]
+    assert all(0.01 < mask.mean() < 0.3 for mask in covered)
+    for one, other in itertools.combinations(covered, 2):
+        assert (one & other).sum() < 0.5 * one.sum()
+    assert 0 < np.abs(255 * inputs - targets).mean() < 25
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"tasks": ["demosaic"]}, {"tasks": ["deblur"]}, {"tasks": ["deblur"], "shakes": 2}],
+)
+def test_versions_are_of_whole_images_that_synthesis_degrades(fields):
+    with pytest.raises(ValueError, match="versions = 2, but not all inputs for "):
+        PatchSampler(make(**fields, versions=2))
+
+
+def test_sets_that_ship_inputs_have_no_versions_of_them(tmp_path, monkeypatch):
+    fields = ship_blurred_images(tmp_path, monkeypatch)
+    with pytest.raises(ValueError, match="versions = 2, but not all inputs for deblur are"):
+        PatchSampler(make(["deblur"], **fields, versions=2))
+
+
+def test_sets_that_ship_blurred_images_are_not_shaken(tmp_path, monkeypatch):
+    fields = ship_blurred_images(tmp_path, monkeypatch)
+    assert PatchSampler(make(["deblur"], **fields))[0][0].shape[1] == 3
+    with pytest.raises(ValueError, match=r"shakes = 2, but GoPro ships its inputs; drop shakes"):
+        PatchSampler(make(["deblur"], **fields, shakes=2))
+
+
+@pytest.mark.parametrize(("shakes", "deconvolve"), [(2, False), (0, True)])
+def test_networks_that_deconvolve_are_trained_on_whole_images(shakes, deconvolve, tmp_path):
+    recipe = make(["deblur"], images=["rocket"], shakes=shakes)
+    model = f"swinir-tiny-deblur:deconvolve={str(deconvolve).lower()}"
+    with pytest.raises(ValueError, match=rf"shakes = {shakes}, and .* deconvolve = {deconvolve}"):
+        train(model, recipe, out_dir=tmp_path)
+
+
+@pytest.mark.parametrize("model", ["kgt-tiny-deblur:depths=[1,1]", "swinir-tiny-deblur:depths=[1]"])
+def test_networks_that_deconvolve_are_trained_from_the_deconvolution_on(model, tmp_path):
+    fields = {
+        "images": ["coins", "rocket"],
+        "held_out": 1,
+        "shakes": 1,
+        "start": "nearest",
+        "lr": 1e-6,
+    }
+    recipe = make(["deblur"], steps=2, batch=2, **fields)
+    result = train(model, recipe, out_dir=tmp_path)
+    assert result.steps == 2
+    (point,) = result.validations
+    network = create_any_model(model.partition(":")[0])
+    start_as_nearest(network)
+    nearly = measure_psnr(network, recipe, split_images(recipe)[1])["deblur"]
+    assert point.psnr["deblur"] == pytest.approx(nearly, abs=0.1)

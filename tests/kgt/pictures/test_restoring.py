@@ -1,0 +1,171 @@
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from torch import nn
+
+import kgt
+from baselines.demosaicking import interpolate_malvar
+from kgt import Picture, restore_picture
+from kgt.network.windows import check_image
+
+
+class Stub(nn.Module):
+    """A function of the image as a network, for images of 8x8 pixels and more."""
+
+    def __init__(self, function=lambda x: x, scale=1, in_channels=3, task="denoise"):
+        super().__init__()
+        self.function, self.scale, self.in_channels = function, scale, in_channels
+        self.task, self.size_multiple = task, 8
+
+    def forward(self, x):
+        check_image(x, self.in_channels, self.size_multiple)
+        return self.function(x)
+
+
+def draw(*shape, dtype=np.uint8):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def to_batch(pixels):
+    image = torch.from_numpy(pixels).float() / np.iinfo(pixels.dtype).max
+    return image.permute(2, 0, 1)[None]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (1, 40), (60, 41)])
+@pytest.mark.parametrize("tile", ["auto", 40, None])
+def test_what_a_network_leaves_alone_stays(size, channels, dtype, tile):
+    picture = Picture(draw(*size, channels, dtype=dtype), draw(*size, dtype=dtype))
+    restored = restore_picture(Stub(), picture, tile)
+    assert restored.pixels.dtype == dtype
+    assert np.array_equal(restored.pixels, picture.pixels)
+    assert np.array_equal(restored.alpha, picture.alpha)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_every_value_stays(dtype):
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype).reshape(16, -1, 1)
+    for channels in (1, 3):
+        pixels = np.repeat(values, channels, axis=-1)
+        assert np.array_equal(restore_picture(Stub(), Picture(pixels)).pixels, pixels)
+
+
+def small_network(name):
+    fields = {"embed_dim": 12, "heads": 3, "k": 6, "bias_hidden": 8}
+    if name.endswith("x4"):
+        fields |= {"window": 16, "depths": (1,)}
+    else:
+        fields |= {"level_windows": (8, 4), "depths": (1, 1), "final_depth": 1}
+    return kgt.create_model(name, **fields).eval()
+
+
+@pytest.mark.parametrize("name", ["kgt-tiny-denoise-color", "kgt-tiny-x4"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (33, 1000)])
+@torch.no_grad()
+def test_networks_restore_every_size(name, size):
+    net = small_network(name)
+    pixels = draw(*size, 3)
+    missing = [(0, max(net.size_multiple - length, 0)) for length in size]
+    filled = np.pad(pixels, [*missing, (0, 0)], mode="reflect")
+    height, width = (net.scale * length for length in size)
+    expected = net(to_batch(filled))[0, :, :height, :width].permute(1, 2, 0).double().numpy()
+    restored = restore_picture(net, Picture(pixels), None).pixels
+    assert np.array_equal(restored, np.floor(255 * expected.clip(0, 1) + 0.5))
+
+
+def test_tiles_are_those_of_restore():
+    net = small_network("kgt-tiny-denoise-color")
+    picture = Picture(draw(150, 110, 3))
+    fractions = []
+    restored = restore_picture(net, picture, 64, overlap=16, on_tile=fractions.append)
+    expected = kgt.restore(net, to_batch(picture.pixels), 64, overlap=16)[0].permute(1, 2, 0)
+    steps = (255 * expected.double().clip(0, 1) + 0.5).floor()
+    assert np.array_equal(restored.pixels, steps.numpy())
+    # 150 pixels take three tiles of 64 that share 16, and 110 take two.
+    assert fractions == [count / 6 for count in range(1, 7)]
+    assert not net._forward_hooks
+
+
+def test_the_budget_reaches_the_plan():
+    picture = Picture(draw(200, 200, 3))
+    with pytest.raises(ValueError, match="byte_budget = 1,000"):
+        restore_picture(small_network("kgt-tiny-denoise-color"), picture, byte_budget=1000)
+
+
+def test_gray_is_the_luma_of_a_color_network():
+    factors = torch.tensor([0.5, 1.0, 0.25]).view(3, 1, 1)
+    picture = Picture(draw(9, 12, 1))
+    restored = restore_picture(Stub(lambda x: x * factors), picture)
+    weight = 0.299 * 0.5 + 0.587 + 0.114 * 0.25
+    assert np.abs(restored.pixels - weight * picture.pixels.astype(float)).max() <= 0.5 + 1e-4
+
+
+def test_gray_networks_take_gray_pictures():
+    net = Stub(lambda x: 1 - x, in_channels=1)
+    picture = Picture(draw(9, 12, 1))
+    assert np.array_equal(restore_picture(net, picture).pixels, 255 - picture.pixels)
+    with pytest.raises(ValueError, match="takes gray pictures"):
+        restore_picture(net, Picture(draw(9, 12, 3)))
+
+
+def test_values_beyond_the_range_are_clipped():
+    net = Stub(lambda x: 3 * x - 1)
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    restored = restore_picture(net, Picture(values)).pixels.astype(int)
+    assert np.abs(restored - np.clip(3 * values.astype(int) - 255, 0, 255)).max() <= 1
+
+
+@pytest.mark.parametrize("tile", ["auto", None])
+def test_small_pictures_are_one_tile(tile):
+    fractions = []
+    restore_picture(Stub(), Picture(draw(9, 5, 3)), tile, on_tile=fractions.append)
+    assert fractions == [1]
+
+
+def test_values_that_are_no_numbers_are_told():
+    with pytest.raises(ValueError, match="NaN or infinite values below row 0"):
+        restore_picture(Stub(lambda x: x / 0), Picture(draw(9, 9, 3)))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_alpha_is_upscaled_bicubically(dtype):
+    enlarge = Stub(lambda x: x.repeat_interleave(4, 2).repeat_interleave(4, 3), scale=4)
+    picture = Picture(draw(9, 11, 3, dtype=dtype), draw(9, 11, dtype=dtype))
+    restored = restore_picture(enlarge, picture)
+    assert np.array_equal(restored.pixels, picture.pixels.repeat(4, 0).repeat(4, 1))
+    expected = cv2.resize(picture.alpha.astype(np.float32), (44, 36), interpolation=cv2.INTER_CUBIC)
+    expected = expected.clip(0, np.iinfo(dtype).max)
+    # Rounded once, and of float32 on either side.
+    tolerance = 0.5 + 1e-6 * np.iinfo(dtype).max
+    assert np.abs(restored.alpha - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_gray_picture_is_a_mosaic_to_a_demosaicker(dtype):
+    mosaic = draw(13, 20, 1, dtype=dtype)
+    picture = Picture(mosaic, icc_profile=b"of gray", exif=b"")
+    restored = restore_picture(Stub(task="demosaic"), picture)
+    most = np.iinfo(dtype).max
+    expected = interpolate_malvar(mosaic[..., 0].astype(np.float64)).clip(0, most)
+    assert np.array_equal(restored.pixels, np.floor(expected + 0.5))
+    assert restored.icc_profile == b""
+    colors = Picture(draw(13, 20, 3, dtype=dtype), icc_profile=b"of color")
+    restored = restore_picture(Stub(task="demosaic"), colors)
+    assert np.array_equal(restored.pixels, colors.pixels)
+    assert restored.icc_profile == b"of color"
+
+
+def test_files_images_and_pictures_are_taken(tmp_path):
+    image = PIL.Image.fromarray(draw(9, 12, 3))
+    image.save(tmp_path / "in.png")
+    net = Stub(lambda x: 1 - x)
+    for source in (image, Picture.from_pil(image), tmp_path / "in.png", str(tmp_path / "in.png")):
+        restored = restore_picture(net, source)
+        assert np.array_equal(restored.pixels, 255 - np.array(image))
+        restored.save(tmp_path / "out.png")
+        with PIL.Image.open(tmp_path / "out.png") as written:
+            assert np.array_equal(np.array(written), restored.pixels)
