@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class Restorer(Protocol):
-    """Maps images [B, in_channels, h, w] in [0, 1] to [B, in_channels, scale * h, scale * w].
+    """Maps images [B, in_channels, h, w] in [0, 1] to [B, C, scale * h, scale * w].
 
     Attributes:
         scale: output size over input size.

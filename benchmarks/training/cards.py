@@ -15,12 +15,12 @@ from baselines import registry
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_for_task, list_any_models
 from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
-from benchmarks.records.files import write_atomically
 from benchmarks.training.data import split_images
 from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
 from kgt import zoo
+from kgt.files import write_atomically
 
 # What a task's networks are scored on, by the beginning of its name.
 _TEST_SETS = {

@@ -21,7 +21,6 @@ import kgt
 from benchmarks.models import create_described
 from benchmarks.quality import get_task
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.files import write_atomically
 from benchmarks.records.sources import digest_sources
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
 from benchmarks.training.detection import Detecting, detection_loss
@@ -49,6 +48,7 @@ from benchmarks.training.state import (
     write_weights,
 )
 from benchmarks.training.validation import measure_psnr
+from kgt.files import write_atomically
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 

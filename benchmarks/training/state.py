@@ -16,8 +16,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.data.images import combine_digests, digest_pixels
-from benchmarks.records.files import write_atomically
 from benchmarks.training.recipes import Recipe
+from kgt.files import write_atomically
 
 _LOG_WINDOW = 10
 # A window whose loss is this many times the least one of before has left the valley it was in.
