@@ -31,7 +31,7 @@ from benchmarks.measure.problems import (
 )
 from benchmarks.measure.timing import ContenderTiming, LatencyResult, measure_latency
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric
+from benchmarks.records.record import Quantity
 from benchmarks.records.statistics import judge
 
 _WARM_N = 64
@@ -41,7 +41,7 @@ _WARM_N = 64
 class Measured:
     """What a measurement adds to a record."""
 
-    metrics: dict[str, Metric]
+    metrics: dict[str, Quantity]
     checks: dict[str, object]
 
 
@@ -112,10 +112,10 @@ def measure_memory_cell(cell: Cell) -> Measured:
     metrics = summarize_memory(peak)
     cost = closed_form(cell, inputs.graph.k)
     if cost is not None:
-        metrics["closed_form"] = Metric(value=cost.peak_bytes, unit="bytes")
-        metrics["flops"] = Metric(value=cost.flops, unit="FLOP")
+        metrics["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
+        metrics["flops"] = Quantity(value=cost.flops, unit="FLOP")
         if peak.peak_bytes is not None:
-            metrics["peak_over_closed_form"] = Metric(value=peak.peak_bytes / cost.peak_bytes)
+            metrics["peak_over_closed_form"] = Quantity(value=peak.peak_bytes / cost.peak_bytes)
     # The latency cell compares with the reference; equal digests tell that this output is that one.
     checks = _describe(inputs, call(), backend)
     if peak.peak_missing:
@@ -149,14 +149,14 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
     return Measured(*summarize(result, result.contenders[backend], checks))
 
 
-def summarize_memory(peak: PeakMemory) -> dict[str, Metric]:
+def summarize_memory(peak: PeakMemory) -> dict[str, Quantity]:
     """Metrics of a memory measurement."""
     metrics = {
-        "live_tensors": Metric(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
-        "called": Metric(value=round(peak.called_s, 4), unit="s", statistic="sum"),
+        "live_tensors": Quantity(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
+        "called": Quantity(value=round(peak.called_s, 4), unit="s", statistic="sum"),
     }
     if peak.peak_bytes is not None:
-        metrics["peak"] = Metric(value=peak.peak_bytes, unit="bytes", statistic="peak")
+        metrics["peak"] = Quantity(value=peak.peak_bytes, unit="bytes", statistic="peak")
     return metrics
 
 
@@ -172,7 +172,7 @@ def layers_of(calls: Mapping[str, StageCall]) -> dict[str, int]:
 
 def summarize(
     result: LatencyResult, timing: ContenderTiming, checks: dict[str, object]
-) -> tuple[dict[str, Metric], dict[str, object]]:
+) -> tuple[dict[str, Quantity], dict[str, object]]:
     """Metrics and checks of one contender of an interleaved measurement."""
     base = result.contenders[result.baseline]
     # Of the baseline itself, what can be said is how far its twin strayed.
@@ -180,7 +180,7 @@ def summarize(
     verdict = judge(ratio, result.floor)
     lo, hi = timing.median_interval_ms
     metrics = {
-        "latency": Metric(
+        "latency": Quantity(
             value=timing.median_ms,
             unit="ms",
             statistic="median",
@@ -188,15 +188,15 @@ def summarize(
             hi=hi,
             samples=_rounded(timing.samples_ms),
         ),
-        "ratio": Metric(
+        "ratio": Quantity(
             value=ratio.value, statistic="median of paired ratios", lo=ratio.lo, hi=ratio.hi
         ),
-        "floor": Metric(value=result.floor, statistic="reach of the A/A twin's interval"),
-        "first_call": Metric(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
-        "called": Metric(value=round(result.called_s, 4), unit="s", statistic="sum"),
+        "floor": Quantity(value=result.floor, statistic="reach of the A/A twin's interval"),
+        "first_call": Quantity(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
+        "called": Quantity(value=round(result.called_s, 4), unit="s", statistic="sum"),
     }
     if timing is not base:
-        metrics["baseline_latency"] = Metric(
+        metrics["baseline_latency"] = Quantity(
             value=base.median_ms, unit="ms", statistic="median", samples=_rounded(base.samples_ms)
         )
     return metrics, {

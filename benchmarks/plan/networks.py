@@ -19,7 +19,7 @@ from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.models import create_described
 from benchmarks.quality import get_task
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric
+from benchmarks.records.record import Quantity
 from kgt import list_backends
 from kgt.tiles.inference import BYTE_BUDGET
 
@@ -47,11 +47,11 @@ def run_cost_cell(cell: Cell) -> dict[str, Any]:
     """Count the FLOPs of a cell's network; shares are of all FLOPs."""
     cost = count_cost(cell.network, cell.size)
     metrics = {
-        "parameters": Metric(value=cost.parameters),
-        "flops": Metric(value=cost.total_flops, unit="FLOP"),
+        "parameters": Quantity(value=cost.parameters),
+        "flops": Quantity(value=cost.total_flops, unit="FLOP"),
     }
     for part in PARTS:
-        metrics[f"{part}_share"] = Metric(value=cost.flops[part] / max(1, cost.total_flops))
+        metrics[f"{part}_share"] = Quantity(value=cost.flops[part] / max(1, cost.total_flops))
     return {"metrics": metrics, "checks": _describe_counts(cost)}
 
 
@@ -77,18 +77,18 @@ def run_restoration_cell(
         timeout_s=limits["timeout_s"],
         on_progress=on_progress,
     )
-    metrics = {"budget": Metric(value=budget, unit="bytes")}
+    metrics = {"budget": Quantity(value=budget, unit="bytes")}
     checks: dict[str, Any] = {}
     for prefix, result in (("", both.tiled), ("whole_", both.whole)):
         if isinstance(result, RestorationResult):
-            metrics[f"{prefix}time"] = Metric(value=result.seconds, unit="s", statistic="once")
-            metrics[f"{prefix}peak"] = Metric(value=result.peak_bytes, unit="bytes")
+            metrics[f"{prefix}time"] = Quantity(value=result.seconds, unit="s", statistic="once")
+            metrics[f"{prefix}peak"] = Quantity(value=result.peak_bytes, unit="bytes")
             checks[f"{prefix}plan"] = result.plan
         else:
             checks[f"{prefix}missing"] = str(result)
     if both.gain is not None and both.max_steps is not None:
-        metrics["psnr_change"] = Metric(value=both.gain, unit="dB", statistic="once")
-        metrics["steps"] = Metric(value=both.max_steps)
+        metrics["psnr_change"] = Quantity(value=both.gain, unit="dB", statistic="once")
+        metrics["steps"] = Quantity(value=both.max_steps)
     return {"metrics": metrics, "checks": checks}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.plan.specs import Paper, TableSpec
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 
 _PAPER = Path(__file__).parents[1] / "records" / "paper"
 _METRICS = {
@@ -45,7 +45,7 @@ def load_paper_records(paper: Paper) -> list[Record]:
         metrics = {}
         for metric, value in zip(rows["metric"], rows["value"], strict=True):
             quantity, unit, factor = _METRICS[metric]
-            metrics[quantity] = Metric(value=value * factor, unit=unit, statistic="as printed")
+            metrics[quantity] = Quantity(value=value * factor, unit=unit, statistic="as printed")
         whole = printed == _NO_DATASET
         cell = Cell(
             kind="training" if whole else "quality",

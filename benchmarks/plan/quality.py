@@ -23,7 +23,7 @@ from benchmarks.quality import (
     paired_gain,
 )
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric
+from benchmarks.records.record import Quantity
 from benchmarks.training import Listener, TrainingResult, load_recipe, train
 from benchmarks.training.cards import shipped_log
 from benchmarks.training.state import digest_weights
@@ -79,14 +79,14 @@ def _describe_training(
     every = losses[1][0] - losses[0][0]
     return {
         "metrics": {
-            "parameters": Metric(value=sum(p.numel() for p in model.parameters())),
-            "loss": Metric(
+            "parameters": Quantity(value=sum(p.numel() for p in model.parameters())),
+            "loss": Quantity(
                 value=losses[-1][1],
                 unit="L1",
                 statistic=f"mean of the last {every} steps",
                 samples=tuple(round(loss, 6) for _, loss in losses),
             ),
-            "training_time": Metric(value=round(wall_s, 1), unit="s", statistic="once"),
+            "training_time": Quantity(value=round(wall_s, 1), unit="s", statistic="once"),
         },
         "checks": {
             "trained": metadata["recipe"],
@@ -141,7 +141,7 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
 
     evaluation = score(model, str(cell.model))
     metrics = {
-        name: Metric(
+        name: Quantity(
             value=value, unit="dB" if name.startswith("psnr") else "", statistic="mean of images"
         )
         for name, value in evaluation.metrics.items()
@@ -172,8 +172,8 @@ def _describe_absence(dataset: str) -> str:
     )
 
 
-def _describe_gain(gain: Gain) -> Metric:
-    return Metric(
+def _describe_gain(gain: Gain) -> Quantity:
+    return Quantity(
         value=gain.mean,
         unit="dB",
         statistic="mean of paired differences over images",

@@ -18,7 +18,7 @@ from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.specs import Profile
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import Metric, Record, RecordStore
+from benchmarks.records.record import Quantity, Record, RecordStore
 from benchmarks.records.sources import Subject, digest_shipped, digest_sources
 from benchmarks.training import list_recipes, load_recipe
 from kgt.attention import get_backend
@@ -87,7 +87,7 @@ def measure_cell(cell: Cell, run: Run) -> Record:
         result = _choose_runner(cell)(cell, run)
     except Exception as error:
         result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-    wall = Metric(value=round(time.perf_counter() - begin, 4), unit="s", statistic="once")
+    wall = Quantity(value=round(time.perf_counter() - begin, 4), unit="s", statistic="once")
     result["metrics"] = {**result.get("metrics", {}), "wall": wall}
     record = Record(
         cell=cell,
@@ -161,7 +161,7 @@ def _explain(cell: Cell, outcome: Outcome, profile: Profile) -> dict[str, Any]:
     reason, metrics = outcome.reason, {}
     cost = closed_form(cell, min(cell.k or 1, cell.n or 1))
     if outcome.status == "oom" and cost is not None:
-        metrics["closed_form"] = Metric(value=cost.peak_bytes, unit="bytes")
+        metrics["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
         reason = (
             f"wanted {cost.peak_bytes / 2**20:,.0f} MiB by the closed form, "
             f"the limit is {profile.memory_limit_mib:,} MiB; {reason}"

@@ -19,7 +19,7 @@ from benchmarks.records.environment import Environment
 Status = Literal["ok", "oom", "unsupported", "timeout", "failed"]
 
 
-class Metric(BaseModel):
+class Quantity(BaseModel):
     """One measured quantity; NaN and infinity, which JSON cannot hold, are refused.
 
     Attributes:
@@ -69,7 +69,7 @@ class Record(BaseModel):
     source: Literal["measured", "paper"] = "measured"
     status: Status = "ok"
     reason: str = ""
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, Quantity] = {}
     checks: dict[str, Any] = {}
     per_image: dict[str, dict[str, Any]] = {}
     code: str = ""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 
 _NEEDED = ("cell_fields", "environment", "environment_key")
 _MS = 1e3
@@ -85,7 +85,7 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
             f"{extra['environment_key']}; it was edited, or written by another version"
         )
     stats = benchmark["stats"]
-    latency = Metric(
+    latency = Quantity(
         value=stats["median"] * _MS,
         unit="ms",
         statistic="median",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.plan.specs import Column
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report.printed import Distance
 
@@ -65,7 +65,7 @@ def format_record(column: Column, record: Record) -> Entry:
     return Entry(_FORMATS[column.format](metric), values)
 
 
-def _decimals(metric: Metric | None, digits: int) -> str:
+def _decimals(metric: Quantity | None, digits: int) -> str:
     return MISSING if metric is None else f"{metric.value:.{digits}f}"
 
 

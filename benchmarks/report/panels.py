@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks.records.record import Metric
+from benchmarks.records.record import Quantity
 
 
 def empty_figure() -> Figure:
@@ -26,7 +26,7 @@ def say_no_values(axis: Axes) -> None:
     axis.text(0.5, 0.5, "no values", ha="center", va="center", transform=axis.transAxes)
 
 
-def values_and_reach(metrics: Sequence[Metric]) -> tuple[np.ndarray, np.ndarray]:
+def values_and_reach(metrics: Sequence[Quantity]) -> tuple[np.ndarray, np.ndarray]:
     """Values, and the distances [2, len] to the ends of their intervals."""
     values = np.array([metric.value for metric in metrics])
     ends = np.array([metric.interval for metric in metrics]).reshape(-1, 2).T

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from benchmarks.records.record import Metric
+from benchmarks.records.record import Quantity
 from benchmarks.report.series import Records
 
 
@@ -23,7 +23,7 @@ class Method:
     model: str
     k: int | None
     psnr: float
-    ratio: Metric
+    ratio: Quantity
 
 
 def place_methods(records: Records) -> dict[tuple[str, str], list[Method]]:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 
 Records = Mapping[Cell, Record]
-Line = dict[int, Metric]
+Line = dict[int, Quantity]
 # Value of an axis -> (contender, baseline) -> ratio of their times.
-Sweep = dict[Any, dict[tuple[str, str], Metric]]
+Sweep = dict[Any, dict[tuple[str, str], Quantity]]
 
 SWEPT = ("head_dim", "heads", "dtype", "threads", "bias", "mode", "graph")
 

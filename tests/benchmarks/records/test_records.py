@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Metric, Record, RecordStore
+from benchmarks.records.record import Quantity, Record, RecordStore
 
 CELLS = [Cell(kind="memory", n=64, k=k, backend="sdpa") for k in (1, 2, 3)]
 
@@ -20,7 +20,7 @@ def path(tmp_path):
 
 
 def make_record(environment, cell=CELLS[0], value=1.0, **fields):
-    metric = Metric(value=value, unit="ms", statistic="median", lo=0.5, samples=(1.0, 0.1 + 0.2))
+    metric = Quantity(value=value, unit="ms", statistic="median", lo=0.5, samples=(1.0, 0.1 + 0.2))
     return Record(cell=cell, environment=environment, metrics={"latency": metric}, **fields)
 
 
@@ -122,9 +122,9 @@ def test_environments_are_kept_apart(path, here):
 def test_values_that_json_cannot_hold_are_refused(value):
     for fields in ({"value": value}, {"value": 1, "hi": value}, {"value": 1, "samples": (value,)}):
         with pytest.raises(ValueError, match="finite"):
-            Metric(**fields)
+            Quantity(**fields)
 
 
 def test_interval_falls_back_to_the_value():
-    assert Metric(value=2.0).interval == (2.0, 2.0)
-    assert Metric(value=2.0, lo=1.0, hi=4.0).interval == (1.0, 4.0)
+    assert Quantity(value=2.0).interval == (2.0, 2.0)
+    assert Quantity(value=2.0, lo=1.0, hi=4.0).interval == (1.0, 4.0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks import regress
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Metric, Record, RecordStore
+from benchmarks.records.record import Quantity, Record, RecordStore
 from benchmarks.regression.history import (
     MIN_POINTS,
     build_series,
@@ -33,7 +33,7 @@ START = datetime(2026, 1, 1)
 def make_record(day, value, environment=HERE, cell=CELL, metric="latency"):
     timestamp = (START + timedelta(days=day)).isoformat()
     captured = environment.model_copy(update={"timestamp": timestamp, "commit": f"{day:040d}"})
-    metrics = {metric: Metric(value=value, unit="ms", statistic="median")}
+    metrics = {metric: Quantity(value=value, unit="ms", statistic="median")}
     return Record(cell=cell, metrics=metrics, environment=captured)
 
 

@@ -4,7 +4,7 @@ import pytest
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import get_spec
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.claims import judge_claims
 
 KS = (32, 64, 128)
@@ -28,7 +28,7 @@ def make_memory(backend, value_of, name="live_tensors", ns=NS, ks=KS, byte_budge
     return [
         Record(
             cell=Cell(kind="memory", n=n, k=k, backend=backend, byte_budget=byte_budget),
-            metrics={name: Metric(value=value_of(n, k))},
+            metrics={name: Quantity(value=value_of(n, k))},
             **fields,
         )
         for n in ns
@@ -45,9 +45,9 @@ def make_latency(backend, time_of, noise=0.01, ks=KS, floor=0.01):
         samples = drift * time_of(k) * np.exp(noise * random.standard_normal(40))
         baseline = drift * np.exp(noise * random.standard_normal(40))
         metrics = {
-            "latency": Metric(value=float(np.median(samples)), samples=tuple(samples.tolist())),
-            "baseline_latency": Metric(value=drift, samples=tuple(baseline.tolist())),
-            "floor": Metric(value=floor),
+            "latency": Quantity(value=float(np.median(samples)), samples=tuple(samples.tolist())),
+            "baseline_latency": Quantity(value=drift, samples=tuple(baseline.tolist())),
+            "floor": Quantity(value=floor),
         }
         cell = Cell(kind="latency", n=1024, k=k, backend=backend)
         records.append(Record(cell=cell, metrics=metrics))
@@ -141,7 +141,7 @@ def test_flops_are_linear_in_k(flops_of, verdict):
 
 def make_quality(model, scores, gain=None, task="sr-x4", dataset="Set5"):
     cell = Cell(kind="quality", task=task, dataset=dataset, model=model)
-    metrics = {} if gain is None else {"gain": Metric(value=gain[0], lo=gain[1], hi=gain[2])}
+    metrics = {} if gain is None else {"gain": Quantity(value=gain[0], lo=gain[1], hi=gain[2])}
     per_image = {f"image{index}": {"psnr": score} for index, score in enumerate(scores)}
     checks = {"trained": "small-sr-x4@1"}
     return Record(cell=cell, metrics=metrics, per_image=per_image, checks=checks)
@@ -237,7 +237,7 @@ def test_small_networks_are_told_but_do_not_judge_kgt_against_swinir():
 
 def make_printed(model, psnr, recipe="as printed, one model per level", task="jpeg-gray-q10"):
     cell = Cell(kind="quality", task=task, dataset="LIVE1", model=model, recipe=recipe)
-    return Record(cell=cell, source="paper", metrics={"psnr": Metric(value=psnr)})
+    return Record(cell=cell, source="paper", metrics={"psnr": Quantity(value=psnr)})
 
 
 def test_print_is_quoted_but_does_not_judge():
@@ -292,9 +292,9 @@ def test_claims_are_judged_in_the_order_asked_for():
 )
 def test_closed_form_is_held_to_the_peak_of_large_cells(ratio, mebibytes, verdict):
     metrics = {
-        "closed_form": Metric(value=mebibytes * 2**20, unit="bytes"),
-        "peak": Metric(value=ratio * mebibytes * 2**20, unit="bytes"),
-        "peak_over_closed_form": Metric(value=ratio),
+        "closed_form": Quantity(value=mebibytes * 2**20, unit="bytes"),
+        "peak": Quantity(value=ratio * mebibytes * 2**20, unit="bytes"),
+        "peak_over_closed_form": Quantity(value=ratio),
     }
     record = Record(cell=Cell(kind="memory", n=64, k=8, backend="sdpa"), metrics=metrics)
     (found,) = judge("closed-form", [record]).values()

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.claims import judge_claims
 
 NEAR_BEST = "auto is at least 0.95x as fast as the best backend at every (N, k)"
@@ -24,8 +24,8 @@ def make_record(
     label = "FASTER" if ratio < 0.95 else "SLOWER" if ratio > 1.05 else "SAME"
     cell = Cell(kind="latency", n=n, k=k, backend=backend, baseline=baseline, graph=graph, **fields)
     metrics = {
-        "ratio": Metric(value=ratio, lo=ratio / (1 + reach), hi=ratio * (1 + reach)),
-        "floor": Metric(value=floor),
+        "ratio": Quantity(value=ratio, lo=ratio / (1 + reach), hi=ratio * (1 + reach)),
+        "floor": Quantity(value=floor),
     }
     return Record(cell=cell, metrics=metrics, checks={"backend": ran or backend, "verdict": label})
 

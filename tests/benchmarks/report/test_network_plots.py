@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.plan.specs import get_spec
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.network_plots import (
     draw_efficiency,
     draw_keys,
@@ -51,7 +51,7 @@ def make_records(name, profile="cpu"):
             "quality": {"psnr": 30 + (cell.k or 0) / 100},
         }[cell.kind]
         found = {
-            key: Metric(value=value, **(interval if key == "ratio" else {}))
+            key: Quantity(value=value, **(interval if key == "ratio" else {}))
             for key, value in metrics.items()
         }
         too_large = cell.kind == "memory" and found["peak"].value > 8 * 2**30
@@ -115,8 +115,8 @@ def make_methods(*points):
         common = {"task": "sr-x4", "model": name}
         quality = Cell(kind="quality", dataset="Set5", **common)
         latency = Cell(kind="latency", input="64x64", **common)
-        records[quality] = Record(cell=quality, metrics={"psnr": Metric(value=psnr)})
-        records[latency] = Record(cell=latency, metrics={"ratio": Metric(value=ratio)})
+        records[quality] = Record(cell=quality, metrics={"psnr": Quantity(value=psnr)})
+        records[latency] = Record(cell=latency, metrics={"ratio": Quantity(value=ratio)})
     return records
 
 

@@ -4,7 +4,7 @@ import io
 import pytest
 
 from benchmarks.plan.specs import get_spec, load_specs
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins, measure_distances
 from benchmarks.report.render import render_csv, render_latex, render_markdown
@@ -21,8 +21,8 @@ def make_records(gaps, partial=()):
     for cell in SPEC.profiles["cpu"].cells():
         if cell.model == "identity" and cell.task == "jpeg-gray-q10" and cell.dataset in gaps:
             metrics = {
-                "psnr": Metric(value=PRINTED[cell.dataset] + gaps[cell.dataset], unit="dB"),
-                "ssim": Metric(value=0.7731),
+                "psnr": Quantity(value=PRINTED[cell.dataset] + gaps[cell.dataset], unit="dB"),
+                "ssim": Quantity(value=0.7731),
             }
             checks = {"partial": "25 of 100"} if cell.dataset in partial else {}
             records[cell] = Record(cell=cell, metrics=metrics, checks=checks)
@@ -113,7 +113,7 @@ def test_the_row_below_a_measured_one_is_its_distance_to_print():
 
 def test_a_row_of_weights_trained_here_names_their_recipe():
     cell = next(c for c in SPEC.profiles["cpu"].cells() if c.model == "kgt-tiny-jpeg-color")
-    metrics = {"psnr": Metric(value=30.0), "ssim": Metric(value=0.9)}
+    metrics = {"psnr": Quantity(value=30.0), "ssim": Quantity(value=0.9)}
     record = Record(cell=cell, metrics=metrics, checks={"trained": "small-jpeg-color@1"})
     table = make_table({cell: record})
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]

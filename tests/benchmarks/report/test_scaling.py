@@ -6,7 +6,7 @@ from benchmarks.plan.runner import Run, measure_cell
 from benchmarks.plan.specs import get_spec
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Metric, Record, RecordStore
+from benchmarks.records.record import Quantity, Record, RecordStore
 from benchmarks.report.claims import judge_claims
 from benchmarks.report.scaling import FIRST_PIXELS, fit_growth, network_lines
 
@@ -21,9 +21,9 @@ def make_line(quantity, value, model="net", backend="native", floor=None, sides=
     records = {}
     for side in sides:
         cell = Cell(kind=kind, model=model, backend=backend, input=f"{side}x{side}")
-        metrics = {metric: Metric(value=value(side * side))}
+        metrics = {metric: Quantity(value=value(side * side))}
         if floor is not None:
-            metrics["floor"] = Metric(value=floor)
+            metrics["floor"] = Quantity(value=floor)
         records[cell] = Record(cell=cell, metrics=metrics)
     return records
 
@@ -149,7 +149,7 @@ def test_a_network_without_backends_is_no_rival_of_native():
 
 def make_cost(model, graph, status="ok"):
     cell = Cell(kind="cost", model=model, input="64x64", k=64)
-    metrics = {"flops": Metric(value=10**12), "graph_share": Metric(value=graph / 10**12)}
+    metrics = {"flops": Quantity(value=10**12), "graph_share": Quantity(value=graph / 10**12)}
     return {cell: Record(cell=cell, status=status, metrics=metrics if status == "ok" else {})}
 
 
@@ -201,7 +201,7 @@ def test_budget_is_judged_by_the_worst(peak, verdict):
     records = {}
     for side, taken in ((32, 10), (64, peak)):
         cell = Cell(kind="restoration", model="net", input=f"{side}x{side}", byte_budget=100)
-        metrics = {"peak": Metric(value=taken), "budget": Metric(value=100)}
+        metrics = {"peak": Quantity(value=taken), "budget": Quantity(value=100)}
         records[cell] = Record(cell=cell, metrics=metrics)
     (judgment,) = judge_claims(("byte-budget",), records)
     assert judgment.verdict == verdict

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.series import axis_sweeps, latency_lines
 from benchmarks.report.study_plots import draw_axes, draw_crossover
@@ -15,7 +15,7 @@ def make_records(study, profile="cpu", ratio=0.5, **unsupported):
     """A record of every cell of a study; cells with all fields in `unsupported` have no value."""
     records = {}
     for cell in get_spec(study, "study").profiles[profile].cells():
-        metrics = {"ratio": Metric(value=ratio, lo=0.9 * ratio, hi=1.1 * ratio)}
+        metrics = {"ratio": Quantity(value=ratio, lo=0.9 * ratio, hi=1.1 * ratio)}
         fields = {"metrics": metrics}
         if unsupported and unsupported.items() <= cell.model_dump().items():
             fields = {"status": "unsupported", "reason": "not here"}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from benchmarks.plan.specs import Column, TableSpec, get_spec
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.claims import judge_claims
 from benchmarks.report.entries import format_record
 from benchmarks.report.index import write_index
@@ -62,13 +62,13 @@ def make_records(environment):
         fields = {"checks": {"clamped": cell.k > cell.n, "verdict": "FASTER"}}
         if cell.kind == "memory":
             metrics = {
-                "peak": Metric(value=1.25 * MIB * cell.k),
-                "closed_form": Metric(value=1.0 * MIB * cell.k),
+                "peak": Quantity(value=1.25 * MIB * cell.k),
+                "closed_form": Quantity(value=1.0 * MIB * cell.k),
             }
         else:
             metrics = {
-                "ratio": Metric(value=0.5, lo=0.4567, hi=0.6),
-                "floor": Metric(value=0.0123),
+                "ratio": Quantity(value=0.5, lo=0.4567, hi=0.6),
+                "floor": Quantity(value=0.0123),
             }
         if cell.backend == "triton":
             metrics = {}
@@ -123,7 +123,7 @@ def test_too_few_rounds_for_an_interval_give_the_range_that_they_covered():
     column = Column(header="time", kind="latency", metric="ratio", format="interval")
     record = Record(
         cell=Cell(kind="latency"),
-        metrics={"ratio": Metric(value=0.5, lo=0.4567, hi=0.6)},
+        metrics={"ratio": Quantity(value=0.5, lo=0.4567, hi=0.6)},
         checks={"rounds": 7},
     )
     entry = format_record(column, record)
@@ -182,7 +182,7 @@ def test_rendering_twice_gives_the_same_bytes(environment):
 def test_svg_depends_on_the_records(environment):
     records = make_records(environment)
     cell = next(cell for cell in records if cell.backend == "torch-mask" and cell.kind == "memory")
-    moved = {"peak": Metric(value=7.0 * MIB)}
+    moved = {"peak": Quantity(value=7.0 * MIB)}
     changed = {**records, cell: records[cell].model_copy(update={"metrics": moved})}
     assert draw_plot("attention", "t", records) != draw_plot("attention", "t", changed)
 
@@ -231,9 +231,9 @@ def test_quality_table_puts_printed_rows_beside_measured_ones(environment):
             cell=cell,
             environment=environment,
             metrics={
-                "psnr": Metric(value=28.421, unit="dB"),
-                "ssim": Metric(value=0.81037),
-                "gain": Metric(value=0.257, lo=-0.1, hi=0.5),
+                "psnr": Quantity(value=28.421, unit="dB"),
+                "ssim": Quantity(value=0.81037),
+                "gain": Quantity(value=0.257, lo=-0.1, hi=0.5),
             },
             checks={"partial": "4 of 5"} if model == "bicubic" else {},
             per_image={"baby": {"psnr": 30.0}, "bird": {"psnr": 27.0}},

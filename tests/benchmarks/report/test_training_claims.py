@@ -3,7 +3,7 @@ import pytest
 
 from benchmarks.plan.specs import get_spec
 from benchmarks.records.cell import Cell
-from benchmarks.records.record import Metric, Record
+from benchmarks.records.record import Quantity, Record
 from benchmarks.report.training_claims import (
     judge_one_network_for_levels,
     judge_random_k,
@@ -26,7 +26,7 @@ def quality(model, psnr, *, noise=0.01, images=20, status="ok", **fields):
         str(image): {"psnr": psnr + image + noise * rng.standard_normal()}
         for image in range(images)
     }
-    metrics = {"psnr": Metric(value=psnr, unit="dB")}
+    metrics = {"psnr": Quantity(value=psnr, unit="dB")}
     return cell, Record(cell=cell, status=status, metrics=metrics, per_image=per_image)
 
 
