@@ -23,6 +23,7 @@ PROFILE_CASES = [
     for name in spec.profiles
 ]
 PLAN = Path(benchmarks.plan.__file__).parent
+PAPER = PLAN.parent / "records" / "paper"
 
 
 def test_every_shipped_file_is_a_table_or_a_study():
@@ -197,9 +198,9 @@ def test_paper_rows_are_the_printed_numbers():
     assert {metric.statistic for metric in metrics} == {"as printed"}
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in (PLAN / "paper").iterdir()))
+@pytest.mark.parametrize("file", sorted(path.name for path in PAPER.iterdir()))
 def test_every_printed_number_is_in_a_table(file):
-    rows = pd.read_csv(PLAN / "paper" / file)
+    rows = pd.read_csv(PAPER / file)
     papers = [
         (spec, paper) for spec in SPECS.values() for paper in spec.papers if paper.file == file
     ]
