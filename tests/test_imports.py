@@ -37,6 +37,123 @@ def test_imports_point_one_way(package):
         assert _third_party_imports(path) <= ALLOWED[package], path
 
 
+# Every module or folder of a package, from the ground up; an import goes down or stays inside.
+FLOORS = {
+    "kgt": (
+        *("contract", "files", "cli", "attention", "config", "network", "pretrained", "zoo"),
+        *("tiles", "pictures", "__init__", "__main__"),
+    ),
+    "benchmarks": (
+        *("__init__", "records", "cli", "data", "tasks", "models", "measure", "quality"),
+        *("training", "plan", "report", "regression"),
+        *("reproduce", "evaluate", "train", "doctor", "regress"),
+        *("conftest", "test_attention", "test_graph", "test_metrics", "test_network"),
+        "test_triton",
+    ),
+}
+PACKAGES = ("kgt", "baselines", "benchmarks")
+# kgt.__main__ composes the command line of all that restores, so it alone may look up.
+COMPOSITION_ROOT = ("kgt.__main__", "baselines")
+
+
+def _name(path, root):
+    return ".".join(path.relative_to(root).with_suffix("").parts)
+
+
+def _imported(path, root):
+    """Dotted names that a file imports, wherever in the file the import stands."""
+    package = _name(path, root).split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _floor(dotted, root):
+    """(package, position of the module or folder in it); of a package itself its __init__."""
+    package, *rest = dotted.split(".")
+    unit = rest[0] if rest else "__init__"
+    if not ((root / package / unit).is_dir() or (root / package / f"{unit}.py").is_file()):
+        unit = "__init__"  # a function or class that the package exports
+    return package, unit
+
+
+def find_arrows_up(root):
+    """Imports that go up, as "importer -> imported", and modules that have no floor."""
+    found = []
+    for path in sorted(p for package in PACKAGES for p in (root / package).rglob("*.py")):
+        name = _name(path, root)
+        package, unit = _floor(name, root)
+        floors = FLOORS.get(package)
+        if floors and unit not in floors:
+            found.append(f"{name} has no floor")
+            continue
+        for imported in _imported(path, root):
+            if imported.split(".")[0] not in PACKAGES:
+                continue
+            other, target = _floor(imported, root)
+            if other != package:
+                up = PACKAGES.index(other) > PACKAGES.index(package)
+                up &= (name, other) != COMPOSITION_ROOT
+            else:
+                up = bool(floors) and floors.index(target) > floors.index(unit)
+            if up:
+                found.append(f"{name} -> {imported}")
+    return found
+
+
+# The writer of files in strips is still called from below; it moves to the floor of its caller.
+LEAVING = {"kgt.tiles.inference -> kgt.pictures.png.PngWriter"}
+
+
+def test_imports_go_down_the_floors():
+    assert set(find_arrows_up(ROOT)) <= LEAVING
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "arrow"),
+    [
+        ("kgt/tiles/bands.py", "from kgt.pictures import png", "kgt.pictures.png"),
+        ("kgt/zoo.py", "import kgt", "kgt"),
+        ("kgt/config.py", "from kgt import create_model", "kgt.create_model"),
+        ("kgt/attention/call.py", "from ..network import model", "kgt.network.model"),
+        ("kgt/cli.py", "import baselines", "baselines"),
+        ("baselines/dense.py", "from benchmarks.models import x", "benchmarks.models.x"),
+        (
+            "benchmarks/records/cell.py",
+            "import benchmarks.plan.specs as s",
+            "benchmarks.plan.specs",
+        ),
+        (
+            "benchmarks/plan/runner.py",
+            "from benchmarks.report import tables",
+            "benchmarks.report.tables",
+        ),
+        ("benchmarks/report/tables.py", "from benchmarks import reproduce", "benchmarks.reproduce"),
+    ],
+)
+def test_a_planted_arrow_up_is_found(module, line, arrow, tmp_path):
+    for folder in ("kgt/attention", "kgt/network", "kgt/pictures", "kgt/tiles", "baselines"):
+        (tmp_path / folder).mkdir(parents=True)
+    for folder in ("records", "plan", "report"):
+        (tmp_path / "benchmarks" / folder).mkdir(parents=True)
+    for name in ("kgt/__init__", "benchmarks/reproduce", "benchmarks/models", "kgt/__main__"):
+        (tmp_path / f"{name}.py").write_text("import torch\n")
+    (tmp_path / "kgt/__main__.py").write_text("import baselines.registry\n")
+    (tmp_path / module).write_text(f"def late():\n    {line}\n")
+    name = module.removesuffix(".py").replace("/", ".")
+    assert find_arrows_up(tmp_path) == [f"{name} -> {arrow}"]
+
+
+def test_a_module_without_a_floor_is_found(tmp_path):
+    (tmp_path / "kgt").mkdir()
+    (tmp_path / "kgt/attic.py").touch()
+    assert find_arrows_up(tmp_path) == ["kgt.attic has no floor"]
+
+
 def test_nothing_imports_the_tests():
     for package in PROJECT:
         for path in (ROOT / package).rglob("*.py"):
