@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from baselines.imresize import imresize, round_to_uint8
 from baselines.registry import register
+from kgt.contract import UNKNOWN
 from kgt.network.windows import check_image
 
 
@@ -21,6 +22,7 @@ class Identity(nn.Module):
     scale = 1
     task = "restoration"
     size_multiple = 1
+    provenance = UNKNOWN
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -49,6 +51,7 @@ class Bicubic(nn.Module):
 
     task = "sr"
     size_multiple = 1
+    provenance = UNKNOWN
 
     def __init__(self, scale: int = 4, in_channels: int = 3) -> None:
         super().__init__()
@@ -80,6 +83,7 @@ class ImageFilter(nn.Module):
 
     scale = 1
     size_multiple = 1
+    provenance = UNKNOWN
     min_size = 1
     task: str
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from baselines.classical import ImageFilter
 from baselines.registry import register
+from kgt.contract import UNKNOWN, Restorer
 from kgt.network.deconvolution import append_undone
 from kgt.network.windows import check_image
 
@@ -69,10 +70,16 @@ class BlindDeconvolution(nn.Module):
     task = "deblur"
     scale = 1
     size_multiple = 1
+    provenance = UNKNOWN
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.in_channels = in_channels
+
+    @property
+    def body(self) -> Restorer:
+        """Itself, which takes what `prepare` returns, too."""
+        return self
 
     def prepare(self, image: Tensor) -> Tensor:
         """Append the result to the whole image, before tiles are cut from it."""

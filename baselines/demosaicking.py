@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from baselines.classical import ImageFilter
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
+from kgt.contract import UNKNOWN
 from kgt.network.windows import check_image
 
 BAYER_WEIGHTS = WheelWeights(
@@ -105,6 +106,7 @@ class DemosaicNet(nn.Module):
     in_channels = 3
     task = "demosaic"
     size_multiple = 2
+    provenance = UNKNOWN
     margin = 31
 
     def __init__(self) -> None:

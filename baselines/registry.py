@@ -6,17 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import nn
-
 from baselines.pretrained import Weights
+from kgt.contract import Restorer
 from kgt.pretrained import find_weights
 
-Constructor = TypeVar("Constructor", bound=Callable[..., nn.Module])
+Constructor = TypeVar("Constructor", bound=Callable[..., Restorer])
 
 # Data, no package: NAME.safetensors and a card NAME.md for each model whose weights ship here.
 WEIGHTS = Path(__file__).parent / "weights"
 
-_MODELS: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {}
+_MODELS: dict[str, tuple[Callable[..., Restorer], dict[str, Any]]] = {}
 _WEIGHTS: dict[str, Weights] = {}
 
 
@@ -69,7 +68,7 @@ def model_fields(name: str) -> dict[str, Any]:
     return dict(_lookup(name)[1])
 
 
-def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Module:
+def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Restorer:
     """Build a registered model; its weights are random unless trained ones are asked for.
 
     Args:
@@ -80,9 +79,7 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> nn.Mo
             changes the shape of a parameter.
 
     Returns:
-        A module that maps [B, C, h, w] in [0, 1] to [B, C, scale * h, scale * w] and says so in
-        its attributes `scale`, `in_channels` (C), `task` and `size_multiple` (the multiple of
-        pixels that it pads its input to).
+        The model.
 
     Raises:
         ValueError: for an unknown name or field (the message lists the valid ones), a value the
@@ -113,7 +110,7 @@ def _find_weights() -> dict[str, Weights]:
     return {**find_weights(WEIGHTS), **_WEIGHTS}
 
 
-def _lookup(name: str) -> tuple[Callable[..., nn.Module], dict[str, Any]]:
+def _lookup(name: str) -> tuple[Callable[..., Restorer], dict[str, Any]]:
     if name not in _MODELS:
         raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_models())}")
     return _MODELS[name]

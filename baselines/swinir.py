@@ -10,6 +10,7 @@ N = window^2 tokens per window, nW windows per map.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.registry import register
+from kgt.contract import UNKNOWN, Restorer
 from kgt.network.deconvolution import append_undone
 from kgt.network.linear import linear
 from kgt.network.windows import (
@@ -268,6 +270,7 @@ class SwinIR(nn.Module):
     """
 
     mean: Tensor
+    provenance: Mapping[str, str] = UNKNOWN
 
     def __init__(self, config: SwinIRConfig) -> None:
         super().__init__()
@@ -321,6 +324,11 @@ class SwinIR(nn.Module):
             y = self._restore(x)
         y = y / self.config.img_range + self.mean[:, : self.in_channels]
         return y[..., :height, :width]
+
+    @property
+    def body(self) -> Restorer:
+        """Itself, which takes what `prepare` returns, too."""
+        return self
 
     def prepare(self, image: Tensor) -> Tensor:
         """Add what the network must see of the whole image, as `KGT.prepare` does."""

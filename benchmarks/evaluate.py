@@ -18,7 +18,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import track
-from torch import nn
 
 from benchmarks.models import create_for_task, create_from_checkpoint, load_weights
 from benchmarks.quality import (
@@ -45,6 +44,7 @@ from benchmarks.report.scores import (
     print_tile_effects,
     write_csv,
 )
+from kgt.contract import Restorer
 from kgt.tiles.inference import BYTE_BUDGET, OVERLAP
 
 EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
@@ -127,7 +127,7 @@ def _run(options: argparse.Namespace) -> int:
             print_tile_effects(effects, tiling)
         return EXIT_FINE
 
-    def score(model: nn.Module, name: str, **callbacks: Any) -> Evaluation:
+    def score(model: Restorer, name: str, **callbacks: Any) -> Evaluation:
         result = evaluate(
             model,
             task,
@@ -178,7 +178,7 @@ def _read_tiling(options: argparse.Namespace) -> Tiling:
     return Tiling(int(options.tile), options.overlap, budget)
 
 
-def _create_model(name: str | None, checkpoint: Path | None, task: Task) -> nn.Module:
+def _create_model(name: str | None, checkpoint: Path | None, task: Task) -> Restorer:
     if name is None:
         if checkpoint is None:
             raise ValueError("name a network: --model NAME, --checkpoint FILE, or both")

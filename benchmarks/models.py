@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_model
-from torch import nn
+from safetensors.torch import load_file
 
 import baselines
 import kgt
 from baselines.checkpoints import read_weights
 from kgt.config import preset
+from kgt.contract import Restorer
 
 
 def list_any_models() -> list[str]:
@@ -23,7 +23,7 @@ def list_any_models() -> list[str]:
     return [*kgt.list_models(), *baselines.list_models()]
 
 
-def create_any_model(name: str, **overrides: Any) -> nn.Module:
+def create_any_model(name: str, **overrides: Any) -> Restorer:
     """Create a model of `kgt` or, failing that, of `baselines`.
 
     Args:
@@ -41,7 +41,7 @@ def create_any_model(name: str, **overrides: Any) -> nn.Module:
 
 def create_for_task(
     model: str, conditions: Mapping[str, Any], *, pretrained: bool = False
-) -> nn.Module:
+) -> Restorer:
     """Create the network that is to restore images of a task.
 
     Args:
@@ -82,7 +82,7 @@ def parse_description(description: str) -> tuple[str, dict[str, Any]]:
     return name, values
 
 
-def create_described(description: str, conditions: Mapping[str, Any] | None = None) -> nn.Module:
+def create_described(description: str, conditions: Mapping[str, Any] | None = None) -> Restorer:
     """Create a model from its description, see `parse_description`.
 
     Args:
@@ -98,7 +98,7 @@ def create_described(description: str, conditions: Mapping[str, Any] | None = No
     return create_any_model(name, **fields)
 
 
-def create_from_checkpoint(path: Path) -> nn.Module:
+def create_from_checkpoint(path: Path) -> Restorer:
     """Open a published network; its architecture is recognized by its parameters.
 
     Raises:
@@ -111,7 +111,7 @@ def create_from_checkpoint(path: Path) -> nn.Module:
         raise ValueError(str(error)) from error
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: Restorer, path: Path) -> None:
     """Load a file that has exactly the model's tensors.
 
     Args:
@@ -125,12 +125,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if isinstance(model, baselines.SwinIR) and path.suffix != ".safetensors":
             baselines.load_official(model, read_weights(path))
         else:
-            load_model(model, path)
+            model.load_state_dict(load_file(path))
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
         raise ValueError(f"cannot load {path}: {error}") from error
 
 
-def _create_named(name: str, conditions: Mapping[str, Any], pretrained: bool) -> nn.Module:
+def _create_named(name: str, conditions: Mapping[str, Any], pretrained: bool) -> Restorer:
     fields = _fields(name)
     known = {field: value for field, value in conditions.items() if field in fields}
     scale = known.pop("scale", None)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
+
+UNKNOWN: Mapping[str, str] = MappingProxyType({})
+"""The provenance of weights of which nothing is known."""
 
 
 @runtime_checkable
@@ -17,6 +22,7 @@ class Restorer(Protocol):
         in_channels: channels of the images.
         size_multiple: multiple of pixels that it pads its input to, and the grid of its tiles.
         task: what it is for, e.g. "sr" or "denoise".
+        provenance: what is known of the training of its weights; empty where nothing is.
         training: whether it is in training mode, as of `torch.nn.Module`.
     """
 
@@ -24,6 +30,7 @@ class Restorer(Protocol):
     in_channels: int
     size_multiple: int
     task: str
+    provenance: Mapping[str, str]
     training: bool
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -37,6 +44,9 @@ class Restorer(Protocol):
 
     def state_dict(self) -> Mapping[str, Any]:
         """Parameters and buffers by name."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> Any:
+        """Fill parameters and buffers by name; raises RuntimeError where they do not fit."""
 
     def train(self, mode: bool = True) -> Any:
         """Go into training mode, or out of it."""
@@ -58,3 +68,26 @@ class WholeImageRestorer(Restorer, Protocol):
 
     def prepare(self, image: Tensor) -> Tensor:
         """The first step, from [B, in_channels, h, w] to [B, body.in_channels, h, w]."""
+
+
+@torch.no_grad()
+def split_whole(net: Restorer, image: Tensor) -> tuple[Restorer, Tensor]:
+    """What restores an image tile by tile, and the image that tiles are cut from.
+
+    Args:
+        net: any restorer.
+        image: [B, in_channels, h, w], the whole image.
+
+    Returns:
+        Of a restorer that must see the whole image, its body and the result of its first step; of
+        any other, both arguments as they are.
+    """
+    if isinstance(net, WholeImageRestorer):
+        return net.body, net.prepare(image)
+    return net, image
+
+
+def as_module(net: Restorer) -> nn.Module:
+    """The module that every restorer is, for what torch does with modules alone."""
+    assert isinstance(net, nn.Module)
+    return net

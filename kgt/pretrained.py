@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 
-from torch import nn
+from kgt.contract import Restorer
 
 _SUFFIX = ".safetensors"
 
@@ -49,7 +49,7 @@ class ShippedWeights:
             )
         return metadata
 
-    def load_into(self, network: nn.Module) -> None:
+    def load_into(self, network: Restorer) -> None:
         """Fill a network whose parameters have exactly the names and shapes of the file.
 
         The network's attribute `provenance` becomes the file's metadata.
@@ -58,11 +58,11 @@ class ShippedWeights:
             ValueError: when the file does not fit, or as `read_metadata`. The network is then in
                 no defined state.
         """
-        from safetensors.torch import load_model
+        from safetensors.torch import load_file
 
         provenance = self.read_metadata()
         try:
-            load_model(network, self.path)
+            network.load_state_dict(load_file(self.path))
         except RuntimeError as error:
             # The first line only names the class; the second begins with what is wrong.
             problem = shorten(str(error).partition("\n")[2], 200, placeholder=" ...")
@@ -71,7 +71,7 @@ class ShippedWeights:
                 "overridden that change the shape of no parameter, such as k; to train other "
                 "shapes, create the network with pretrained=False"
             ) from error
-        network.provenance = provenance  # type: ignore[assignment]
+        network.provenance = provenance
 
 
 def find_weights(folder: Path) -> dict[str, ShippedWeights]:

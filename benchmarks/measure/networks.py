@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.measure.attention import WrongOutputError, summarize
 from benchmarks.measure.memory import PeakMemory, measure_peak, pin_allocator
 from benchmarks.measure.problems import digest_tensors, photo_images
 from benchmarks.measure.timing import measure_latency
 from benchmarks.models import create_described
+from kgt.contract import Restorer
 
 # Of networks that differ in nothing but how they attend; a wrong window would differ by all of it.
 _MOST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1}
@@ -58,7 +59,7 @@ def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:
     return _make_call(network, job, photo_images(job.batch, *job.size))
 
 
-def _make_call(network: nn.Module, job: NetworkJob, x: Tensor) -> Callable[[], Tensor]:
+def _make_call(network: Restorer, job: NetworkJob, x: Tensor) -> Callable[[], Tensor]:
     def forward() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=job.dtype == "bfloat16"):
             return network(x)

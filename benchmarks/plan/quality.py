@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_any_model, create_for_task
 from benchmarks.quality import (
@@ -27,6 +25,7 @@ from benchmarks.records.record import Quantity
 from benchmarks.training import Listener, TrainingResult, load_recipe, train
 from benchmarks.training.cards import shipped_log
 from benchmarks.training.state import digest_weights
+from kgt.contract import Restorer
 from kgt.network.model import KGT
 
 OnStep = Callable[[str, float], None]
@@ -63,7 +62,7 @@ def run_training_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[st
 
 def _read_shipped(name: str) -> dict[str, Any]:
     try:
-        model: Any = create_any_model(name, pretrained=True)
+        model = create_any_model(name, pretrained=True)
     except ValueError as error:
         return {"status": "unsupported", "reason": str(error)}
     with shipped_log(name).open(encoding="utf-8", newline="") as file:
@@ -73,7 +72,7 @@ def _read_shipped(name: str) -> dict[str, Any]:
 
 
 def _describe_training(
-    model: nn.Module, metadata: Mapping[str, str], losses: list[tuple[int, float]], wall_s: float
+    model: Restorer, metadata: Mapping[str, str], losses: list[tuple[int, float]], wall_s: float
 ) -> dict[str, Any]:
     """Metrics and checks of a training whose losses are means over equal numbers of steps."""
     every = losses[1][0] - losses[0][0]
@@ -124,7 +123,7 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
         model = trained.model
         checks["trained"] = trained.metadata["recipe"]
         checks["weights"] = trained.weights_digest
-    elif provenance := getattr(model, "provenance", {}):
+    elif provenance := model.provenance:
         checks["trained"] = provenance["recipe"]
     if cell.k is not None:
         if not isinstance(model, KGT):
@@ -136,7 +135,7 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
             on_step(item.name, done / len(dataset))
             yield item
 
-    def score(model: nn.Module, name: str) -> Evaluation:
+    def score(model: Restorer, name: str) -> Evaluation:
         return evaluate(model, task, dataset, protocol, progress, name=name)
 
     evaluation = score(model, str(cell.model))

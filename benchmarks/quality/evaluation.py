@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.data.datasets import Dataset, Item
 from benchmarks.data.images import combine_digests, digest_pixels
@@ -19,6 +19,7 @@ from benchmarks.quality.tiling import WHOLE, Tiling
 from benchmarks.tasks.degradations import Input
 from benchmarks.tasks.protocols import Protocol
 from benchmarks.tasks.task import Task
+from kgt.contract import Restorer
 
 Score = float | Literal["exact"]
 
@@ -65,7 +66,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module,
+    model: Restorer,
     task: Task,
     dataset: Dataset,
     protocol: Protocol | None = None,
@@ -108,7 +109,7 @@ def evaluate(
         raise ValueError(
             f"{task.name} needs a model of scale {task.scale}, got one of {model.scale}"
         )
-    channels: Any = model.in_channels
+    channels = model.in_channels
     if channels < task.channels:
         raise ValueError(
             f"{task.name} needs a model of {task.channels} channels, got one of {channels}"
@@ -159,9 +160,7 @@ def evaluate(
 
 
 @torch.inference_mode()
-def restore_image(
-    model: nn.Module, image: Input, tiling: Tiling = WHOLE
-) -> npt.NDArray[np.float32]:
+def restore_image(model: Restorer, image: Input, tiling: Tiling = WHOLE) -> npt.NDArray[np.float32]:
     """Run a model on one image.
 
     Args:
@@ -176,10 +175,10 @@ def restore_image(
     return restored[0].permute(1, 2, 0).float().cpu().numpy()
 
 
-def as_batch(model: nn.Module, image: Input) -> Tensor:
+def as_batch(model: Restorer, image: Input) -> Tensor:
     """An image as `restore_image` takes it, [1, C, h, w] on the device and dtype of a model."""
     x = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(image))).permute(2, 0, 1)[None]
-    channels: Any = model.in_channels
+    channels = model.in_channels
     if x.shape[1] == 1:
         x = x.expand(-1, channels, -1, -1)
     like = next(model.parameters(), torch.empty(0))
@@ -187,7 +186,7 @@ def as_batch(model: nn.Module, image: Input) -> Tensor:
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: Restorer) -> Iterator[None]:
     """Put a model into evaluation mode, and back into its own in the end."""
     was_training = model.training
     model.eval()

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmarks.data.datasets import Dataset, Item
 from benchmarks.quality.evaluation import as_batch, evaluation_mode, restore_image
 from benchmarks.quality.tiling import Tiling
 from benchmarks.tasks.protocols import Protocol, quantize
 from benchmarks.tasks.task import Task
+from kgt.contract import Restorer
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class TileEffect:
 
 
 def compare_tiling(
-    model: nn.Module,
+    model: Restorer,
     task: Task,
     dataset: Dataset,
     tiling: Tiling,

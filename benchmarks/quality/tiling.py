@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from kgt.contract import Restorer
 from kgt.tiles.inference import BYTE_BUDGET, OVERLAP, choose_tile, restore
 
 
@@ -31,13 +32,13 @@ class Tiling:
         budget = f" within {self.byte_budget / 2**20:g} MiB" if self.tile == "auto" else ""
         return f"tile {self.tile}{budget} overlap {self.overlap}"
 
-    def choose(self, model: nn.Module, image: Tensor) -> int | None:
+    def choose(self, model: Restorer, image: Tensor) -> int | None:
         """The side of the tiles for an image [B, C, h, w]; None restores it whole."""
         if self.tile == "auto":
             return choose_tile(model, image, overlap=self.overlap, byte_budget=self.byte_budget)
         return self.tile
 
-    def restore(self, model: nn.Module, image: Tensor) -> Tensor:
+    def restore(self, model: Restorer, image: Tensor) -> Tensor:
         """Restore [B, C, h, w]; raises like `kgt.restore`."""
         return restore(model, image, self.choose(model, image), overlap=self.overlap)
 

@@ -155,10 +155,10 @@ def _score_embedded() -> Iterator[Value]:
 def _compute_outputs() -> Iterator[Value]:
     for case in OUTPUTS:
         description, side = _split(case)
-        network = create_described(description).double().eval()
+        network = create_described(description).to(torch.float64).eval()
         generator = torch.Generator().manual_seed(0)
         fill_exactly(network, generator)
-        image = torch.randint(256, (1, 3, side, side), generator=generator).double() / 256
+        image = torch.randint(256, (1, 3, side, side), generator=generator).to(torch.float64) / 256
         with torch.no_grad():
             yield Value("output", case, summarize(network(image)))
 
@@ -183,7 +183,7 @@ def fill_exactly(network: nn.Module, generator: torch.Generator) -> None:
 
 def summarize(out: Tensor) -> dict[str, Number]:
     """Three numbers that tell outputs apart; the projection is onto fixed random signs."""
-    values = out.double().flatten()
+    values = out.to(torch.float64).flatten()
     generator = torch.Generator().manual_seed(1)
     signs = torch.randint(2, values.shape, generator=generator) * 2 - 1
     return {

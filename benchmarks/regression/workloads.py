@@ -8,9 +8,13 @@ other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from kgt.contract import Restorer
 
 Call = Callable[[], Tensor]
 
@@ -66,7 +70,7 @@ def make_swinir() -> Call:
     return _restore(lambda: create_model("swinir-tiny-x4", depths=(2,)))
 
 
-def _restore(create: Callable[[], torch.nn.Module]) -> Call:
+def _restore(create: Callable[[], Restorer]) -> Call:
     torch.manual_seed(0)
     network, image = create().eval(), _draw(1, 3, 16, 16)
     return torch.inference_mode()(lambda: network(image))

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from baselines import registry
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_for_task, list_any_models
@@ -20,6 +18,7 @@ from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
 from kgt import zoo
+from kgt.contract import Restorer
 from kgt.files import write_atomically
 
 # What a task's networks are scored on, by the beginning of its name.
@@ -140,7 +139,7 @@ The whole log is `{model_name}.csv`.
 
 
 def _score(
-    model: nn.Module, task_name: str, model_name: str, on_progress: Callable[[str], None]
+    model: Restorer, task_name: str, model_name: str, on_progress: Callable[[str], None]
 ) -> list[list[str]]:
     """A row per test set: how the network and the reference restore it."""
     task = get_task(task_name)

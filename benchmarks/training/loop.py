@@ -48,6 +48,7 @@ from benchmarks.training.state import (
     write_weights,
 )
 from benchmarks.training.validation import measure_psnr
+from kgt.contract import Restorer, as_module
 from kgt.files import write_atomically
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
@@ -86,7 +87,7 @@ class TrainingResult:
         metadata: what the file of weights tells of itself.
     """
 
-    model: nn.Module
+    model: Restorer
     weights: Path
     weights_digest: str
     steps: int
@@ -173,8 +174,8 @@ class _Run:
             "code": digest_sources("training"),
             "data": self.sampler.digest,
         }
-        detecting = Detecting(model) if recipe.detection else None
-        trained = detecting or model
+        detecting = Detecting(as_module(model)) if recipe.detection else None
+        trained = detecting or as_module(model)
         optimizer = _create_optimizer(trained, recipe)
         self.wrapped, _ = fabric.setup(trained, optimizer)
         self.state = TrainingState(
@@ -273,7 +274,7 @@ class _Run:
         state.optimizer.step()
         state.optimizer.zero_grad()
         if state.ema is not None:
-            state.ema.update_parameters(state.model)
+            state.ema.update_parameters(as_module(state.model))
         state.step += 1
         return _Step(value, lr, k, ending > 0)
 
@@ -341,7 +342,7 @@ class _Run:
         }
 
 
-def _create_model(name: str, recipe: Recipe) -> nn.Module:
+def _create_model(name: str, recipe: Recipe) -> Restorer:
     model = create_described(name)
     task = get_task(recipe.tasks[0])
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -360,9 +361,9 @@ def _create_model(name: str, recipe: Recipe) -> nn.Module:
             "accordingly"
         )
     if recipe.linear == "fan-in":
-        widen_linear_layers(model)
+        widen_linear_layers(as_module(model))
     if recipe.start == "nearest":
-        start_as_nearest(model)
+        start_as_nearest(as_module(model))
     return model
 
 

@@ -8,7 +8,7 @@ import pickle
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors.torch import save
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.data.images import combine_digests, digest_pixels
 from benchmarks.training.recipes import Recipe
+from kgt.contract import Restorer, as_module
 from kgt.files import write_atomically
 
 _LOG_WINDOW = 10
@@ -82,7 +83,7 @@ class TrainingState:
         wall_s: seconds spent in steps, of all runs that led here.
     """
 
-    model: nn.Module
+    model: Restorer
     optimizer: torch.optim.Optimizer
     identity: dict[str, str]
     ema: AveragedModel | None = None
@@ -95,9 +96,9 @@ class TrainingState:
     wall_s: float = 0.0
 
     @property
-    def kept_model(self) -> nn.Module:
+    def kept_model(self) -> Restorer:
         """The network to validate and to keep: the moving average if there is one."""
-        return self.model if self.ema is None else self.ema.module
+        return self.model if self.ema is None else cast(Restorer, self.ema.module)
 
     def note_loss(self, loss: float, lr: float, k: int | None, last: bool) -> None:
         """Enter the loss of the step just done.
@@ -212,14 +213,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def make_average(model: nn.Module, recipe: Recipe) -> AveragedModel | None:
+def make_average(model: Restorer, recipe: Recipe) -> AveragedModel | None:
     """The moving average that a recipe asks for, which begins with the first step's weights."""
     if recipe.ema is None:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+    return AveragedModel(as_module(model), multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
 
 
-def write_weights(model: nn.Module, metadata: dict[str, str], path: Path) -> None:
+def write_weights(model: Restorer, metadata: dict[str, str], path: Path) -> None:
     """Write the weights of a network as safetensors, with where they come from.
 
     Raises:
@@ -229,7 +230,7 @@ def write_weights(model: nn.Module, metadata: dict[str, str], path: Path) -> Non
     write_atomically(path, save(tensors, metadata))
 
 
-def digest_weights(model: nn.Module) -> str:
+def digest_weights(model: Restorer) -> str:
     """Digest of names and values of the weights."""
     tensors = sorted(model.state_dict().items())
     return combine_digests(

@@ -7,15 +7,15 @@ from dataclasses import replace
 from statistics import fmean
 
 import torch.distributed
-from torch import nn
 
 from benchmarks.data.datasets import Dataset
 from benchmarks.quality import evaluate, get_task
 from benchmarks.training.recipes import Recipe
+from kgt.contract import Restorer
 
 
 def measure_psnr(
-    model: nn.Module, recipe: Recipe, images: list[Dataset], rank: int = 0, world: int = 1
+    model: Restorer, recipe: Recipe, images: list[Dataset], rank: int = 0, world: int = 1
 ) -> dict[str, float]:
     """Mean PSNR in dB of the held-out images by task, under each task's default protocol.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from kgt.attention import get_backend
 from kgt.config import KGTConfig
+from kgt.contract import UNKNOWN, Restorer
 from kgt.network.deconvolution import append_undone
 from kgt.network.layers import KeyGraphAttention, KGTStage
 from kgt.network.windows import check_image, pad_to_multiple
@@ -52,7 +53,7 @@ class KGT(nn.Module):
 
     stage_class = KGTStage
     mean: Tensor
-    provenance: Mapping[str, str]
+    provenance: Mapping[str, str] = UNKNOWN
 
     def __init__(self, config: KGTConfig) -> None:
         super().__init__()
@@ -61,7 +62,6 @@ class KGT(nn.Module):
         self.scale = config.scale
         self.in_channels = config.in_channels
         self.size_multiple = config.size_multiple
-        self.provenance = {}
         mean = config.mean if config.in_channels == len(config.mean) else (0.0,)
         seen = torch.tensor(mean * (1 + config.deconvolve))
         self.register_buffer("mean", seen.view(1, -1, 1, 1), persistent=False)
@@ -84,6 +84,11 @@ class KGT(nn.Module):
             y = self.restore(x)
         restored = y + self.mean[:, : self.in_channels]
         return restored[..., : height * self.scale, : width * self.scale]
+
+    @property
+    def body(self) -> Restorer:
+        """Itself, which takes what `prepare` returns, too."""
+        return self
 
     def prepare(self, image: Tensor) -> Tensor:
         """Add what the network must see of the whole image, before tiles are cut from it.

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from torch import nn
 
 from kgt.config import preset
+from kgt.contract import Restorer
 from kgt.network.layers import KGTStage
 from kgt.pictures.jobs import Job, plan_jobs
 from kgt.pictures.picture import Picture
@@ -54,7 +54,7 @@ class Networks:
     package: str
     family: str
     list_models: Callable[[bool], list[str]]
-    create_model: Callable[[str, bool], nn.Module]
+    create_model: Callable[[str, bool], Restorer]
 
     def default(self, task: str) -> str:
         """Name of the network that a task is given to."""
@@ -165,15 +165,14 @@ def _restore(options: argparse.Namespace, networks: Networks, console: Console) 
 
 
 def _restore_job(
-    network: nn.Module, job: Job, options: argparse.Namespace, on_tile: Callable[[float], None]
+    network: Restorer, job: Job, options: argparse.Namespace, on_tile: Callable[[float], None]
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
-    scale: Any = network.scale
     start = time.perf_counter()
     on_tile(0)
     picture = Picture.read(job.source)
     # What cannot be written is told before the time to restore it is spent.
-    picture.check_format(job.target, scale)
+    picture.check_format(job.target, network.scale)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     budget = options.byte_budget * 2**20
     restored = restore_picture(network, picture, options.tile, byte_budget=budget, on_tile=on_tile)
@@ -186,7 +185,7 @@ def _restore_job(
     }
 
 
-def _load_network(name: str, task: str, networks: Networks) -> nn.Module:
+def _load_network(name: str, task: str, networks: Networks) -> Restorer:
     """The trained network of a name, which must be one for the task.
 
     Raises:
@@ -209,7 +208,7 @@ def _load_network(name: str, task: str, networks: Networks) -> nn.Module:
     return network
 
 
-def _set_k(network: nn.Module, name: str, k: int, console: Console) -> None:
+def _set_k(network: Restorer, name: str, k: int, console: Console) -> None:
     """Set the keys per token, and say where a window has fewer tokens.
 
     Raises:

@@ -14,8 +14,9 @@ import PIL.Image
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from kgt.contract import Restorer, as_module, split_whole
 from kgt.network.windows import pad_to_multiple
 from kgt.pictures.mosaic import interpolate_mosaic
 from kgt.pictures.picture import Picture
@@ -28,7 +29,7 @@ _SMALL_PIXELS = 128**2
 
 
 def restore_picture(
-    net: nn.Module,
+    net: Restorer,
     picture: Picture | PIL.Image.Image | str | os.PathLike[str],
     tile: int | Literal["auto"] | None = "auto",
     *,
@@ -45,7 +46,7 @@ def restore_picture(
     Alpha is kept, and upscaled bicubically.
 
     Args:
-        net: as for `restore`, and with the attributes `in_channels` and `task`.
+        net: a restorer.
         picture: a picture, an image of Pillow, or a file.
         tile: as for `restore_bands`.
         overlap: as for `restore`.
@@ -67,14 +68,13 @@ def restore_picture(
     pixels = picture.pixels
     if net.task == "demosaic" and pixels.shape[-1] == 1:
         pixels = _interpolate(pixels)
-    image = _make_input(pixels, net)
+    net, image = split_whole(net, _make_input(pixels, net))
     if tile == "auto" and image.shape[-2] * image.shape[-1] <= _SMALL_PIXELS:
         tile = None
     elif tile == "auto":
         plan = plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget, streamed=True)
         tile = plan.tile
-    scale: Any = net.scale
-    height, width = (scale * length for length in pixels.shape[:2])
+    height, width = (net.scale * length for length in pixels.shape[:2])
     restored = np.empty((height, width, pixels.shape[-1]), pixels.dtype)
     done = 0
     with _count_calls(net, _count_tiles(net, image, tile, overlap), on_tile):
@@ -91,7 +91,7 @@ def restore_picture(
     return replace(
         picture,
         pixels=restored,
-        alpha=None if picture.alpha is None else _upscale(picture.alpha, scale),
+        alpha=None if picture.alpha is None else _upscale(picture.alpha, net.scale),
         # A profile is of gray or of color.
         icc_profile=picture.icc_profile if pixels is picture.pixels else b"",
     )
@@ -103,15 +103,15 @@ def _interpolate(mosaic: NDArray[Any]) -> NDArray[Any]:
     return _round(image, mosaic.dtype)
 
 
-def _make_input(pixels: NDArray[Any], net: nn.Module) -> Tensor:
+def _make_input(pixels: NDArray[Any], net: Restorer) -> Tensor:
     """Pixels [h, w, C] as the network takes them, [1, C', h, w]; bytes are converted by tiles."""
-    wanted: Any = net.in_channels
+    wanted = net.in_channels
     if pixels.shape[-1] > wanted:
         raise ValueError("the network takes gray pictures; convert this color picture to gray")
     like = next(net.parameters(), torch.empty(0))
     image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(like.device)
     image = image.permute(2, 0, 1)[None].contiguous().expand(-1, wanted, -1, -1)
-    multiple: Any = net.size_multiple
+    multiple = net.size_multiple
     is_small = min(pixels.shape[:2]) < multiple
     if is_small or pixels.dtype != np.uint8:
         image = image.to(like.dtype).div_(np.iinfo(pixels.dtype).max)
@@ -124,14 +124,14 @@ def _make_input(pixels: NDArray[Any], net: nn.Module) -> Tensor:
     return image
 
 
-def _count_tiles(net: nn.Module, image: Tensor, tile: int | None, overlap: int) -> int:
+def _count_tiles(net: Restorer, image: Tensor, tile: int | None, overlap: int) -> int:
     if tile is None:
         return 1
     return math.prod(len(place_tiles(net, length, tile, overlap)) for length in image.shape[-2:])
 
 
 @contextmanager
-def _count_calls(net: nn.Module, total: int, on_call: Callable[[float], object]) -> Iterator[None]:
+def _count_calls(net: Restorer, total: int, on_call: Callable[[float], object]) -> Iterator[None]:
     """Tell after every call of a network what fraction of all its calls is done."""
     done = 0
 
@@ -140,7 +140,7 @@ def _count_calls(net: nn.Module, total: int, on_call: Callable[[float], object])
         done += 1
         on_call(done / total)
 
-    hook = net.register_forward_hook(tell)
+    hook = as_module(net).register_forward_hook(tell)
     try:
         yield
     finally:

@@ -14,11 +14,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from kgt.contract import Restorer, split_whole
 from kgt.pictures.png import PngWriter
 from kgt.tiles.memory import LiveTensorBytes
 
@@ -31,7 +32,7 @@ _RESIDENT = 2
 
 
 def restore(
-    net: nn.Module,
+    net: Restorer,
     image: Tensor,
     tile: int | Literal["auto"] | None = None,
     *,
@@ -49,9 +50,8 @@ def restore(
     tile are held. `restore_bands` does without the result.
 
     Args:
-        net: maps [B, C, h, w] to [B, C', scale * h, scale * w]; has the attributes `scale` and
-            `size_multiple`, the multiple of pixels that it pads its input to; and perhaps a method
-            `prepare`, which is given the whole image, and whose result is cut into tiles.
+        net: a restorer; of one that must see the whole image, the result of its first step is cut
+            into tiles.
         image: [B, C, h, w] on the device and in the dtype of the network; or uint8 on the scale of
             [0, 255], of which each tile is converted when its turn comes.
         tile: side of a tile in pixels of the input, a multiple of `size_multiple`; None restores
@@ -67,15 +67,15 @@ def restore(
         ValueError: for an overlap below 1, a tile that is no multiple or not larger than the
             overlap, or a budget that is too small, naming what works; and what `net` raises.
     """
-    image = _prepare(net, image)
+    body, image = split_whole(net, image)
     if tile == "auto":
-        tile = choose_tile(net, image, overlap=overlap, byte_budget=byte_budget)
-    scale: Any = net.scale
-    return _fill(restore_bands(net, image, tile, overlap=overlap), scale * image.shape[-2], dim=-2)
+        tile = choose_tile(body, image, overlap=overlap, byte_budget=byte_budget)
+    height = net.scale * image.shape[-2]
+    return _fill(restore_bands(body, image, tile, overlap=overlap), height, dim=-2)
 
 
 def restore_bands(
-    net: nn.Module,
+    net: Restorer,
     image: Tensor,
     tile: int | Literal["auto"] | None = "auto",
     *,
@@ -102,13 +102,13 @@ def restore_bands(
     Raises:
         ValueError: as `restore`, before any tile is restored.
     """
-    image = _prepare(net, image)
+    net, image = split_whole(net, image)
     if tile == "auto":
         tile = plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget, streamed=True).tile
     height, width = image.shape[-2:]
     if tile is None:
         return _blend(lambda _: _call(net, image), [0], 1, dim=-2)
-    scale: Any = net.scale
+    scale = net.scale
     columns = place_tiles(net, width, tile, overlap)
 
     def restore_row(top: int) -> Tensor:
@@ -122,7 +122,7 @@ def restore_bands(
 
 
 def restore_to_png(
-    net: nn.Module,
+    net: Restorer,
     image: Tensor,
     path: str | os.PathLike[str],
     tile: int | Literal["auto"] | None = "auto",
@@ -152,8 +152,7 @@ def restore_to_png(
     """
     if image.shape[0] != 1:
         raise ValueError(f"{image.shape[0]} images: a file takes one, so pass them one by one")
-    scale: Any = net.scale
-    height, width = (scale * length for length in image.shape[-2:])
+    height, width = (net.scale * length for length in image.shape[-2:])
     bands = restore_bands(net, image, tile, overlap=overlap, byte_budget=byte_budget)
     band = next(bands)
     done = 0
@@ -171,7 +170,7 @@ def restore_to_png(
             band = next(bands)
 
 
-def place_tiles(net: nn.Module, length: int, tile: int, overlap: int = OVERLAP) -> list[int]:
+def place_tiles(net: Restorer, length: int, tile: int, overlap: int = OVERLAP) -> list[int]:
     """First pixels of the fewest tiles that cover `length` pixels, spread evenly over them.
 
     Raises:
@@ -214,7 +213,7 @@ class Plan:
 
 
 def choose_tile(
-    net: nn.Module, image: Tensor, *, overlap: int = OVERLAP, byte_budget: int = BYTE_BUDGET
+    net: Restorer, image: Tensor, *, overlap: int = OVERLAP, byte_budget: int = BYTE_BUDGET
 ) -> int | None:
     """The tile of `plan_tiles` for a result that is held, None if the image fits whole."""
     return plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget).tile
@@ -222,7 +221,7 @@ def choose_tile(
 
 @torch.no_grad()
 def plan_tiles(
-    net: nn.Module,
+    net: Restorer,
     image: Tensor,
     *,
     overlap: int = OVERLAP,
@@ -294,26 +293,18 @@ def plan_tiles(
     return plan(overlap + _round_up(max(shares), multiple))
 
 
-def _grid(net: nn.Module, overlap: int) -> tuple[int, int]:
+def _grid(net: Restorer, overlap: int) -> tuple[int, int]:
     """The pixels that tiles are multiples of, and the overlap rounded up to such a multiple."""
     if overlap < 1:
         raise ValueError(f"overlap = {overlap}: neighboring tiles share at least 1 pixel")
-    multiple: Any = net.size_multiple
-    return multiple, _round_up(overlap, multiple)
+    return net.size_multiple, _round_up(overlap, net.size_multiple)
 
 
 def _round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-@torch.no_grad()
-def _prepare(net: nn.Module, image: Tensor) -> Tensor:
-    """The image with what a network must see of it as a whole; most see nothing but their tile."""
-    prepare: Callable[[Tensor], Tensor] | None = getattr(net, "prepare", None)
-    return prepare(image) if prepare else image
-
-
-def _call(net: nn.Module, image: Tensor) -> Tensor:
+def _call(net: Restorer, image: Tensor) -> Tensor:
     """The network's result for an image, which is converted first if it is uint8."""
     if image.dtype != torch.uint8:
         return net(image)
@@ -321,7 +312,7 @@ def _call(net: nn.Module, image: Tensor) -> Tensor:
     return net(image.to(like).div_(255))
 
 
-def _measure_bytes(net: nn.Module, image: Tensor) -> tuple[float, float, float]:
+def _measure_bytes(net: Restorer, image: Tensor) -> tuple[float, float, float]:
     """Bytes of a call on a batch like `image`: constant, per pixel, and per pixel of its result."""
     multiple, _ = _grid(net, OVERLAP)
     side = max(_round_up(_PROBE, multiple), 2 * multiple)
@@ -331,7 +322,7 @@ def _measure_bytes(net: nn.Module, image: Tensor) -> tuple[float, float, float]:
         noise = image.new_empty(shape).random_(256, generator=generator)
     else:
         noise = image.new_empty(shape).uniform_(generator=generator)
-    noise = _prepare(net, noise)  # once for the image, not for every tile
+    net, noise = split_whole(net, noise)  # once for the image, not for every tile
     _call(net, noise)  # what a network keeps from its first call on is not the tile's
     peaks = []
     for probe in (noise[..., :side], noise):
