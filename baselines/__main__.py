@@ -3,7 +3,7 @@
 import sys
 
 from baselines.registry import create_model, list_models
-from kgt.pictures.command import Networks, main
+from kgt.command import Networks, main
 
 NETWORKS = Networks("baselines", "swinir-tiny", list_models, create_model)
 

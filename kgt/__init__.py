@@ -12,7 +12,7 @@ from kgt.zoo import build_model, create_model, list_models
 
 if TYPE_CHECKING:
     from kgt.pictures.picture import Picture
-    from kgt.pictures.restoring import restore_picture
+    from kgt.restoring import restore_picture
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ __all__ = [
     "restore_to_png",
 ]
 
-_WITH_PILLOW = {"Picture": "kgt.pictures.picture", "restore_picture": "kgt.pictures.restoring"}
+_WITH_PILLOW = {"Picture": "kgt.pictures.picture", "restore_picture": "kgt.restoring"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import sys
 
-from kgt.pictures.command import main
+from kgt.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

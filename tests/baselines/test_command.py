@@ -6,7 +6,7 @@ from safetensors.torch import save_model
 import baselines
 import kgt
 from baselines.__main__ import NETWORKS
-from kgt.pictures.command import main
+from kgt.command import main
 
 
 @pytest.fixture

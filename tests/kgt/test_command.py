@@ -10,7 +10,7 @@ from safetensors.torch import save_model
 
 import kgt
 from baselines.__main__ import NETWORKS
-from kgt.pictures.command import KGT, TASKS, main
+from kgt.command import KGT, TASKS, main
 
 DENOISE = "kgt-tiny-denoise-color"
 # Task and scale of the networks that each task of the command line is for.
@@ -189,7 +189,7 @@ def test_an_interrupted_run_leaves_nothing_half_done(here, monkeypatch, capsys):
 
 
 def test_long_runs_tell_what_is_left(here, monkeypatch, capsys):
-    monkeypatch.setattr("kgt.pictures.command._LINE_EVERY_S", 0)
+    monkeypatch.setattr("kgt.command._LINE_EVERY_S", 0)
     draw(here / "in" / "a.png", 6, 5, 3)
     draw(here / "in" / "b.png", 6, 5, 3)
     assert restore("in", "-o", "out") == 0

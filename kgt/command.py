@@ -27,7 +27,7 @@ from kgt.contract import Restorer
 from kgt.network.layers import KGTStage
 from kgt.pictures.jobs import Job, plan_jobs
 from kgt.pictures.picture import Picture
-from kgt.pictures.restoring import restore_picture
+from kgt.restoring import restore_picture
 from kgt.tiles.inference import BYTE_BUDGET, place_tiles
 from kgt.zoo import create_model, list_models
 
