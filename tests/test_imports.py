@@ -41,7 +41,7 @@ def test_imports_point_one_way(package):
 FLOORS = {
     "kgt": (
         *("contract", "files", "cli", "attention", "config", "network", "pretrained", "zoo"),
-        *("tiles", "pictures", "__init__", "__main__"),
+        *("tiles", "pictures", "restoring", "__init__", "command", "__main__"),
     ),
     "benchmarks": (
         *("__init__", "records", "cli", "data", "tasks", "models", "measure", "quality"),
