@@ -1,4 +1,4 @@
-"""Tell whether a change made anything worse: exact values, paired times, and history.
+"""Find out whether a change made anything worse: exact values, paired times, and history.
 
 Exit codes: 0 fine, 1 a regression, 2 wrong use or nothing measured, 3 failure of the harness.
 """

@@ -1,7 +1,8 @@
 """How often the paired tier errs: the working tree against itself, or against a slowed-down copy.
 
-Without a planted slowdown every FASTER or SLOWER is false. With one, whatever is not SLOWER was
-missed. Only first measurements count: a gate, which wants SLOWER twice, raises fewer false alarms.
+Without a planted slowdown every FASTER or SLOWER is false. With one, every other verdict than
+SLOWER is a miss. Only first measurements count: a gate needs SLOWER twice, so it raises fewer
+false alarms.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Calibration:
     Attributes:
         comparisons: how many were made.
         load: whether another process kept one core busy on and off.
-        planted: share by which every call of the head was drawn out.
+        planted: share by which every call of the head was slowed down.
         budget_s: seconds of rounds per comparison.
         threshold: smallest relative difference that matters.
         verdicts: how often each label was given.
@@ -79,7 +80,7 @@ def calibrate(
     Args:
         comparisons: how many to make; workers are fresh for every pass over the benchmarks.
         load: whether another process keeps one core busy on and off at random.
-        planted: share of its own time by which every call of the head is drawn out; 0 for none.
+        planted: share of its own time by which every call of the head is slowed down; 0 for none.
         budget_s: seconds of rounds per comparison.
         threshold: smallest relative difference that matters.
         on_event: called with a line of text as the run proceeds.
@@ -126,7 +127,7 @@ def calibrate(
 
 
 def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of a proportion (Wilson 1927), which is sound at 0 and at 1.
+    """Interval of a proportion (Wilson 1927), valid at 0 and at 1, too.
 
     Args:
         successes: how often it happened, 0 to `trials`.
@@ -144,7 +145,7 @@ def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE) -> t
 
 
 def allowed_errors(comparisons: int, planted: float) -> int:
-    """How many errors the tier may make: 1 % false; of planted 5 % a tenth, of 10 % none missed."""
+    """How many errors are allowed: 1 % false; of planted 5 % a tenth, of planted 10 % none."""
     share = 0.01 if not planted else 0.1 if planted < 0.1 else 0.0
     return int(share * comparisons)
 
@@ -161,13 +162,15 @@ def _loaded_core() -> Iterator[None]:
     """Another process that computes and sleeps in turn, for random periods.
 
     Raises:
-        RuntimeError: if it ended before it was told to, so that there was no load.
+        RuntimeError: if it ended early, so that there was no load.
     """
     process = subprocess.Popen([sys.executable, "-c", _LOAD, str(os.getpid())])
     try:
         yield
         if process.poll() is not None:
-            raise RuntimeError(f"the load ended with code {process.returncode}; nothing is shown")
+            raise RuntimeError(
+                f"the load ended with code {process.returncode}; the calibration is void"
+            )
     finally:
         process.kill()
         process.wait()

@@ -76,13 +76,13 @@ Samples = dict[Side, list[float]]
 
 @dataclass(frozen=True)
 class PairedResult:
-    """What became of one benchmark.
+    """The result of one benchmark.
 
     Attributes:
         name: the benchmark.
         status: "ok"; "failed" where a side raised or died, "timeout" where it did not answer,
             "wrong-output" where head computes something else than the base.
-        reason: why `status` is not "ok", else what the verdict rests on.
+        reason: why `status` is not "ok", or what the verdict is based on.
         verdict: head against base; None unless `status` is "ok".
         ratio: head's time over the base's.
         floor: noise floor, relative, from the base's A/A twin.
@@ -235,7 +235,7 @@ def _check_outputs(pool: _Pool, name: str, may_differ: bool) -> None:
 def _run_rounds(pool: _Pool, samples: Samples, budget_s: float, clock: Callable[[], float]) -> None:
     """Visit all sides in a fresh random order until the budget ends; at least MIN_ROUNDS times."""
     start = clock()
-    # Not counted: it wakes all sides up and tells how many calls fill a visit.
+    # Not counted: it wakes all sides up and gives the number of calls that fill a visit.
     first_ms = [np.median(pool.time_calls_ms(side, MIN_CALLS)) for side in SIDES]
     calls = max(MIN_CALLS, round(VISIT_MS / float(np.median(first_ms))))
     rounds = 0

@@ -1,8 +1,8 @@
-"""The exact tier: values that no timing enters, compared with blessed ones. It gates every push.
+"""The exact tier compares values that are no times with blessed ones. It gates every push.
 
-What depends on torch's own code is judged only under the torch it was blessed with, and only where
-the native kernels can be compiled; everything else is judged everywhere. The Triton kernels keep
-their blessed values, and their own way to bless them, in `benchmarks.measure.kernels`.
+Values that depend on torch's own code are judged only under the torch they were blessed with, and
+only where the native kernels can be compiled; all others are judged everywhere. The blessed values
+of the Triton kernels, and the way to bless them, are in `benchmarks.measure.kernels`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Blessed:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one value.
+    """The result for one value.
 
     Attributes:
         kind: a key of KINDS, or "kernels".
@@ -109,7 +109,7 @@ def run_exact(
 
     Args:
         reason: bless today's values with this reason, then judge by them.
-        on_step: told what is going on.
+        on_step: called with what is done next.
 
     Raises:
         ValueError: nothing is blessed yet, or a blessing cannot be whole here.

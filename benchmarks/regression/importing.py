@@ -70,7 +70,7 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
     missing = [field for field in _NEEDED if field not in extra]
     if missing:
         raise ValueError(
-            f"{path}: {name} has no {', '.join(missing)} in its extra_info, so it cannot be told "
+            f"{path}: {name} has no {', '.join(missing)} in its extra_info, so it is unknown "
             "what was measured where; only benchmarks that use the fixture `measure` of "
             "benchmarks/conftest.py can be imported"
         )

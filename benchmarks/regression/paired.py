@@ -14,7 +14,7 @@ from benchmarks.regression.process import WorkerServer
 from benchmarks.regression.workloads import WORKLOADS
 from benchmarks.regression.worktree import checked_out, resolve_commit
 
-# Calibrated: enough to tell 5 % on a quiet machine of two cores, see `calibration`.
+# Enough to find 5 % on a quiet machine of two cores, see `calibration`.
 BUDGET_S = 10.0
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +59,7 @@ def run_paired(
     Args:
         base: the base commit, as git names it.
         names: benchmarks to run; None runs all.
-        budget_s: seconds of rounds per benchmark; what is found SLOWER is measured twice.
+        budget_s: seconds of rounds per benchmark; a benchmark that is SLOWER is measured twice.
         threshold: smallest relative difference that matters.
         timeout_s: seconds that one answer may take, compilation included.
         on_event: called with a line of text as the run proceeds.
@@ -106,7 +106,7 @@ def confirm(
     Args:
         names: benchmarks.
         measure: `compare`, with fresh workers at every call.
-        on_event: told what is measured again.
+        on_event: called with a line of text before the second measurement.
 
     Returns:
         One result per name; a SLOWER that the second measurement does not repeat is UNCLEAR.
@@ -127,7 +127,7 @@ def _is_slower(result: PairedResult) -> bool:
 
 
 def _merge(first: PairedResult, second: PairedResult) -> PairedResult:
-    """The second measurement if it bears the first one out, or fails; else UNCLEAR."""
+    """The second measurement if it is SLOWER, too, or fails; else UNCLEAR."""
     if second.verdict is None:
         return second
     if _is_slower(second):

@@ -1,4 +1,4 @@
-"""What a terminal, or a program, is shown of the three tiers of regression tracking."""
+"""The results of the three tiers of regression tracking, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.regression.summary import describe_paired, list_blessings
 
 
 def print_exact(report: ExactReport, as_json: bool) -> None:
-    """What differs, how many values do not, and how to bless what is meant."""
+    """Values that differ, how many do not, and how to bless a change that is meant."""
     if as_json:
         _print_json({"note": report.note, **_plain(report)})
         return

@@ -37,7 +37,7 @@ class Worker:
     """One forked process that times the packages of one tree.
 
     Attributes:
-        planted: share by which every call is drawn out; 0 but for calibration.
+        planted: share by which every call is slowed down; 0 except in calibrations.
     """
 
     def __init__(self, server: WorkerServer, tree: Path, planted: float):

@@ -1,4 +1,4 @@
-"""What a pull request shows: Markdown of the exact and the paired tier."""
+"""The results of the exact and the paired tier as Markdown, for a pull request."""
 
 from __future__ import annotations
 

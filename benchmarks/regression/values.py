@@ -102,10 +102,10 @@ _THEIRS = "swinir-upstream-"
 
 
 def measure_portable(on_group: Callable[[str], None] = lambda about: None) -> Iterator[Value]:
-    """Measure what the native kernels have no part in, so that they may be compiled meanwhile.
+    """Measure what does not use the native kernels, which are compiled meanwhile.
 
     Args:
-        on_group: told what comes next.
+        on_group: called with the name of each group before it is measured.
     """
     yield from _measure(
         {"parameters": _count_parameters, "quality": _score_embedded, "outputs": _compute_outputs},
@@ -117,7 +117,7 @@ def measure_dependent(on_group: Callable[[str], None] = lambda about: None) -> I
     """Measure graphs, attention and networks, which use the native kernels if these can be had.
 
     Args:
-        on_group: told what comes next.
+        on_group: called with the name of each group before it is measured.
     """
     yield from _measure(
         {"graphs": _digest_graphs, "attention": _measure_attention, "networks": _count_forwards},
@@ -182,7 +182,7 @@ def fill_exactly(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def summarize(out: Tensor) -> dict[str, Number]:
-    """Three numbers that tell outputs apart; the projection is onto fixed random signs."""
+    """Three numbers by which outputs differ; the projection is onto fixed random signs."""
     values = out.to(torch.float64).flatten()
     generator = torch.Generator().manual_seed(1)
     signs = torch.randint(2, values.shape, generator=generator) * 2 - 1

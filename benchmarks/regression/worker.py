@@ -37,7 +37,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 Makers = Mapping[str, Callable[[], Callable[[], Any]]]
 
 
-# What a planted slowdown works on.
+# A planted slowdown multiplies it.
 _MATRIX = np.full((48, 48), 0.5, dtype=np.float32)
 
 
@@ -72,7 +72,7 @@ class Workbench:
 
         Args:
             calls: how many are timed.
-            planted: share of its own time by which each call is drawn out.
+            planted: share of its own time by which each call is slowed down.
 
         Returns:
             The times in order, in milliseconds.
