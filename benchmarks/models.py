@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +16,7 @@ from safetensors.torch import load_file
 import baselines
 import kgt
 from baselines.checkpoints import read_weights
+from benchmarks.records.components import versions_of
 from kgt.config import preset
 from kgt.contract import Restorer
 
@@ -37,6 +40,33 @@ def create_any_model(name: str, **overrides: Any) -> Restorer:
         if name in package.list_models():
             return package.create_model(name, **overrides)
     raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_any_models())}")
+
+
+def components_of(description: str, device: str | None = None) -> dict[str, int]:
+    """What a network's output, time and memory depend on, with versions (see `VERSIONS`).
+
+    Args:
+        description: as for `create_described`, or a checkpoint file.
+        device: "cuda", or None for the CPU.
+    """
+    family = parse_description(description)[0].partition("-")[0]
+    if family == "kgt":
+        kernels = "attention-triton" if device else "attention-native"
+        return versions_of("kgt", "graph", "attention-torch", kernels)
+    return versions_of(family if family == "swinir" else "baselines")
+
+
+def digest_shipped(name: str) -> list[str]:
+    """Digests of the values of the weights that ship with a network, none if it has none."""
+    folders = (kgt.zoo.WEIGHTS, baselines.registry.WEIGHTS)
+    paths = [folder / f"{name}.safetensors" for folder in folders]
+    return [_digest_values(path.read_bytes()) for path in paths if path.exists()]
+
+
+def _digest_values(safetensors: bytes) -> str:
+    """Of the file, without its header, which says where the weights come from."""
+    (header,) = struct.unpack_from("<Q", safetensors)
+    return hashlib.sha256(safetensors[8 + header :]).hexdigest()
 
 
 def create_for_task(

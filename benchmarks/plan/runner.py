@@ -16,11 +16,10 @@ from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restoration_cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.specs import Profile
+from benchmarks.plan.validity import code_digest, is_valid
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Quantity, Record, RecordStore
-from benchmarks.records.sources import Subject, digest_shipped, digest_sources
-from benchmarks.training import list_recipes, load_recipe
 from kgt.attention import get_backend
 
 
@@ -45,39 +44,11 @@ class Run:
     on_step: Callable[[str, float], None] = lambda what, fraction: None
 
 
-def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
-    """Digest of what a cell depends on besides itself, at whose change its record dies.
-
-    That is sources, the profile's limits, its recipe and the weights that ship with its network.
-    """
-    own = [load_recipe(cell.recipe).digest] if cell.recipe in list_recipes() else []
-    if cell.kind in ("quality", "training") and cell.recipe is None:
-        own += digest_shipped(str(cell.model))
-    return digest_sources(_subject(cell), repr(limits), *own)
-
-
-def _subject(cell: Cell) -> Subject:
-    """The sources that a cell depends on."""
-    if cell.kind == "latency" or cell.kind == "memory":
-        return "attention" if cell.model is None else "network"
-    if cell.kind == "quality" and cell.recipe is not None:
-        return "training"
-    return cell.kind
-
-
 def valid_records(run: Run) -> dict[Cell, Record]:
-    """Records of this environment that need not be measured again.
-
-    A quality cell is unsupported for want of its dataset, which may be there by now.
-    """
+    """Records of this environment that need not be measured again."""
     records = run.store.latest(run.profile.cells(), run.environment.key)
-    return {
-        cell: record
-        for cell, record in records.items()
-        if record.status != "failed"
-        and (cell.kind, record.status) != ("quality", "unsupported")
-        and record.code == code_digest(cell, run.profile.limits)
-    }
+    limits = run.profile.limits
+    return {cell: record for cell, record in records.items() if is_valid(record, limits)}
 
 
 def measure_cell(cell: Cell, run: Run) -> Record:

@@ -58,7 +58,7 @@ class Record(BaseModel):
         metrics: measured quantities by name.
         checks: facts about the run: what ran, digests, error against the reference.
         per_image: scores by image and metric, of a quality cell.
-        code: digest of the sources that produced the record.
+        code: digest of what the record depends on (`benchmarks.plan.validity`).
         environment: machine and software; None for printed numbers.
         command: the command that was run.
     """

@@ -120,8 +120,8 @@ tens of times larger and were trained a thousand times longer.
   of {recipe.batch} patches of {recipe.patch}x{recipe.patch} pixels.
 {saw}- Data: {used}; {sum(map(len, held_out))} others validated. Source: {sources}. The weights come
   from these images; what their license asks, ask of the weights, too.
-- Weights: `{model_name}.safetensors`, digest {result.weights_digest[:12]}; code
-  {result.metadata["code_digest"]}, torch {result.metadata["torch"]}.
+- Weights: `{model_name}.safetensors`, digest {result.weights_digest[:12]}; torch
+  {result.metadata["torch"]}; components {result.metadata["components"]}.
 - Again: `python -m benchmarks.train --model {model_name} --recipe {recipe.name} --ship`
 
 ## Scores

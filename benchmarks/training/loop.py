@@ -18,10 +18,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import kgt
-from benchmarks.models import create_described
+from benchmarks.models import components_of, create_described
 from benchmarks.quality import get_task
+from benchmarks.records.components import describe_versions, versions_of
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.sources import digest_sources
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
 from benchmarks.training.detection import Detecting, detection_loss
 from benchmarks.training.journal import (
@@ -104,6 +104,11 @@ def run_folder(model: str, recipe: Recipe, out_dir: Path) -> Path:
     return out_dir / f"{plain}--{recipe.name}--seed{recipe.seed}"
 
 
+def components_of_training(model: str) -> dict[str, int]:
+    """What trained weights depend on besides the recipe and the data, with versions."""
+    return components_of(model) | versions_of("data", "training")
+
+
 def train(
     model_name: str,
     recipe: Recipe,
@@ -127,7 +132,7 @@ def train(
         out_dir: folder of run folders (see `run_folder`), made if need be.
         listener: told of the progress.
         fresh: discard an existing checkpoint.
-        stale: what to do with a checkpoint from before a change of code or data: "refuse" it,
+        stale: what to do with a checkpoint of other components or data: "refuse" it,
             "resume" it all the same, or "restart".
         workers: processes that make batches ahead of time; the batches are the same.
 
@@ -171,7 +176,7 @@ class _Run:
         identity = {
             "model": model_name,
             "recipe": recipe.digest,
-            "code": digest_sources("training"),
+            "components": describe_versions(components_of_training(model_name)),
             "data": self.sampler.digest,
         }
         detecting = Detecting(as_module(model)) if recipe.detection else None
@@ -337,7 +342,7 @@ class _Run:
             "steps": str(state.step),
             "data": " ".join(recipe.datasets),
             "data_digest": state.identity["data"],
-            "code_digest": state.identity["code"],
+            "components": state.identity["components"],
             "torch": torch.__version__,
         }
 

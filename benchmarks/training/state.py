@@ -156,8 +156,8 @@ class TrainingState:
         Args:
             content: as from `read_checkpoint`.
             path: where it was read.
-            stale: what to do where code or data are others by now. Weights that were resumed
-                across a change name both digests, joined by "+".
+            stale: what to do where components or data are others by now. Weights that were
+                resumed across a change name both, joined by "+".
 
         Raises:
             ValueError: the checkpoint is of another network or recipe, or stale and to be refused.
@@ -169,7 +169,9 @@ class TrainingState:
                     f"{path} is of {key} {before[key]}, not {self.identity[key]}; discard it with "
                     "--fresh (fresh=True), or write to another folder"
                 )
-        changed = [key for key in ("code", "data") if before[key] != self.identity[key]]
+        # Checkpoints of before components had versions name none.
+        before = {"components": "none", **before}
+        changed = [key for key in ("components", "data") if before[key] != self.identity[key]]
         if changed and stale == "refuse":
             raise ValueError(
                 f"{path} is of other {' and '.join(changed)}, after {content['step']} steps; go on "

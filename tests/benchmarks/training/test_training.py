@@ -7,6 +7,7 @@ from safetensors import safe_open
 
 import kgt
 from benchmarks.models import create_any_model, create_described, load_weights
+from benchmarks.records.components import VERSIONS
 from benchmarks.tasks.task import TASKS
 from benchmarks.training import (
     Listener,
@@ -167,15 +168,15 @@ def test_checkpoint_of_another_recipe_is_refused(tmp_path):
     assert train(MODEL, change(steps=2), out_dir=tmp_path, fresh=True).steps == 2
 
 
-@pytest.mark.parametrize("what", ["code", "data"])
+@pytest.mark.parametrize(("what", "key"), [("components", "components"), ("data", "data_digest")])
 def test_a_checkpoint_from_before_a_change_is_refused_resumed_or_dropped(
-    what, tmp_path, monkeypatch, caplog
+    what, key, tmp_path, monkeypatch, caplog
 ):
     recipe = change(steps=2)
     with pytest.raises(Stop):
         train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(2))
-    if what == "code":
-        monkeypatch.setattr("benchmarks.training.loop.digest_sources", lambda subject: "other")
+    if what == "components":
+        monkeypatch.setitem(VERSIONS, "swinir", 2)
     else:
         monkeypatch.setitem(TASKS, "sr-x2", DECIMATED)
     with pytest.raises(ValueError, match=rf"other {what}, after 1 steps; .*--stale resume"):
@@ -184,14 +185,14 @@ def test_a_checkpoint_from_before_a_change_is_refused_resumed_or_dropped(
     listener = Listener(lambda step, _: seen.append(step))
     result = train(MODEL, recipe, out_dir=tmp_path, listener=listener, stale="resume")
     assert seen == [2]
-    assert "+" in read_tensors(result.weights)[1][f"{what}_digest"]
+    assert "+" in read_tensors(result.weights)[1][key]
     with pytest.raises(Stop):
         train(MODEL, change(steps=1), out_dir=tmp_path / "b", listener=stop_at(1))
     train(MODEL, change(steps=1), out_dir=tmp_path / "b")
-    monkeypatch.setattr("benchmarks.training.loop.digest_sources", lambda subject: "third")
+    monkeypatch.setitem(VERSIONS, "swinir", 3)
     with pytest.raises(Stop):
         train(MODEL, change(steps=1), out_dir=tmp_path / "b", listener=stop_at(1), stale="restart")
-    assert "is of other code; training starts over" in caplog.text
+    assert "is of other components; training starts over" in caplog.text
 
 
 def test_an_unreadable_checkpoint_is_refused(tmp_path):
