@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.measure.problems import photo_tokens
 from kgt import KeyGraph, build_key_graph
-from kgt.attention import get_backend
+from kgt.attention import AttentionCall, get_backend
 from kgt.attention.sdpa import attend_densely
 from kgt.attention.triton.backend import KERNELS, attend_with
 
@@ -32,10 +32,8 @@ CONTENDERS = ("dense", "sdpa", "flex", *KERNELS)
 def make_attention(name: str, graph: KeyGraph) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     if name == "dense":
         return partial(attend_densely, mask=None, scale=SCALE)
-    if name in KERNELS:
-        return lambda q, k, v: attend_with(name, q, k, v, graph, None, SCALE)
-    attend = get_backend(name).attend
-    return lambda q, k, v: attend(q, k, v, graph, None, SCALE, None)
+    attend = partial(attend_with, name) if name in KERNELS else get_backend(name).attend
+    return lambda q, k, v: attend(AttentionCall.describe(q, k, v, graph))
 
 
 @pytest.mark.parametrize("mode", ["forward", "backward"])

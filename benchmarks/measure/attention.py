@@ -60,7 +60,7 @@ def check_call(
     checks = check_output(inputs, call(), backend)
     if cell.mode == "backward":
         check_gradients(inputs, backend, cell)
-    ran = resolve_backend(cell, inputs.graph.k, backend)
+    ran = resolve_backend(cell, backend)
     return {**checks, "backend": ran, "stage_calls": call.layers}
 
 
@@ -110,7 +110,7 @@ def measure_memory_cell(cell: Cell) -> Measured:
     call = StageCall(make_call(inputs, backend, cell), inputs.graph)
     peak = (measure_device_peak if cell.device else measure_peak)(call)
     metrics = summarize_memory(peak)
-    cost = closed_form(cell, inputs.graph.k)
+    cost = closed_form(cell)
     if cost is not None:
         metrics["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
         metrics["flops"] = Quantity(value=cost.flops, unit="FLOP")

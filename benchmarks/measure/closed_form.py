@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from baselines.swinir import SwinIRConfig
 from benchmarks.measure.counters import PARTS, Part
-from kgt.attention.call import AttentionProblem
-from kgt.attention.cost import Cost, dense_attention_cost
-from kgt.attention.registry import choose_backend
+from kgt.attention import AttentionShape, choose_backend
+from kgt.attention.cost import Cost
+from kgt.attention.sdpa import dense_cost
 from kgt.config import KGTConfig
 
 DENSE = "dense"
@@ -117,7 +117,7 @@ def _add_stage(
     )
     nodes, table = window**2, (2 * window - 1) ** 2
     biased = config.position_bias == "continuous"
-    problem = AttentionProblem(
+    shape = AttentionShape(
         windows=tokens // nodes,
         heads=heads,
         nodes=nodes,
@@ -125,17 +125,17 @@ def _add_stage(
         k=nodes if backend == DENSE else min(config.k, nodes - (not config.include_self)),
         has_bias=biased,
     )
-    if backend == DENSE:
-        attention = dense_attention_cost(problem)
-    else:
+    attention = attention_cost(shape, backend)
+    if attention is None:
+        raise ValueError(f"the cost of backend {backend!r} is not defined; choose another")
+    if backend != DENSE:
         graphs = 1 if config.graph_scope == "stage" else depth
         tally.flops["graph"] += 2 * graphs * tokens * nodes * dim
-        attention = _cost_of(problem, backend)
     for _ in range(depth):
         tally.transform(dim, int(dim * config.mlp_ratio), tokens)
         tally.parameters += config.learned_scale * heads
         tally.flops["attention"] += attention.flops
-        tally.pairs_in_graph += tokens * problem.k
+        tally.pairs_in_graph += tokens * shape.k
         tally.pairs_computed += attention.flops // (4 * dim)
         if biased:
             tally.project(2, config.bias_hidden, table, "position_bias")
@@ -143,11 +143,18 @@ def _add_stage(
     tally.convolve(dim, dim, tokens)
 
 
-def _cost_of(problem: AttentionProblem, name: str) -> Cost:
-    backend = choose_backend(problem, name)
-    if backend.cost is None:
-        raise ValueError(f"the cost of backend {backend.name!r} is not defined; choose another")
-    return backend.cost(problem)
+def attention_cost(shape: AttentionShape, backend: str) -> Cost | None:
+    """Closed-form cost of one attention call; None where the backend has no formula.
+
+    Args:
+        shape: axes, types and demands of the call.
+        backend: `DENSE` for attention to every token, else as `choose_backend`.
+
+    Raises:
+        ValueError: for a backend that is unknown or cannot attend.
+    """
+    formula = dense_cost if backend == DENSE else choose_backend(shape, backend).cost
+    return None if formula is None else formula(shape)
 
 
 def tally_swinir(config: SwinIRConfig, pixels: int) -> Tally:

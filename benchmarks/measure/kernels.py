@@ -22,9 +22,8 @@ import torch
 from torch import Tensor
 
 from kgt.attention.operators import empty_merged
-from kgt.attention.triton import launch as launches
-from kgt.attention.triton.launch import Launch
-from kgt.attention.triton.tiling import Inverse, Tiles
+from kgt.attention.triton.launch import Launch, Launches
+from kgt.attention.triton.tiling import TILE, Inverse, Keys, Tiles
 
 BLESSED = Path(__file__).parents[2] / "results" / "blessed" / "triton-kernels.json"
 WINDOWS, HEADS, NODES, DIM, K, SLOTS = 4, 6, 1024, 30, 128, 384
@@ -93,21 +92,19 @@ def _launches(dtype: torch.dtype, has_bias: bool, vendor: str) -> Iterator[Launc
     grad = empty_merged(q)
     side = 2 * round(NODES**0.5) - 1
     bias = torch.empty(HEADS, side, side, device="meta") if has_bias else None
-    indices = _integers(WINDOWS, NODES, K)
+    keys = Keys(_integers(WINDOWS, NODES, K))
     inverse = Inverse(_integers(WINDOWS, NODES + 1), _integers(WINDOWS, NODES * K))
-    union = _integers(WINDOWS, NODES // launches.TILE, SLOTS)
+    union = _integers(WINDOWS, NODES // TILE, SLOTS)
     tiles = Tiles(_integers(NODES), union, torch.empty_like(union), union[..., 0].contiguous())
 
-    gather, out, logsumexp = launches.gather_forward(q, k, v, indices, bias, 0.1)
-    saved = (bias, out, logsumexp, 0.1)
-    yield gather
-    queries, delta, *_ = launches.gather_backward_queries(q, k, v, grad, indices, *saved)
-    given = (bias, logsumexp, delta, 0.1)
-    yield queries
-    yield launches.gather_backward_keys(q, k, v, grad, inverse, *given)[0]
-    yield launches.tile_forward(q, k, v, tiles, bias, 0.1, vendor)[0]
-    yield launches.tile_backward_queries(q, k, v, grad, tiles, *saved, vendor)[0]
-    yield launches.tile_backward_keys(q, k, v, grad, tiles, *given, vendor)[0]
+    launches = Launches(q, k, v, bias, 0.1, vendor)
+    graphs: tuple[tuple[Keys, Inverse], tuple[Tiles, Tiles]] = (keys, inverse), (tiles, tiles)
+    for of_queries, of_keys in graphs:
+        launch, out, logsumexp = launches.forward(of_queries)
+        yield launch
+        launch, delta, *_ = launches.backward_queries(of_queries, grad, out, logsumexp)
+        yield launch
+        yield launches.backward_keys(of_keys, grad, logsumexp, delta)[0]
 
 
 def _integers(*shape: int) -> Tensor:
@@ -167,7 +164,7 @@ def parse_cuobjdump(text: str) -> Usage:
     """Registers and spills from `cuobjdump --dump-resource-usage` of one kernel."""
     found = dict(re.findall(r"\b(REG|STACK|LOCAL):(\d+)", text))
     if set(found) != {"REG", "STACK", "LOCAL"}:
-        raise RuntimeError(f"cuobjdump told no REG, STACK and LOCAL: {text!r}")
+        raise RuntimeError(f"cuobjdump printed no REG, STACK and LOCAL: {text!r}")
     return Usage(int(found["REG"]), int(found["STACK"]) + int(found["LOCAL"]), 0, 0)
 
 
@@ -175,7 +172,7 @@ def parse_amdgcn(text: str) -> Usage:
     """Vector registers and spills from the metadata at the end of the assembly of one kernel."""
     found = dict(re.findall(r"^\s*\.(vgpr_count|[vs]gpr_spill_count):\s*(\d+)", text, re.MULTILINE))
     if len(found) != 3:
-        raise RuntimeError("the assembly tells no .vgpr_count and spill counts")
+        raise RuntimeError("the assembly has no .vgpr_count and spill counts")
     spills = int(found["vgpr_spill_count"]) + int(found["sgpr_spill_count"])
     return Usage(int(found["vgpr_count"]), spills, 0, 0)
 

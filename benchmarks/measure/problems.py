@@ -11,21 +11,21 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.data.datasets import load_dataset
+from benchmarks.measure.closed_form import DENSE, attention_cost
 from benchmarks.records.cell import Cell
 from kgt import KeyGraph, build_key_graph, key_graph_attention
-from kgt.attention import AttentionProblem, choose_backend
+from kgt.attention import AttentionShape, choose_backend
 from kgt.attention.bias import dense_bias, window_of
-from kgt.attention.cost import Cost, dense_attention_cost
+from kgt.attention.cost import Cost
 from kgt.attention.sdpa import attend_densely
 
-AUTO, DENSE = "auto", "dense"
+AUTO = "auto"
 CHANNELS = 180
 LAYERS = 6
 _TOLERANCE_ULP = 8
@@ -135,39 +135,49 @@ def random_graph(windows: int, n: int, k: int, generator: torch.Generator) -> Ke
     return KeyGraph(indices.sort(-1).values.int(), k)
 
 
+def shape_of(cell: Cell) -> AttentionShape:
+    """The shape of an attention cell, with k clamped as its graph's is."""
+    nodes = cell.n or 1
+    return AttentionShape(
+        windows=cell.windows or 1,
+        heads=cell.heads or 1,
+        nodes=nodes,
+        head_dim=cell.head_dim or 1,
+        k=min(cell.k or nodes, nodes),
+        dtype=getattr(torch, cell.dtype or "float32"),
+        device=cell.device or "cpu",
+        has_bias=bool(cell.bias),
+        requires_grad=cell.mode == "backward",
+        byte_budget=cell.byte_budget,
+    )
+
+
 def make_inputs(cell: Cell) -> AttentionInputs:
     """The inputs of an attention cell, on its device; equal cells give equal inputs.
 
     Raises:
         ValueError: when a bias is asked for and n is not the square of a window's side.
     """
-    windows, heads, n, head_dim = (
-        cell.windows or 1,
-        cell.heads or 1,
-        cell.n or 1,
-        cell.head_dim or 1,
-    )
-    k = cell.k or n
+    shape = shape_of(cell)
+    windows, n, k = shape.windows, shape.nodes, cell.k or shape.nodes
+    sizes = (windows, shape.heads, n, shape.head_dim)
     generator = torch.Generator().manual_seed(cell.seed)
-    dtype = getattr(torch, cell.dtype or "float32")
-    device = cell.device or "cpu"
-    shape = (windows, heads, n, head_dim)
 
     def draw(*sizes: int) -> Tensor:
-        return torch.randn(sizes, generator=generator).to(device, dtype)
+        return torch.randn(sizes, generator=generator).to(shape.device, shape.dtype)
 
-    q, key, v = draw(3, *shape).unbind()
+    q, key, v = draw(3, *sizes).unbind()
     if cell.graph == "random":
         graph = random_graph(windows, n, k, generator)
-        graph = KeyGraph(graph.indices.to(device), graph.requested_k)
+        graph = KeyGraph(graph.indices.to(shape.device), graph.requested_k)
     else:
-        graph = build_key_graph(photo_tokens(windows, n, cell.seed).to(device), k)
+        graph = build_key_graph(photo_tokens(windows, n, cell.seed).to(shape.device), k)
     bias = gradient = None
-    if cell.bias:
+    if shape.has_bias:
         side = 2 * window_of(n) - 1
-        bias = draw(heads, side, side)
-    if cell.mode == "backward":
-        gradient = draw(*shape)
+        bias = draw(shape.heads, side, side)
+    if shape.requires_grad:
+        gradient = draw(*sizes)
     return AttentionInputs(q.clone(), key.clone(), v.clone(), graph, bias, gradient)
 
 
@@ -177,9 +187,16 @@ def make_call(inputs: AttentionInputs, backend: str, cell: Cell) -> Callable[[],
     Raises:
         ValueError: when the backend is unknown or cannot do the problem, with every reason.
     """
-    attend = _choose_attention(inputs, backend, cell)
+    attend = _attention(inputs.graph, resolve_backend(cell, backend), cell.byte_budget)
     if cell.mode == "backward":
         return lambda: _differentiate(attend, inputs)[0]
+    if backend == DENSE and inputs.bias is not None:
+        # Nothing in the call depends on it, so whoever wants to be fast expands it beforehand.
+        mask = dense_bias(inputs.bias, inputs.graph.nodes)[None]
+        scale = shape_of(cell).head_dim ** -0.5
+        return torch.inference_mode()(
+            lambda: attend_densely(inputs.q, inputs.k, inputs.v, mask, scale)
+        )
     return torch.inference_mode()(lambda: attend(inputs.q, inputs.k, inputs.v, inputs.bias))
 
 
@@ -217,28 +234,13 @@ def make_stage_call(inputs: AttentionInputs, backend: str, cell: Cell) -> StageC
     return replace(layer, layers=cell.layers or LAYERS) if shared else layer
 
 
-def _choose_attention(inputs: AttentionInputs, backend: str, cell: Cell) -> Attend:
+def _attention(graph: KeyGraph, backend: str, byte_budget: int | None = None) -> Attend:
     """`backend` as a function of q, k, v and the bias table."""
-    if backend != DENSE:
-        chosen = resolve_backend(cell, inputs.graph.k, backend)
-        return partial(_attend_along, inputs.graph, chosen, cell.byte_budget)
-    if inputs.bias is None or cell.mode == "backward":
+    if backend == DENSE:
         return _attend_to_all
-    # Nothing in the call depends on it, so whoever wants to be fast expands it beforehand.
-    mask = dense_bias(inputs.bias, inputs.graph.nodes)[None]
-    return lambda q, k, v, bias: attend_densely(q, k, v, mask, q.shape[-1] ** -0.5)
-
-
-def _attend_along(
-    graph: KeyGraph,
-    backend: str,
-    byte_budget: int | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor | None,
-) -> Tensor:
-    return key_graph_attention(q, k, v, graph, bias, backend, byte_budget=byte_budget)
+    return lambda q, k, v, bias: key_graph_attention(
+        q, k, v, graph, bias, backend, byte_budget=byte_budget
+    )
 
 
 def _attend_to_all(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
@@ -260,40 +262,20 @@ def _differentiate(attend: Attend, inputs: AttentionInputs) -> tuple[Tensor, lis
     return out.detach(), [torch.zeros_like(t) if t.grad is None else t.grad for t in leaves]
 
 
-def resolve_backend(cell: Cell, k: int, backend: str) -> str:
+def resolve_backend(cell: Cell, backend: str) -> str:
     """The name of what will run: `auto` chooses, every other name stands for itself.
 
     Raises:
         ValueError: when the backend is unknown or cannot do the problem, with every reason.
     """
-    return backend if backend == DENSE else choose_backend(describe_problem(cell, k), backend).name
+    return backend if backend == DENSE else choose_backend(shape_of(cell), backend).name
 
 
-def describe_problem(cell: Cell, k: int) -> AttentionProblem:
-    """The cell as the problem its backend is asked to do, with k clamped as the graph's is."""
-    return AttentionProblem(
-        windows=cell.windows or 1,
-        heads=cell.heads or 1,
-        nodes=cell.n or 1,
-        head_dim=cell.head_dim or 1,
-        k=k,
-        dtype=getattr(torch, cell.dtype or "float32"),
-        device=cell.device or "cpu",
-        has_bias=bool(cell.bias),
-        requires_grad=cell.mode == "backward",
-        byte_budget=cell.byte_budget,
-    )
-
-
-def closed_form(cell: Cell, k: int) -> Cost | None:
+def closed_form(cell: Cell) -> Cost | None:
     """Closed-form cost of a cell's backend; None where there is no formula (backward passes)."""
     if cell.mode == "backward":
         return None
-    problem = describe_problem(cell, k)
-    if cell.backend == DENSE:
-        return dense_attention_cost(problem)
-    formula = choose_backend(problem, cell.backend or "auto").cost
-    return None if formula is None else formula(problem)
+    return attention_cost(shape_of(cell), cell.backend or AUTO)
 
 
 @torch.no_grad()
@@ -304,7 +286,7 @@ def reference_error(inputs: AttentionInputs, out: Tensor, backend: str) -> tuple
     heads differ in nothing.
     """
     exact = inputs.last_head(torch.float64)
-    truth = _truth_of(backend, exact)(exact.q, exact.k, exact.v, exact.bias)
+    truth = _attention(exact.graph, _specification(backend))(exact.q, exact.k, exact.v, exact.bias)
     error = (out[:, -1:].double() - truth).abs().max().item()
     return error, _TOLERANCE_ULP * torch.finfo(out.dtype).eps * exact.v.abs().max().item()
 
@@ -318,14 +300,11 @@ def gradient_errors(
     largest gradient: gradients that cancel are rounded at the size of what was subtracted.
     """
     exact, plain = inputs.last_head(torch.float64), inputs.last_head(inputs.q.dtype)
-    _, truth = _differentiate(_truth_of(backend, exact), exact)
-    usual = (
-        _attend_to_all
-        if backend == DENSE
-        else partial(_attend_along, plain.graph, "torch-mask", None)
-    )
-    _, expected = _differentiate(usual, plain)
-    _, found = _differentiate(_choose_attention(inputs, backend, cell), inputs)
+    usual = DENSE if backend == DENSE else "torch-mask"
+    chosen = resolve_backend(cell, backend)
+    _, truth = _differentiate(_attention(exact.graph, _specification(backend)), exact)
+    _, expected = _differentiate(_attention(plain.graph, usual), plain)
+    _, found = _differentiate(_attention(inputs.graph, chosen, cell.byte_budget), inputs)
     slack = 4 * torch.finfo(inputs.q.dtype).eps * max(t.abs().max().item() for t in truth)
     errors = {}
     names = ("q", "k", "v", "bias")[: len(truth)]
@@ -336,8 +315,6 @@ def gradient_errors(
     return errors
 
 
-def _truth_of(backend: str, exact: AttentionInputs) -> Attend:
+def _specification(backend: str) -> str:
     """What a backend must compute: the reference, or attention to every token."""
-    if backend == DENSE:
-        return _attend_to_all
-    return partial(_attend_along, exact.graph, "reference", None)
+    return DENSE if backend == DENSE else "reference"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
-from benchmarks.measure.problems import AUTO, DENSE, closed_form, describe_problem
+from benchmarks.measure.problems import AUTO, DENSE, closed_form, shape_of
 from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restoration_cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
@@ -114,7 +114,6 @@ def _run_on_device(cell: Cell, run: Run) -> Outcome:
 
 
 def _unsupported_reasons(cell: Cell) -> list[str]:
-    problem = describe_problem(cell, min(cell.k or 1, cell.n or 1))
     if cell.device and not torch.cuda.is_available():
         return ["needs a CUDA device, and there is none"]
     if cell.kind == "memory" and cell.backend == "flex":
@@ -123,14 +122,14 @@ def _unsupported_reasons(cell: Cell) -> list[str]:
         f"{name} {reason}"
         for name in dict.fromkeys((cell.backend, cell.baseline))
         if name not in (DENSE, AUTO, None)
-        for reason in get_backend(str(name)).unsupported_reasons(problem)
+        for reason in get_backend(str(name)).unsupported_reasons(shape_of(cell))
     ]
 
 
 def _explain(cell: Cell, outcome: Outcome, profile: Profile) -> dict[str, Any]:
     """The part of a record that says why a cell has no value, and what it would have taken."""
     reason, metrics = outcome.reason, {}
-    cost = closed_form(cell, min(cell.k or 1, cell.n or 1))
+    cost = closed_form(cell)
     if outcome.status == "oom" and cost is not None:
         metrics["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
         reason = (

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from kgt.attention import flex, reference, sdpa, torch_gather, torch_mask
-from kgt.attention.call import AttentionProblem, check_inputs, describe
+from kgt.attention.backend import Backend
+from kgt.attention.call import AttentionCall, AttentionShape
 from kgt.attention.graph import KeyGraph
-from kgt.attention.native import backend as native
-from kgt.attention.registry import Backend, choose_backend, get_backend, list_backends, register
-from kgt.attention.triton import backend as triton
-
-for _module in (reference, torch_mask, torch_gather, sdpa, flex, native, triton):
-    register(_module.BACKEND)
+from kgt.attention.registry import choose_backend, get_backend, list_backends
 
 
 def key_graph_attention(
@@ -46,14 +41,13 @@ def key_graph_attention(
         ValueError: when shapes or types do not fit, or with every reason why the backend cannot
             do this problem.
     """
-    check_inputs(q, k, v, graph, bias)
-    chosen = choose_backend(describe(q, k, v, graph, bias, byte_budget), backend)
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return chosen.attend(q, k, v, graph, bias, scale, byte_budget)
+    call = AttentionCall.describe(q, k, v, graph, bias, scale=scale, byte_budget=byte_budget)
+    return choose_backend(call.shape, backend).attend(call)
 
 
 __all__ = [
-    "AttentionProblem",
+    "AttentionCall",
+    "AttentionShape",
     "Backend",
     "choose_backend",
     "get_backend",

@@ -1,4 +1,4 @@
-"""What is asked of an attention backend, as plain data."""
+"""One call of key-graph attention, described once and handed on to a backend."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kgt.attention.graph import KeyGraph
 
 
 @dataclass(frozen=True)
-class AttentionProblem:
-    """Shape, type and demands of one key-graph attention call.
+class AttentionShape:
+    """Axes, types and demands of a call: what limits and costs depend on, without its tensors.
 
     Attributes:
         windows, heads, nodes, head_dim, k: the axes W, H, N, D, K.
@@ -38,13 +38,69 @@ class AttentionProblem:
     requires_grad: bool = False
     byte_budget: int | None = None
 
+    @property
+    def queries(self) -> int:
+        """W * N, the number of queries of a head."""
+        return self.windows * self.nodes
 
-def check_inputs(q: Tensor, k: Tensor, v: Tensor, graph: KeyGraph, bias: Tensor | None) -> None:
-    """Refuse shapes and types that do not fit together.
 
-    Raises:
-        ValueError: naming the tensor, what it is and what was expected.
+@dataclass(frozen=True)
+class AttentionCall:
+    """The tensors of a call, and its shape; made by `describe`.
+
+    Attributes:
+        q, k, v: queries, keys and values [W, H, N, D]; any strides.
+        graph: the keys of every token.
+        bias: relative-offset table [H, 2M-1, 2M-1], or None.
+        scale: factor of the scores.
+        shape: axes, types and demands.
     """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    graph: KeyGraph
+    bias: Tensor | None
+    scale: float
+    shape: AttentionShape
+
+    @classmethod
+    def describe(
+        cls,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        graph: KeyGraph,
+        bias: Tensor | None = None,
+        *,
+        scale: float | None = None,
+        byte_budget: int | None = None,
+    ) -> AttentionCall:
+        """Check that the tensors fit together, and describe them; as `key_graph_attention`.
+
+        Raises:
+            ValueError: naming the tensor, what it is and what was expected.
+        """
+        _check(q, k, v, graph, bias)
+        tensors = (q, k, v) if bias is None else (q, k, v, bias)
+        windows, heads, nodes, head_dim = q.shape
+        shape = AttentionShape(
+            windows=windows,
+            heads=heads,
+            nodes=nodes,
+            head_dim=head_dim,
+            k=graph.k,
+            dtype=q.dtype,
+            device=q.device.type,
+            has_bias=bias is not None,
+            has_padding=graph.degrees is not None,
+            requires_grad=torch.is_grad_enabled() and any(t.requires_grad for t in tensors),
+            byte_budget=byte_budget,
+        )
+        return cls(q, k, v, graph, bias, head_dim**-0.5 if scale is None else scale, shape)
+
+
+def _check(q: Tensor, k: Tensor, v: Tensor, graph: KeyGraph, bias: Tensor | None) -> None:
     if q.ndim != 4 or q.numel() == 0:
         raise ValueError(f"q must be a non-empty [W, H, N, D], got shape {list(q.shape)}")
     if not q.is_floating_point():
@@ -70,29 +126,3 @@ def check_inputs(q: Tensor, k: Tensor, v: Tensor, graph: KeyGraph, bias: Tensor 
                 f"bias must be the relative-offset table [{heads}, {side}, {side}] "
                 f"for {heads} heads and N = {nodes}, got shape {list(bias.shape)}"
             )
-
-
-def describe(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    byte_budget: int | None,
-) -> AttentionProblem:
-    """The problem that these (checked) inputs pose."""
-    inputs = (q, k, v) if bias is None else (q, k, v, bias)
-    windows, heads, nodes, head_dim = q.shape
-    return AttentionProblem(
-        windows=windows,
-        heads=heads,
-        nodes=nodes,
-        head_dim=head_dim,
-        k=graph.k,
-        dtype=q.dtype,
-        device=q.device.type,
-        has_bias=bias is not None,
-        has_padding=graph.degrees is not None,
-        requires_grad=torch.is_grad_enabled() and any(t.requires_grad for t in inputs),
-        byte_budget=byte_budget,
-    )

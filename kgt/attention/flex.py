@@ -11,39 +11,30 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kgt.attention.backend import Backend
 from kgt.attention.bias import window_of
-from kgt.attention.call import AttentionProblem
-from kgt.attention.cost import flex_cost
+from kgt.attention.call import AttentionCall, AttentionShape
+from kgt.attention.cost import Cost, dense_flops, index_bytes, mask_bytes, output_bytes
 from kgt.attention.graph import KeyGraph
-from kgt.attention.registry import Backend
 
 BLOCK = 128
 # Dynamo gives up on a function after 8 kernels; one network may attend in more shapes than that.
 _MOST_KERNELS = 256
 
 
-def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    scale: float,
-    byte_budget: int | None,
-) -> Tensor:
+def attend(call: AttentionCall) -> Tensor:
     """Attention over the blocks of 128 x 128 pairs that hold an edge of the graph."""
-    if "flex" not in graph.derived:
-        graph.derived["flex"] = _block_mask(graph)
-    score_mod = None if bias is None else _add_bias(bias.to(q.dtype), window_of(graph.nodes))
+    q, k, v, bias = call.q, call.k, call.v, call.bias
+    mask = call.graph.derive(block_mask)
+    score_mod = None if bias is None else _add_bias(bias.to(q.dtype), window_of(call.graph.nodes))
     with torch._dynamo.config.patch(recompile_limit=_MOST_KERNELS):
-        return _compiled()(q, k, v, score_mod, graph.derived["flex"], scale)
+        return _compiled()(q, k, v, score_mod, mask, call.scale)
 
 
 @cache
@@ -54,7 +45,7 @@ def _compiled() -> Callable[..., Tensor]:
     return torch.compile(flex_attention, dynamic=False, fullgraph=True)
 
 
-def _block_mask(graph: KeyGraph) -> Any:
+def block_mask(graph: KeyGraph) -> Any:
     """The graph as FlexAttention's BlockMask: the blocks with an edge, and the pairs in them."""
     from torch.nn.attention.flex_attention import BlockMask
 
@@ -89,14 +80,17 @@ def _add_bias(table: Tensor, window: int) -> Callable[..., Tensor]:
     return add
 
 
-@dataclass(frozen=True)
-class FlexBackend(Backend):
-    """A backend that, besides, needs a compiler and vector instructions on a CPU."""
+def cost(shape: AttentionShape) -> Cost:
+    """The bool mask [W, N, N], kept, and the output; the kernel keeps no [N, N] array.
 
-    def unsupported_reasons(self, problem: AttentionProblem) -> list[str]:
-        """Every reason why this backend cannot do the problem; empty when it can."""
-        missing = _missing() if problem.device == "cpu" else []
-        return super().unsupported_reasons(problem) + missing
+    Graphs of photographs leave next to no block of 128 x 128 pairs empty, so all pairs count.
+    """
+    held = max(index_bytes(shape), output_bytes(shape))
+    return Cost(dense_flops(shape), mask_bytes(shape) + held)
+
+
+def _limits(shape: AttentionShape) -> list[str]:
+    return _missing() if shape.device == "cpu" else []
 
 
 @cache
@@ -114,11 +108,11 @@ def _missing() -> list[str]:
     return reasons
 
 
-BACKEND = FlexBackend(
+BACKEND = Backend(
     "flex",
     attend,
-    flex_cost,
-    devices=("cpu", "cuda"),
+    cost,
     dtypes=(torch.float32, torch.bfloat16, torch.float16),
     backward=False,
+    limits=_limits,
 )

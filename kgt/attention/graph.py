@@ -8,11 +8,11 @@ Axis letters: W windows, N tokens per window, C channels, K neighbors kept per t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,8 @@ BUILDERS = ("auto", "torch", "native")
 _SIMILARITY_BYTES = 64 * 2**20
 PADDING = -1
 
+Derived = TypeVar("Derived")
+
 
 @dataclass(frozen=True)
 class KeyGraph:
@@ -36,13 +38,15 @@ class KeyGraph:
             followed by `PADDING` (-1) where a token has fewer than K candidates.
         requested_k: the k asked for; K is smaller where it was clamped to the candidates.
         degrees: int32 [W, N], the number of keys per token, or None when every row is full.
-        derived: what backends derive from the graph once and every layer of a stage uses again.
+        derived: what `derive` has made of the graph, by the function that made it.
     """
 
     indices: Tensor
     requested_k: int
     degrees: Tensor | None = None
-    derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    derived: dict[Callable[[KeyGraph], object], object] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         if self.indices.ndim != 3 or self.indices.dtype != torch.int32:
@@ -70,6 +74,12 @@ class KeyGraph:
     def clamped(self) -> bool:
         """Whether more keys were asked for than a window has candidates."""
         return self.k < self.requested_k
+
+    def derive(self, make: Callable[[KeyGraph], Derived]) -> Derived:
+        """What `make` makes of the graph, made once: the layers of a stage share it."""
+        if make not in self.derived:
+            self.derived[make] = make(self)
+        return cast(Derived, self.derived[make])
 
     def valid(self) -> Tensor | None:
         """Bool [W, N, K], true where an index names a key; None when every row is full."""

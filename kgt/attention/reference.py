@@ -10,36 +10,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kgt.attention.backend import Backend
 from kgt.attention.bias import neighbor_bias, window_of
-from kgt.attention.graph import KeyGraph
-from kgt.attention.registry import Backend
+from kgt.attention.call import AttentionCall
 
 
-def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    scale: float,
-    byte_budget: int | None,
-) -> Tensor:
-    """Attention of each query over its own keys; shapes as `key_graph_attention`."""
-    windows, heads, nodes, _ = q.shape
-    queries = torch.arange(nodes, device=q.device)[:, None]
+def attend(call: AttentionCall) -> Tensor:
+    """Attention of each query over its own keys."""
+    q, k, v, graph = call.q, call.k, call.v, call.graph
+    queries = torch.arange(graph.nodes, device=q.device)[:, None]
     valid = graph.valid()
     outputs = []
-    for w in range(windows):
+    for w in range(graph.windows):
         keys = graph.safe_indices()[w]
-        for h in range(heads):
-            scores = scale * (q[w, h][:, None] * k[w, h][keys]).sum(-1)
-            if bias is not None:
-                table = bias[h : h + 1].to(q.dtype)
-                scores = scores + neighbor_bias(table, queries, keys, window_of(nodes))[0]
+        for h in range(q.shape[1]):
+            scores = call.scale * (q[w, h][:, None] * k[w, h][keys]).sum(-1)
+            if call.bias is not None:
+                table = call.bias[h : h + 1].to(q.dtype)
+                scores = scores + neighbor_bias(table, queries, keys, window_of(graph.nodes))[0]
             if valid is not None:
                 scores = scores.masked_fill(~valid[w], -torch.inf)
             outputs.append((scores.softmax(-1)[..., None] * v[w, h][keys]).sum(-2))
-    return torch.stack(outputs).unflatten(0, (windows, heads))
+    return torch.stack(outputs).unflatten(0, q.shape[:2])
 
 
 BACKEND = Backend("reference", attend)

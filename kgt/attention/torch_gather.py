@@ -6,60 +6,47 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from kgt.attention.backend import Backend
 from kgt.attention.bias import neighbor_bias, window_of
-from kgt.attention.call import describe
-from kgt.attention.cost import gather_chunk_rows, torch_gather_cost
-from kgt.attention.graph import KeyGraph
-from kgt.attention.registry import Backend
+from kgt.attention.call import AttentionCall, AttentionShape
+from kgt.attention.cost import Cost, output_bytes, sparse_flops
 
 
-def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    scale: float,
-    byte_budget: int | None,
-) -> Tensor:
+def attend(call: AttentionCall) -> Tensor:
     """Attention over gathered rows, a chunk of queries at a time.
 
     The paper's implementation is one chunk (`byte_budget=0`), so its memory grows with k. With a
     budget a chunk is as long as the budget allows, and where gradients are wanted each chunk is
     gathered again in the backward pass instead of being kept.
     """
-    windows, heads, nodes, head_dim = q.shape
-    problem = describe(q, k, v, graph, bias, byte_budget)
-    rows = gather_chunk_rows(problem)
-    queries = q.transpose(1, 2).reshape(windows * nodes, heads, head_dim)
-    keys, values = k.reshape(-1, head_dim), v.reshape(-1, head_dim)
-    recompute = problem.requires_grad and rows < windows * nodes
+    shape = call.shape
+    rows = chunk_rows(shape)
+    queries = call.q.transpose(1, 2).reshape(shape.queries, shape.heads, shape.head_dim)
+    keys, values = (t.reshape(-1, shape.head_dim) for t in (call.k, call.v))
+    recompute = shape.requires_grad and rows < shape.queries
     outputs = []
-    for start in range(0, windows * nodes, rows):
-        arguments = (queries[start : start + rows], keys, values, graph, bias, scale, start)
+    for start in range(0, shape.queries, rows):
+        arguments = (call, queries[start : start + rows], keys, values, start)
         if recompute:
             outputs.append(checkpoint(_attend_rows, *arguments, use_reentrant=False))
         else:
             outputs.append(_attend_rows(*arguments))
     out = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
-    return out.view(windows, nodes, heads, head_dim).transpose(1, 2)
+    return out.unflatten(0, (shape.windows, shape.nodes)).transpose(1, 2)
 
 
 def _attend_rows(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    scale: float,
-    start: int,
+    call: AttentionCall, queries: Tensor, keys: Tensor, values: Tensor, start: int
 ) -> Tensor:
-    """Attend for the queries [c, H, D] of rows start .. start + c of the flattened [W * N]."""
+    """Attend for the queries [c, H, D] of rows start .. start + c of the flattened [W * N].
+
+    Keys and values are flattened, too: [W * H * N, D].
+    """
     count, heads, head_dim = queries.shape
-    nodes = graph.nodes
+    nodes = call.shape.nodes
     row = torch.arange(start, start + count, device=queries.device)
-    neighbors = graph.indices.flatten(0, 1)[start : start + count]
-    padding = neighbors < 0 if graph.degrees is not None else None
+    neighbors = call.graph.indices.flatten(0, 1)[start : start + count]
+    padding = neighbors < 0 if call.shape.has_padding else None
     if padding is not None:
         neighbors = torch.where(padding, neighbors[:, :1], neighbors)
     head = torch.arange(heads, device=queries.device)
@@ -67,11 +54,11 @@ def _attend_rows(
     flat = (first[..., None] * nodes + neighbors[:, None]).flatten()
 
     gathered = keys.index_select(0, flat).view(count * heads, -1, head_dim)
-    scores = torch.bmm(gathered, (queries * scale).reshape(-1, head_dim, 1))
+    scores = torch.bmm(gathered, (queries * call.scale).reshape(-1, head_dim, 1))
     del gathered  # the values need its place
     scores = scores.view(count, heads, -1)
-    if bias is not None:
-        table = bias.to(queries.dtype)
+    if call.bias is not None:
+        table = call.bias.to(queries.dtype)
         offsets = neighbor_bias(table, (row % nodes)[:, None], neighbors, window_of(nodes))
         scores += offsets.transpose(0, 1)
     if padding is not None:
@@ -81,4 +68,35 @@ def _attend_rows(
     return torch.bmm(scores, gathered).view(count, heads, head_dim)
 
 
-BACKEND = Backend("torch-gather", attend, torch_gather_cost)
+def chunk_rows(shape: AttentionShape) -> int:
+    """Queries (rows of the flattened [W * N]) that are taken at a time, at least 1."""
+    budget = _default_budget(shape) if shape.byte_budget is None else shape.byte_budget
+    if budget == 0:
+        return shape.queries
+    return min(shape.queries, max(1, budget // _bytes_per_row(shape)))
+
+
+def _default_budget(shape: AttentionShape) -> int:
+    """Small enough on a CPU that the allocator hands the same memory to every chunk.
+
+    glibc maps blocks above 32 MiB anew each time, and their page faults cost more than the
+    gathering. With gradients every chunk is computed twice, so there the chunks are large.
+    """
+    small = shape.device == "cpu" and not shape.requires_grad
+    return (16 if small else 256) * 2**20
+
+
+def _bytes_per_row(shape: AttentionShape) -> int:
+    """Bytes held for one query while its values are gathered: indices, weights, values, bias."""
+    floats = 1 + shape.head_dim + shape.has_bias
+    per_pair = torch.int64.itemsize + floats * shape.dtype.itemsize
+    return shape.k * shape.heads * per_pair
+
+
+def cost(shape: AttentionShape) -> Cost:
+    """Gathered keys or values [W * N, H, K, D] of one chunk; grows with k when the budget is 0."""
+    held = chunk_rows(shape) * _bytes_per_row(shape)
+    return Cost(sparse_flops(shape), held + output_bytes(shape))
+
+
+BACKEND = Backend("torch-gather", attend, cost)

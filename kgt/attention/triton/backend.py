@@ -16,19 +16,28 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from kgt.attention.call import AttentionProblem
-from kgt.attention.cost import triton_cost
+from kgt.attention.backend import Backend
+from kgt.attention.call import AttentionCall, AttentionShape
+from kgt.attention.cost import Cost, logsumexp_bytes, output_bytes, sparse_flops
 from kgt.attention.graph import KeyGraph
 from kgt.attention.operators import (
     count_backward_flops,
     count_forward_flops,
-    empty_merged,
-    empty_per_query,
+    empty_gradients,
+    empty_results,
     reasons_of_size,
 )
-from kgt.attention.registry import Backend
-from kgt.attention.triton import launch as launches
-from kgt.attention.triton.tiling import Inverse, Tiles, invert, tile_keys, tile_queries
+from kgt.attention.triton.launch import Launches
+from kgt.attention.triton.tiling import (
+    SLOTS,
+    TILE,
+    Inverse,
+    Keys,
+    Tiles,
+    invert,
+    tile_keys,
+    tile_queries,
+)
 
 MAX_HEAD_DIM = 64
 MAX_NODES = 32_768  # N * K, and offsets in a union, stay below 2^31
@@ -41,17 +50,9 @@ KERNELS = ("gather", "tile")
 _INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
-def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    scale: float,
-    byte_budget: int | None,
-) -> Tensor:
+def attend(call: AttentionCall) -> Tensor:
     """Attention by the kernel that fits the graph; the result's memory is [W, N, H, D]."""
-    return attend_with(choose_kernel(graph, q.dtype), q, k, v, graph, bias, scale)
+    return attend_with(choose_kernel(call.graph, call.shape.dtype), call)
 
 
 def choose_kernel(graph: KeyGraph, dtype: torch.dtype) -> str:
@@ -59,51 +60,30 @@ def choose_kernel(graph: KeyGraph, dtype: torch.dtype) -> str:
 
     In 16 bits they always do: products cost a tenth, and at most 32 queries share nothing.
     """
-    if dtype != torch.float32:
+    return graph.derive(_choose_in_float32) if dtype == torch.float32 else "tile"
+
+
+def _choose_in_float32(graph: KeyGraph) -> str:
+    counts = graph.derive(tile_keys).counts
+    gathered = max(graph.k, GATHERED_AT_ONCE)
+    if float(counts.float().mean()) < TILE_UNION * gathered:
         return "tile"
-    if "triton" not in graph.derived:
-        counts = _tiles(graph).counts
-        gathered = max(graph.k, GATHERED_AT_ONCE)
-        shared = float(counts.float().mean()) < TILE_UNION * gathered
-        graph.derived["triton"] = "tile" if shared else "gather"
-        if not shared:
-            del graph.derived["triton-tiles"]
-    return graph.derived["triton"]
+    del graph.derived[tile_keys]
+    return "gather"
 
 
-def attend_with(
-    kernel: str,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    graph: KeyGraph,
-    bias: Tensor | None,
-    scale: float,
-) -> Tensor:
+def attend_with(kernel: str, call: AttentionCall) -> Tensor:
     """Attention by a kernel named in KERNELS; the rest as `attend`."""
     if kernel not in KERNELS:
         raise ValueError(f"unknown kernel {kernel!r}; valid: {', '.join(KERNELS)}")
-    inputs = (q, k, v) if bias is None else (q, k, v, bias)
-    differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
-    tiles: Tiles | tuple[()] = _tiles(graph) if kernel == "tile" else ()
-    backward = _backward_graph(kernel, graph) if differentiable else ()
-    table = None if bias is None else bias.float().contiguous()
-    indices = graph.indices.contiguous()
-    return triton_forward(q, k, v, indices, [*tiles], [*backward], table, scale)[0]
-
-
-def _tiles(graph: KeyGraph) -> Tiles:
-    if "triton-tiles" not in graph.derived:
-        graph.derived["triton-tiles"] = tile_keys(graph)
-    return graph.derived["triton-tiles"]
-
-
-def _backward_graph(kernel: str, graph: KeyGraph) -> Inverse | Tiles:
-    """What the gradients of keys and values go by, made once per graph."""
-    name = f"triton-{kernel}-backward"
-    if name not in graph.derived:
-        graph.derived[name] = invert(graph) if kernel == "gather" else tile_queries(graph)
-    return graph.derived[name]
+    graph = call.graph
+    tiles = graph.derive(tile_keys) if kernel == "tile" else ()
+    backward: Inverse | Tiles | tuple[()] = ()
+    if call.shape.requires_grad:
+        backward = graph.derive(invert) if kernel == "gather" else graph.derive(tile_queries)
+    table = None if call.bias is None else call.bias.float().contiguous()
+    derived = (graph.indices.contiguous(), [*tiles], [*backward])
+    return triton_forward(call.q, call.k, call.v, *derived, table, call.scale)[0]
 
 
 @torch.library.custom_op("kgt::triton_forward", mutates_args=())
@@ -118,14 +98,10 @@ def triton_forward(
     scale: float,
 ) -> tuple[Tensor, Tensor]:
     """Out and log-sum-exp, by tiles if there are any; `backward` is kept for the gradients."""
-    if tiles:
-        launch, *results = launches.tile_forward(
-            q, k, v, Tiles(*tiles), bias, scale, launches.vendor()
-        )
-    else:
-        launch, *results = launches.gather_forward(q, k, v, indices, bias, scale)
+    graph = Tiles(*tiles) if tiles else Keys(indices)
+    launch, out, logsumexp = Launches(q, k, v, bias, scale).forward(graph)
     launch.run()
-    return results[0], results[1]
+    return out, logsumexp
 
 
 @torch.library.custom_op("kgt::triton_backward", mutates_args=())
@@ -143,43 +119,16 @@ def triton_backward(
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of queries, keys, values and table, the last one empty without a table."""
-    saved = (bias, out, logsumexp, scale)
+    launches = Launches(q, k, v, bias, scale)
     in_order = bias is not None and torch.are_deterministic_algorithms_enabled()
-    if tiles and not in_order:
-        launch, delta, grad_q, tables = launches.tile_backward_queries(
-            q, k, v, grad, Tiles(*tiles), *saved, launches.vendor()
-        )
-    else:
-        launch, delta, grad_q, tables = launches.gather_backward_queries(
-            q, k, v, grad, indices, *saved
-        )
+    keys = Tiles(*tiles) if tiles and not in_order else Keys(indices)
+    launch, delta, grad_q, tables = launches.backward_queries(keys, grad, out, logsumexp)
     launch.run()
-    inputs = (bias, logsumexp, delta, scale)
-    if tiles:
-        launch, grad_k, grad_v = launches.tile_backward_keys(
-            q, k, v, grad, Tiles(*backward), *inputs, launches.vendor()
-        )
-    else:
-        launch, grad_k, grad_v = launches.gather_backward_keys(
-            q, k, v, grad, Inverse(*backward), *inputs
-        )
+    queries = Tiles(*backward) if tiles else Inverse(*backward)
+    launch, grad_k, grad_v = launches.backward_keys(queries, grad, logsumexp, delta)
     launch.run()
     table = logsumexp.new_empty(0) if tables is None else tables.sum(0)
     return grad_q, grad_k, grad_v, table
-
-
-@triton_forward.register_fake
-def _fake_forward(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    indices: Tensor,
-    tiles: list[Tensor],
-    backward: list[Tensor],
-    bias: Tensor | None,
-    scale: float,
-) -> tuple[Tensor, Tensor]:
-    return empty_merged(q), empty_per_query(q)
 
 
 @triton_backward.register_fake
@@ -192,12 +141,9 @@ def _fake_backward(
     tiles: list[Tensor],
     backward: list[Tensor],
     bias: Tensor | None,
-    out: Tensor,
-    logsumexp: Tensor,
-    scale: float,
+    *_: Any,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    table = logsumexp.new_empty(0) if bias is None else torch.empty_like(bias)
-    return empty_merged(q), empty_merged(q), empty_merged(q), table
+    return empty_gradients(q, bias)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -216,19 +162,40 @@ def _differentiate(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
     return grad_q, grad_k, grad_v, None, *none_of, None if bias is None else table, None
 
 
+triton_forward.register_fake(empty_results)
 triton_forward.register_autograd(_differentiate, setup_context=_save)
 register_flop_formula(torch.ops.kgt.triton_forward)(count_forward_flops)
 register_flop_formula(torch.ops.kgt.triton_backward)(count_backward_flops)
 
 
-def _limits(problem: AttentionProblem) -> list[str]:
-    return reasons_of_size(problem, MAX_HEAD_DIM, MAX_NODES)
+def cost(shape: AttentionShape) -> Cost:
+    """Output and log-sum-exp, or what it takes to tile the graph, once for all layers of a stage.
+
+    Tiles of 32 queries have a word and a key for each token of their union, here as large as a
+    window, rounded up to 64. Making them takes an int64 and an int32 for every edge (two int64 and
+    a bool while padding is replaced), then sorts the words. Pairs of a tile that are no edges are
+    left out of the FLOPs.
+    """
+    int64, int32, boolean = torch.int64.itemsize, torch.int32.itemsize, torch.bool.itemsize
+    tiles = shape.windows * -(-shape.nodes // TILE)
+    words = tiles * shape.nodes
+    unions = tiles * -(-shape.nodes // SLOTS) * SLOTS
+    per_edge = 2 * int64 + boolean if shape.has_padding else int64 + int32
+    edges = shape.queries * shape.k * per_edge + words * int32
+    # Words, whether they are occupied, the order; then union and words picked, and both padded.
+    sorting = words * (int32 + boolean + int64 + 2 * int32) + unions * 2 * int32
+    kept = unions * 2 * int32 + output_bytes(shape) + logsumexp_bytes(shape)
+    return Cost(sparse_flops(shape), max(edges, sorting, kept))
+
+
+def _limits(shape: AttentionShape) -> list[str]:
+    return reasons_of_size(shape, MAX_HEAD_DIM, MAX_NODES)
 
 
 BACKEND = Backend(
     "triton",
     attend,
-    triton_cost,
+    cost,
     devices=("cpu", "cuda") if _INTERPRETED else ("cuda",),
     dtypes=(torch.float32, torch.bfloat16, torch.float16),
     package="triton",

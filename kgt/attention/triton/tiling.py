@@ -1,4 +1,4 @@
-"""What the Triton kernels derive from a key-graph: its inverse, and unions of tiles of tokens."""
+"""Forms of a key-graph that the Triton kernels read: rows of keys, the inverse, tiles of tokens."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ TILE = 32  # tokens of a tile: the bits of an int32
 SLOTS = 64  # a union is padded to a multiple of it
 
 
+class Keys(NamedTuple):
+    """The keys of every query: int32 [W, N, K], padded with -1."""
+
+    indices: Tensor
+
+    @property
+    def length(self) -> int:
+        """Entries of a row."""
+        return self.indices.shape[-1]
+
+
 class Inverse(NamedTuple):
     """The queries of every key: those of key j are queries[w, offsets[w, j] : offsets[w, j + 1]].
 
@@ -24,12 +35,17 @@ class Inverse(NamedTuple):
     offsets: Tensor
     queries: Tensor
 
+    @property
+    def length(self) -> int:
+        """Entries of a window."""
+        return self.queries.shape[-1]
+
 
 class Tiles(NamedTuple):
     """The union of the tokens that any token of a tile of TILE neighbors is connected with.
 
     order, int32 [T * TILE], lists the tokens of tile 0, of tile 1, and so on, then N for none.
-    union and words are int32 [W, T, S] for T tiles: bit t of a word tells whether token t of the
+    union and words are int32 [W, T, S] for T tiles: bit t of a word is set where token t of the
     tile is connected with the union's token there. counts, int32 [W, T], are the sizes of the
     unions; from there on words are 0.
     """
@@ -38,6 +54,11 @@ class Tiles(NamedTuple):
     union: Tensor
     words: Tensor
     counts: Tensor
+
+    @property
+    def length(self) -> int:
+        """Entries of a tile's union, padded."""
+        return self.union.shape[-1]
 
 
 # Made under inference_mode, too, these serve a backward pass later.

@@ -6,7 +6,7 @@ import torch
 from benchmarks.measure import builders, problems
 from benchmarks.measure.__main__ import main
 from benchmarks.measure.sandbox import Outcome
-from kgt.attention import list_backends
+from kgt import KeyGraph, list_backends
 
 ATTENTION = "attention --tokens 64 --k 8 --windows 1 --heads 2 --head-dim 4 --budget 0.2"
 GRAPH = "graph --tokens 64 --k 8 --windows 1 --budget 0.2"
@@ -76,7 +76,7 @@ def test_threads_are_those_asked_for(monkeypatch, capsys):
 def test_layers_share_what_a_backend_derives(monkeypatch, capsys):
     def attend(q, k, v, graph, bias, backend, byte_budget=None):
         if backend == "torch-mask":
-            graph.derived.setdefault("mask", graph.to_mask())
+            graph.derive(KeyGraph.to_mask)
         return attention(q, k, v, graph, bias, backend, byte_budget=byte_budget)
 
     attention = problems.key_graph_attention

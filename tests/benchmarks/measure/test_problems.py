@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from benchmarks.measure import problems
 from benchmarks.measure.problems import (
     closed_form,
-    describe_problem,
     gradient_errors,
     make_call,
     make_inputs,
@@ -16,6 +15,7 @@ from benchmarks.measure.problems import (
     random_graph,
     reference_error,
     resolve_backend,
+    shape_of,
     window_shape,
 )
 from benchmarks.records.cell import Cell
@@ -154,11 +154,12 @@ def test_backend_that_cannot_is_refused_with_the_reason():
 
 def test_closed_form_follows_the_axes():
     gather = CELL.model_copy(update={"backend": "torch-gather"})
-    assert closed_form(gather, 12).flops == 2 * closed_form(gather, 6).flops
+    twice = gather.model_copy(update={"k": 12})
+    assert closed_form(twice).flops == 2 * closed_form(gather).flops
     dense = CELL.model_copy(update={"backend": "dense"})
     # Scores and weighted sum: 2 FLOP for each of W H N N D.
-    assert closed_form(dense, 6).flops == 4 * 2 * 3 * 48 * 48 * 5
-    assert closed_form(gather.model_copy(update={"mode": "backward"}), 6) is None
+    assert closed_form(dense).flops == 4 * 2 * 3 * 48 * 48 * 5
+    assert closed_form(gather.model_copy(update={"mode": "backward"})) is None
 
 
 def test_inputs_are_what_pytorch_attends_to_with_a_mask():
@@ -253,9 +254,8 @@ def test_a_backend_that_derives_from_the_graph_is_called_for_a_stage(layers, mon
     derivations = []
 
     def attend(q, k, v, graph, bias, backend, byte_budget=None):
-        if backend == "torch-mask" and "mask" not in graph.derived:
-            derivations.append(graph)
-            graph.derived["mask"] = graph.to_mask()
+        if backend == "torch-mask":
+            graph.derive(derivations.append)
         return attention(q, k, v, graph, bias, backend)
 
     monkeypatch.setattr(problems, "key_graph_attention", attend)
@@ -274,6 +274,6 @@ def test_a_backend_that_derives_from_the_graph_is_called_for_a_stage(layers, mon
 
 
 def test_auto_resolves_to_what_runs():
-    assert resolve_backend(CELL, 6, "auto") == choose_backend(describe_problem(CELL, 6)).name
-    assert resolve_backend(CELL, 6, "torch-mask") == "torch-mask"
-    assert resolve_backend(CELL, 6, "dense") == "dense"
+    assert resolve_backend(CELL, "auto") == choose_backend(shape_of(CELL)).name
+    assert resolve_backend(CELL, "torch-mask") == "torch-mask"
+    assert resolve_backend(CELL, "dense") == "dense"

@@ -3,12 +3,11 @@ import torch
 import torch.nn.functional as F
 
 from kgt import build_key_graph, key_graph_attention, list_backends
-from kgt.attention import AttentionProblem, Backend, choose_backend, get_backend
+from kgt.attention import AttentionShape, Backend, choose_backend, get_backend
 from kgt.attention import registry as registry_module
 from kgt.attention.bias import dense_bias
-from kgt.attention.cost import dense_attention_cost
 from kgt.attention.graph import KeyGraph
-from kgt.attention.sdpa import attend_densely
+from kgt.attention.sdpa import attend_densely, dense_cost
 
 # What runs on a CPU; the Triton kernel (in the interpreter) and flex (seconds per shape) have tests
 # of their own.
@@ -198,7 +197,7 @@ def test_a_refusal_gives_every_reason(monkeypatch):
             backward=False,
         )
     )
-    asked = AttentionProblem(1, 1, 4, 2, 2, requires_grad=True)
+    asked = AttentionShape(1, 1, 4, 2, 2, requires_grad=True)
     with pytest.raises(ValueError, match=r"not on cpu.*not float32.*no backward"):
         choose_backend(asked, "picky")
     assert choose_backend(asked).name == "native"
@@ -233,8 +232,8 @@ def test_graph_indices_must_be_int32():
 
 @pytest.mark.parametrize(("device", "chosen"), [("cpu", "native"), ("cuda", "triton")])
 def test_auto_takes_the_kernel_of_the_device(device, chosen):
-    problem = AttentionProblem(1, 2, 64, 8, 8, has_bias=True, device=device)
-    assert choose_backend(problem).name == chosen
+    shape = AttentionShape(1, 2, 64, 8, 8, has_bias=True, device=device)
+    assert choose_backend(shape).name == chosen
 
 
 @pytest.mark.gpu
@@ -252,7 +251,7 @@ def test_fused_attention_keeps_no_scores_on_a_gpu(head_dim, dtype):
     exact = F.scaled_dot_product_attention(q.double(), k.double(), v.double())
     assert (out - exact).abs().max() <= 8 * torch.finfo(dtype).eps * v.abs().max()
     if dtype == torch.float32:  # in 16 bits idle multiprocessors share the keys in a workspace
-        cost = dense_attention_cost(AttentionProblem(1, 6, nodes, head_dim, nodes, dtype, "cuda"))
+        cost = dense_cost(AttentionShape(1, 6, nodes, head_dim, nodes, dtype, "cuda"))
         assert cost.peak_bytes == pytest.approx(held, rel=0.1)
 
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from kgt import KeyGraph, build_key_graph, key_graph_attention
-from kgt.attention import AttentionProblem, flex, get_backend
-from kgt.attention.call import describe
+from kgt.attention import AttentionCall, AttentionShape, flex, get_backend
 
 REGIONS = torch.arange(16)[None] // 6
 MISSING = flex._missing()
@@ -82,7 +81,7 @@ def test_block_mask_holds_exactly_the_blocks_with_an_edge():
     indices = graph.indices.clone()
     indices[0] = torch.stack([own, own], -1)
     mask = KeyGraph(indices, 2)
-    blocks = flex._block_mask(mask)
+    blocks = flex.block_mask(mask)
     dense = blocks.to_dense()[:, 0].bool()
     edges = mask.to_mask()
     for w in range(2):
@@ -98,15 +97,15 @@ def test_the_mask_is_derived_once_per_graph():
     q, k, v, graph, _ = make_problem(2, 3, 16, 6, 5)
     assert graph.derived == {}
     key_graph_attention(q, k, v, graph, backend="flex")
-    derived = graph.derived["flex"]
+    derived = graph.derived[flex.block_mask]
     key_graph_attention(q, k, v, graph, backend="flex")
-    assert graph.derived["flex"] is derived
+    assert graph.derived[flex.block_mask] is derived
 
 
 def test_what_flex_cannot_do_is_refused_with_every_reason(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     flex._missing.cache_clear()
-    asked = AttentionProblem(1, 1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    asked = AttentionShape(1, 1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
     reasons = "; ".join(get_backend("flex").unsupported_reasons(asked))
     flex._missing.cache_clear()
     for part in ("not float64", "no backward pass", "no-such-compiler (install one"):
@@ -115,6 +114,6 @@ def test_what_flex_cannot_do_is_refused_with_every_reason(monkeypatch):
 
 def test_cost_counts_the_kept_mask():
     q, _, _, graph, _ = make_problem(2, 3, 64, 5, 6)
-    cost = get_backend("flex").cost(describe(q, q, q, graph, None, None))
+    cost = get_backend("flex").cost(AttentionCall.describe(q, q, q, graph).shape)
     assert cost.flops == 4 * 2 * 3 * 64 * 64 * 5
     assert cost.peak_bytes == max(2 * 64 * (64 + 8 * 6), 2 * 64 * 64 + 4 * q.numel())

@@ -7,11 +7,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kgt import build_key_graph, key_graph_attention
-from kgt.attention import AttentionProblem, choose_backend, get_backend
+from kgt.attention import AttentionCall, AttentionShape, choose_backend, get_backend
 from kgt.attention.bias import dense_bias
-from kgt.attention.call import describe
 from kgt.attention.graph import KeyGraph
 from kgt.attention.native import NativeUnavailableError, load_operators, loader
+from kgt.attention.native.backend import plan_groups
 
 LOG2_E = 1.4426950408889634
 ROOT = Path(__file__).parents[3]
@@ -155,7 +155,7 @@ def test_indices_that_are_no_graph_are_refused(rows):
 
 def test_operators_refuse_what_does_not_fit():
     q, k, v, graph = inputs(2, 2, 16, 4, 3)
-    get_backend("native").attend(q, k, v, graph, None, 1.0, None)
+    key_graph_attention(q, k, v, graph, backend="native")
     plan = torch.ops.kgt.plan_attention(graph.indices)
     forward = torch.ops.kgt.attention_forward
     with pytest.raises(ValueError, match="one shape"):
@@ -179,14 +179,14 @@ def test_operators_refuse_what_does_not_fit():
 def test_the_plan_is_made_once_per_graph():
     q, k, v, graph = inputs(2, 2, 64, 4, 20)
     key_graph_attention(q, k, v, graph, backend="native")
-    plan = graph.derived["native"]
+    plan = graph.derived[plan_groups]
     key_graph_attention(k, q, v, graph, backend="native")
-    assert graph.derived["native"] is plan
+    assert graph.derived[plan_groups] is plan
 
 
 def test_what_is_too_large_is_a_reason():
-    wide = AttentionProblem(1, 1, 4, 65, 2)
-    long = AttentionProblem(1, 1, 65_536, 30, 2)
+    wide = AttentionShape(1, 1, 4, 65, 2)
+    long = AttentionShape(1, 1, 65_536, 30, 2)
     for asked, reason in ((wide, "at most 64, not 65"), (long, "at most 65,535 tokens")):
         with pytest.raises(ValueError, match=reason):
             choose_backend(asked, "native")
@@ -200,14 +200,14 @@ def test_counted_flops_are_those_of_the_edges():
         out = key_graph_attention(q, k, v, graph, backend="native")
         forward = counter.get_total_flops()
         out.sum().backward()
-    assert forward == get_backend("native").cost(describe(q, k, v, graph, None, None)).flops
+    assert forward == get_backend("native").cost(AttentionCall.describe(q, k, v, graph).shape).flops
     assert counter.get_total_flops() == forward * 7 // 2
 
 
 def test_torch_checks_the_operator():
     q, k, v, graph = inputs(1, 2, 16, 4, 3)
-    get_backend("native").attend(q, k, v, graph, None, 1.0, None)
-    plan = graph.derived["native"]
+    key_graph_attention(q, k, v, graph, backend="native")
+    plan = graph.derived[plan_groups]
     leaves = [t.requires_grad_() for t in (q, k, v)]
     table = torch.randn(2, 7, 7, requires_grad=True)
     torch.library.opcheck(
@@ -279,7 +279,7 @@ def test_a_compiler_that_fails_leaves_its_words_in_a_file(monkeypatch, tmp_path)
 def test_without_a_compiler_auto_takes_sdpa_and_native_says_why(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr("kgt.attention.native.backend.unavailable_reason", _reason_without_cache)
-    asked = AttentionProblem(1, 1, 16, 4, 3)
+    asked = AttentionShape(1, 1, 16, 4, 3)
     assert choose_backend(asked).name == "sdpa"
     with pytest.raises(ValueError, match="no-such-compiler is on the PATH; install g"):
         choose_backend(asked, "native")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kgt import build_key_graph, key_graph_attention
-from kgt.attention import AttentionProblem, get_backend
+from kgt.attention import AttentionCall, AttentionShape, get_backend
 from kgt.attention.graph import KeyGraph
 from kgt.attention.triton.backend import attend_with, choose_kernel
 from kgt.attention.triton.tiling import SLOTS, TILE, invert, order_tokens, tile_keys, tile_queries
@@ -48,15 +48,15 @@ def test_without_a_gpu_it_says_what_it_needs():
 def test_what_is_too_large_is_a_reason():
     reasons = get_backend("triton").unsupported_reasons
     pytest.importorskip("triton")
-    assert reasons(AttentionProblem(1, 1, 4, 64, 2, device="cuda", requires_grad=True)) == []
-    assert "at most 64, not 65" in reasons(AttentionProblem(1, 1, 4, 65, 2, device="cuda"))[0]
-    assert "at most 32,768" in reasons(AttentionProblem(1, 1, 32_769, 9, 2, device="cuda"))[0]
+    assert reasons(AttentionShape(1, 1, 4, 64, 2, device="cuda", requires_grad=True)) == []
+    assert "at most 64, not 65" in reasons(AttentionShape(1, 1, 4, 65, 2, device="cuda"))[0]
+    assert "at most 32,768" in reasons(AttentionShape(1, 1, 32_769, 9, 2, device="cuda"))[0]
 
 
 def test_an_unknown_kernel_is_refused():
     q = torch.randn(1, 1, 4, 2)
     with pytest.raises(ValueError, match="unknown kernel 'scan'; valid: gather, tile"):
-        attend_with("scan", q, q, q, build_key_graph(q[0], 2), None, 1.0)
+        attend_with("scan", AttentionCall.describe(q, q, q, build_key_graph(q[0], 2)))
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
@@ -137,5 +137,5 @@ def test_tiles_where_neighbors_share_their_keys_else_gathers(different, kernel):
     rows = [list(range(32 * (q % different), 32 * (q % different) + 32)) for q in range(400)]
     graph = _graph(rows)
     assert choose_kernel(graph, torch.float32) == kernel
-    assert ("triton-tiles" in graph.derived) == (kernel == "tile")
+    assert (tile_keys in graph.derived) == (kernel == "tile")
     assert choose_kernel(graph, torch.bfloat16) == "tile"

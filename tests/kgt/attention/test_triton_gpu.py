@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kgt import build_key_graph, key_graph_attention
-from kgt.attention import get_backend
+from kgt.attention import AttentionCall
 from kgt.attention.bias import dense_bias
 from kgt.attention.graph import KeyGraph
 from kgt.attention.triton.backend import KERNELS, attend_with
@@ -62,8 +62,8 @@ def masked(graph):
     return attend
 
 
-def kernel_of(name, graph, dim):
-    return lambda q, k, v, table: attend_with(name, q, k, v, graph, table, dim**-0.5)
+def kernel_of(name, graph):
+    return lambda q, k, v, table: attend_with(name, AttentionCall.describe(q, k, v, graph, table))
 
 
 def assert_contract(kernel, inputs, dtype):
@@ -72,7 +72,7 @@ def assert_contract(kernel, inputs, dtype):
     double = [None if t is None else t.double() for t in (q, k, v, table)]
     truth = results(masked(graph), *double, weights)
     plain = results(masked(graph), q, k, v, table, weights)
-    ours = results(kernel_of(kernel, graph, q.shape[-1]), q, k, v, table, weights)
+    ours = results(kernel_of(kernel, graph), q, k, v, table, weights)
     # Of the gradients' common size: that of a query with one key is 0 but for a cancellation.
     ulp = torch.finfo(dtype).eps * max(t.abs().max() for t in truth[:4])
     for name, exact, other, found in zip(
@@ -103,7 +103,7 @@ def test_deterministic_algorithms_repeat_bit_by_bit(kernel):
     graph, q, k, v, table, weights = make_inputs(SHAPES["network"], torch.float32)
     torch.use_deterministic_algorithms(True)
     try:
-        runs = [results(kernel_of(kernel, graph, 30), q, k, v, table, weights) for _ in range(5)]
+        runs = [results(kernel_of(kernel, graph), q, k, v, table, weights) for _ in range(5)]
     finally:
         torch.use_deterministic_algorithms(False)
     assert all(a.equal(b) for run in runs[1:] for a, b in zip(runs[0], run, strict=True))
@@ -114,17 +114,16 @@ def test_permuting_tokens_and_graph_permutes_the_output(kernel):
     graph, q, k, v, *_ = make_inputs(SHAPES["network"], torch.float32)
     order = torch.randperm(graph.nodes, device="cuda")
     renamed = order.argsort()[graph.indices[:, order].long()].int().sort(-1).values
-    moved = kernel_of(kernel, KeyGraph(renamed, graph.k), 30)(
+    moved = kernel_of(kernel, KeyGraph(renamed, graph.k))(
         *(t[:, :, order] for t in (q, k, v)), None
     )
-    stayed = kernel_of(kernel, graph, 30)(q, k, v, None)
+    stayed = kernel_of(kernel, graph)(q, k, v, None)
     torch.testing.assert_close(moved, stayed[:, :, order], rtol=0, atol=2e-6)
 
 
 def test_the_backend_runs_in_a_compiled_function():
     graph, q, k, v, table, _ = make_inputs(SHAPES["network"], torch.float32)
-    attend = get_backend("triton").attend
-    attend(q, k, v, graph, table, 0.2, None)
+    key_graph_attention(q, k, v, graph, table, backend="triton")
 
     @torch.compile
     def call(q, k, v, table):

@@ -12,10 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from kgt import build_key_graph, key_graph_attention
-from kgt.attention import get_backend
-from kgt.attention.call import describe
+from kgt.attention import AttentionCall, get_backend
 from kgt.attention.triton import launch
 from kgt.attention.triton.backend import KERNELS, attend_with
+from kgt.attention.triton.tiling import invert, tile_keys, tile_queries
 from kgt.tiles.memory import LiveTensorBytes
 
 CASES = [
@@ -51,19 +51,20 @@ def make_inputs(case, dtype):
         weights = weights.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
     side = 2 * round(nodes**0.5) - 1
     bias = torch.randn(heads, side, side) if has_bias else None
-    return graph, q, key, v, bias, weights, head_dim**-0.5
+    return graph, q, key, v, bias, weights
+
+
+def attend_by(kernel, graph):
+    return lambda q, k, v, bias: attend_with(kernel, AttentionCall.describe(q, k, v, graph, bias))
 
 
 def worst_error(kernel, case, dtype):
     """Largest error of output and gradients, each over the largest true value."""
-    graph, q, k, v, bias, weights, scale = make_inputs(case, dtype)
-    found = results(
-        lambda q, k, v, b: attend_with(kernel, q, k, v, graph, b, scale), q, k, v, bias, weights
-    )
+    graph, q, k, v, bias, weights = make_inputs(case, dtype)
+    found = results(attend_by(kernel, graph), q, k, v, bias, weights)
     double = [None if t is None else t.double() for t in (q, k, v, bias)]
-    reference = get_backend("reference")
     truth = results(
-        lambda q, k, v, b: reference.attend(q, k, v, graph, b, scale, None), *double, weights
+        lambda q, k, v, b: key_graph_attention(q, k, v, graph, b, "reference"), *double, weights
     )
     assert all(ours.dtype == dtype for ours in found[:4])
     return max(
@@ -74,22 +75,17 @@ def worst_error(kernel, case, dtype):
 
 def repeats(kernel, case):
     """Whether a second run under deterministic algorithms gives the same bits."""
-    graph, q, k, v, bias, weights, scale = make_inputs(case, torch.float32)
-    runs = [
-        results(
-            lambda q, k, v, b: attend_with(kernel, q, k, v, graph, b, scale), q, k, v, bias, weights
-        )
-        for _ in range(2)
-    ]
+    graph, *inputs = make_inputs(case, torch.float32)
+    runs = [results(attend_by(kernel, graph), *inputs) for _ in range(2)]
     return all(a.equal(b) for a, b in zip(*runs, strict=True))
 
 
 def through_the_backend(case):
     """Largest difference between the backend's output, by the kernel it chose, and the truth."""
-    graph, q, k, v, bias, *_ = make_inputs(case, torch.float32)
+    graph, q, k, v, bias, _ = make_inputs(case, torch.float32)
     with torch.inference_mode(), LiveTensorBytes() as memory:
         out = key_graph_attention(q, k, v, graph, bias, "triton")
-    cost = get_backend("triton").cost(describe(q, k, v, graph, bias, None))
+    cost = get_backend("triton").cost(AttentionCall.describe(q, k, v, graph, bias).shape)
     # What has no axis of windows is not in the closed form: the order of the tokens, and the like.
     assert memory.peak <= cost.peak_bytes + 32 * graph.nodes, (memory.peak, cost)
     double = [None if t is None else t.double() for t in (q, k, v, bias)]
@@ -99,18 +95,18 @@ def through_the_backend(case):
 
 def check_operator(kernel, case):
     """Torch's own checks of schema, fake implementation and gradients, and the counted FLOPs."""
-    graph, q, k, v, bias, _, scale = make_inputs(case, torch.float32)
+    graph, q, k, v, bias, _ = make_inputs(case, torch.float32)
     leaves = [t.detach().requires_grad_() for t in (q, k, v)]
     with FlopCounterMode(display=False) as counter:
-        out = attend_with(kernel, *leaves, graph, bias, scale)
+        out = attend_by(kernel, graph)(*leaves, bias)
         forward = counter.get_total_flops()
         out.sum().backward()
     assert forward == 4 * q.numel() * graph.k, forward
     assert counter.get_total_flops() == forward * 7 // 2, counter.get_total_flops()
-    backward = [*graph.derived[f"triton-{kernel}-backward"]]
-    tiles = [*graph.derived["triton-tiles"]] if kernel == "tile" else []
+    backward = [*graph.derive(invert if kernel == "gather" else tile_queries)]
+    tiles = [*graph.derive(tile_keys)] if kernel == "tile" else []
     table = bias.clone().requires_grad_()
-    arguments = (*leaves, graph.indices, tiles, backward, table, scale)
+    arguments = (*leaves, graph.indices, tiles, backward, table, 0.5)
     torch.library.opcheck(torch.ops.kgt.triton_forward.default, arguments)
 
 
