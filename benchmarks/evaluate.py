@@ -19,22 +19,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.data.datasets import Item, list_datasets, load_dataset
 from benchmarks.models import create_for_task, create_from_checkpoint, load_weights
 from benchmarks.quality import (
     Evaluation,
     Gain,
     ImageFailed,
-    Item,
-    Task,
     Tiling,
     compare_tiling,
     evaluate,
-    get_protocol,
-    get_task,
-    list_datasets,
-    list_protocols,
-    list_tasks,
-    load_dataset,
     paired_gain,
 )
 from benchmarks.quality.gallery import save_comparison, save_restored
@@ -44,6 +37,7 @@ from benchmarks.report.scores import (
     print_tile_effects,
     write_csv,
 )
+from benchmarks.tasks import Task, get_protocol, get_task, list_protocols, list_tasks
 from kgt.contract import Restorer
 from kgt.tiles.inference import BYTE_BUDGET, OVERLAP
 

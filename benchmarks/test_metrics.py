@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from baselines import imresize
-from benchmarks.quality import get_protocol, load_dataset
+from benchmarks.data.datasets import load_dataset
 from benchmarks.records.cell import Cell
+from benchmarks.tasks import get_protocol
 
 PROTOCOL = "sr-y601-crop-scale"
 

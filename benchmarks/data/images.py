@@ -92,6 +92,11 @@ def _expand(file: PIL.Image.Image, path: Path) -> PIL.Image.Image:
     return image
 
 
+def round_half_up(values: npt.NDArray[Any]) -> Image:
+    """Whole numbers of values in 0..255, halves rounded up."""
+    return np.floor(values + 0.5).astype(np.uint8)
+
+
 def digest_pixels(image: npt.NDArray[Any]) -> str:
     """SHA-256 over shape, dtype and bytes: equal for equal pixels in whatever file format."""
     header = f"{image.shape} {image.dtype.name} ".encode()

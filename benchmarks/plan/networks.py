@@ -17,9 +17,9 @@ from benchmarks.measure.restoration import (
 )
 from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.models import create_described
-from benchmarks.quality import get_task
 from benchmarks.records.cell import Cell
 from benchmarks.records.record import Quantity
+from benchmarks.tasks import get_task
 from kgt import list_backends
 from kgt.tiles.inference import BYTE_BUDGET
 

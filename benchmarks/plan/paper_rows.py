@@ -10,11 +10,11 @@ import pandas as pd
 from benchmarks.plan.specs import Paper, TableSpec
 from benchmarks.records.cell import Cell
 from benchmarks.records.record import Quantity, Record
+from benchmarks.tasks import METRICS
 
 _PAPER = Path(__file__).parents[1] / "records" / "paper"
 _METRICS = {
-    "PSNR": ("psnr", "dB", 1.0),
-    "SSIM": ("ssim", "", 1.0),
+    **{metric.label: (metric.key, metric.unit, 1.0) for metric in METRICS.values()},
     "params_M": ("parameters", "", 1e6),
     # What a text says of one method over another has no place in a column.
     "PSNR_gain_dB": ("stated", "dB PSNR", 1.0),

@@ -7,21 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.data.datasets import DatasetNotFound, Item, load_dataset
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_any_model, create_for_task
-from benchmarks.quality import (
-    DatasetNotFound,
-    Evaluation,
-    Gain,
-    Item,
-    evaluate,
-    get_protocol,
-    get_task,
-    load_dataset,
-    paired_gain,
-)
+from benchmarks.quality import Evaluation, Gain, evaluate, paired_gain
 from benchmarks.records.cell import Cell
 from benchmarks.records.record import Quantity
+from benchmarks.tasks import get_metric, get_protocol, get_task
 from benchmarks.training import Listener, TrainingResult, load_recipe, train
 from benchmarks.training.cards import shipped_log
 from benchmarks.training.state import digest_weights
@@ -140,9 +132,7 @@ def run_quality_cell(cell: Cell, checkpoints: Path, on_step: OnStep) -> dict[str
 
     evaluation = score(model, str(cell.model))
     metrics = {
-        name: Quantity(
-            value=value, unit="dB" if name.startswith("psnr") else "", statistic="mean of images"
-        )
+        name: Quantity(value=value, unit=get_metric(name).unit, statistic="mean of images")
         for name, value in evaluation.metrics.items()
         if value is not None
     }

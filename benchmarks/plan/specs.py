@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from benchmarks.records.cell import Cell, expand
 from benchmarks.records.cell import Kind as CellKind
+from benchmarks.tasks import get_task
 
 Kind = Literal["table", "study"]
 PROFILES = ("smoke", "cpu", "gpu", "paper")
@@ -75,7 +76,7 @@ def _name_column(header: str, where: dict[str, Any]) -> str:
 
 def describe_level(task: str) -> str:
     """What tells the tasks of a family apart: x4 of sr-x4, s25 of denoise-gray-s25."""
-    return task.rpartition("-")[2]
+    return get_task(task).variant if task else ""
 
 
 class Paper(_Strict):

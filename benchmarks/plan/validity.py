@@ -7,7 +7,7 @@ from benchmarks.models import components_of, digest_shipped
 from benchmarks.records.cell import Cell
 from benchmarks.records.components import digest_kernels, digest_versions, versions_of
 from benchmarks.records.record import Record
-from benchmarks.tasks.task import get_task
+from benchmarks.tasks import get_task
 from benchmarks.training import list_recipes, load_recipe
 from benchmarks.training.loop import components_of_training
 from kgt import list_backends

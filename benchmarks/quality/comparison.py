@@ -12,10 +12,9 @@ from scipy import stats
 
 from benchmarks.quality.evaluation import Evaluation
 from benchmarks.records.statistics import CONFIDENCE
+from benchmarks.tasks import get_metric
 
 Scores = Mapping[str, Mapping[str, Any]]
-
-_LOWER_IS_BETTER = frozenset({"lpips"})
 
 
 @dataclass(frozen=True)
@@ -100,6 +99,7 @@ def compare_scores(scores: Scores, others: Scores, column: str = "psnr") -> Gain
     Returns:
         The gain of the first; None where no image has a finite difference.
     """
+    sign = 1 if get_metric(column).better == "higher" else -1
     differences, signs = [], []
     for image, own in scores.items():
         other = others.get(image, {})
@@ -108,8 +108,7 @@ def compare_scores(scores: Scores, others: Scores, column: str = "psnr") -> Gain
         ours, theirs = (
             math.inf if value == "exact" else float(value) for value in (own[column], other[column])
         )
-        better = -1 if column in _LOWER_IS_BETTER else 1
-        signs.append(better * ((ours > theirs) - (ours < theirs)))
+        signs.append(sign * ((ours > theirs) - (ours < theirs)))
         if math.isfinite(ours) and math.isfinite(theirs):
             differences.append(ours - theirs)
     if not differences:

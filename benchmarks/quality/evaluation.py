@@ -16,9 +16,8 @@ from torch import Tensor
 from benchmarks.data.datasets import Dataset, Item
 from benchmarks.data.images import combine_digests, digest_pixels
 from benchmarks.quality.tiling import WHOLE, Tiling
-from benchmarks.tasks.degradations import Input
 from benchmarks.tasks.protocols import Protocol
-from benchmarks.tasks.task import Task
+from benchmarks.tasks.task import Input, Task
 from kgt.contract import Restorer
 
 Score = float | Literal["exact"]
@@ -100,10 +99,11 @@ def evaluate(
             to the task.
     """
     protocol = protocol or task.default_protocol
-    if protocol.name not in task.protocols:
+    valid = [own.name for own in task.protocols]
+    if protocol.name not in valid:
         raise ValueError(
             f"protocol {protocol.name} does not apply to {task.name}; "
-            f"valid names: {', '.join(task.protocols)}"
+            f"valid names: {', '.join(valid)}"
         )
     if model.scale != task.scale:
         raise ValueError(

@@ -14,10 +14,9 @@ from benchmarks.data.datasets import Dataset
 from benchmarks.data.images import Image, read_image
 from benchmarks.quality.evaluation import Evaluation, Score
 from benchmarks.tasks.colors import to_rgb
-from benchmarks.tasks.degradations import Input
 from benchmarks.tasks.metrics import PEAK
 from benchmarks.tasks.protocols import Protocol, quantize
-from benchmarks.tasks.task import Task
+from benchmarks.tasks.task import Input, Task
 
 COMPARISON = "comparison.png"
 # Larger panels are shrunk, so that the picture stays one that can be opened.

@@ -14,9 +14,8 @@ import numpy as np
 import baselines
 from benchmarks.data.datasets import Dataset, DatasetNotFound, load_dataset
 from benchmarks.quality.evaluation import evaluate
+from benchmarks.tasks import get_protocol, get_task
 from benchmarks.tasks.metrics import PEAK, psnr
-from benchmarks.tasks.protocols import get_protocol
-from benchmarks.tasks.task import get_task
 
 PSNR_TOLERANCE_DB = 5e-3
 SSIM_TOLERANCE = 2e-4

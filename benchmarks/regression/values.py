@@ -20,7 +20,7 @@ from benchmarks.measure.problems import digest_tensors
 from benchmarks.models import create_any_model, create_described
 from benchmarks.quality.evaluation import evaluate
 from benchmarks.regression.counting import CallCounts, count_call
-from benchmarks.tasks.task import get_task
+from benchmarks.tasks import get_task
 from kgt import KeyGraph
 from kgt.attention.native import unavailable_reason
 from kgt.network.windows import cyclic_regions

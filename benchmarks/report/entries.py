@@ -9,6 +9,7 @@ from benchmarks.plan.specs import Column
 from benchmarks.records.record import Quantity, Record
 from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report.printed import Distance
+from benchmarks.tasks import get_metric
 
 MISSING = "-"
 
@@ -35,7 +36,7 @@ _FORMATS = {
     "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
     "percent": lambda m: f"{100 * m.value:.1f} %",
     "gain": lambda m: f"{m.value:+.2f} [{m.lo:+.2f}, {m.hi:+.2f}]",
-    "psnr": lambda m: f"{m.value:.2f}",
+    "psnr": lambda m: f"{m.value:.{get_metric('psnr').digits}f}",
     "count": lambda m: f"{m.value:,.0f}" if m.statistic == "exact" else f"{m.value / 1e6:.2f} M",
 }
 
@@ -46,9 +47,9 @@ def format_record(column: Column, record: Record) -> Entry:
         text = str(record.checks.get(column.metric, MISSING))
         return Entry(text, {"": text})
     if column.format == "quality":
-        psnr, ssim = record.metrics.get("psnr"), record.metrics.get("ssim")
-        text = " / ".join([_decimals(psnr, 2), _decimals(ssim, 4)])
-        return Entry(text, {"PSNR": psnr and psnr.value, "SSIM": ssim and ssim.value})
+        scores = [(get_metric(name), record.metrics.get(name)) for name in ("psnr", "ssim")]
+        text = " / ".join(_decimals(score, metric.digits) for metric, score in scores)
+        return Entry(text, {metric.label: score and score.value for metric, score in scores})
     metric = record.metrics.get("psnr" if column.format == "psnr" else column.metric)
     if metric is None:
         return Entry(MISSING)

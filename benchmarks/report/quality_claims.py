@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.quality import get_task
 from benchmarks.quality.comparison import compare_scores
 from benchmarks.records.cell import Cell
 from benchmarks.records.record import Record
 from benchmarks.report.judgment import Judgment, place
 from benchmarks.report.series import Records
+from benchmarks.tasks import Task, get_task
 
 # The variants of printed rows, as the specifications name them.
 _ONE_FOR_ALL = "one model for all levels"
 _ONE_PER_LEVEL = "one model per level"
 _SMALL_WINDOWS, _LARGE_WINDOWS = "windows of 8", "windows of 32"
-
-
-# What a network that ships is to gain over its reference, in dB, by the beginning of its task.
-_GOALS = {"sr": 1.5, "demosaic": 1.5, "deblur": 2.0, "weather": 2.0}
 
 
 def _trained_here(records: Records) -> dict[str, dict[str, Record]]:
@@ -37,15 +33,15 @@ def _trained_here(records: Records) -> dict[str, dict[str, Record]]:
 
 def judge_beats_reference(records: Records) -> list[Judgment]:
     """Whether the interval of each trained network's gain lies above what needs no training."""
-    return _judge_gains(records, {})
+    return _judge_gains(records, lambda task: 0.0)
 
 
 def judge_reaches_goal(records: Records) -> list[Judgment]:
     """Whether the interval of each trained network's gain lies above the goal of its task."""
-    return _judge_gains(records, _GOALS)
+    return _judge_gains(records, lambda task: task.goal_db)
 
 
-def _judge_gains(records: Records, goals: Mapping[str, float]) -> list[Judgment]:
+def _judge_gains(records: Records, goal_of: Callable[[Task], float]) -> list[Judgment]:
     judgments = []
     for where, models in _trained_here(records).items():
         for model, record in models.items():
@@ -53,7 +49,7 @@ def _judge_gains(records: Records, goals: Mapping[str, float]) -> list[Judgment]
             if gain is None:
                 continue
             task = get_task(str(record.cell.task))
-            least = goals.get(task.name.partition("-")[0], 0.0)
+            least = goal_of(task)
             interval = "on one image, which has no interval"
             if gain.lo is not None:
                 interval = f"[{gain.lo:+.3f}, {gain.hi:+.3f}], {len(gain.samples)} images"

@@ -13,6 +13,7 @@ from benchmarks.records.cell import Cell
 from benchmarks.records.record import Record
 from benchmarks.report.panels import empty_figure
 from benchmarks.report.series import Records
+from benchmarks.tasks import get_task
 
 _STYLES: dict[str, dict[str, Any]] = {
     "measured": {"marker": "o", "ms": 4.5},
@@ -68,7 +69,8 @@ def draw_quality(records: Records) -> Figure:
 
 def _family(cell: Cell) -> str:
     """The tasks that differ in their level alone: denoise-gray of denoise-gray-s25."""
-    return (cell.task or "").rpartition("-")[0]
+    task = get_task(str(cell.task))
+    return task.family if task.family != task.name else ""
 
 
 def _describe_method(cell: Cell) -> str:

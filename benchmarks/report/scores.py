@@ -9,7 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.cli.terminal import print_table
-from benchmarks.quality import Evaluation, Gain, Protocol, TileEffect, Tiling
+from benchmarks.quality import Evaluation, Gain, TileEffect, Tiling
+from benchmarks.tasks import Protocol
 
 
 def print_scores(evaluation: Evaluation, protocol: Protocol) -> None:

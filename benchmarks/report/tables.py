@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import Column, Profile, TableSpec
-from benchmarks.quality import get_protocol
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record
 from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
 from benchmarks.report.printed import Distance, measure_distances
+from benchmarks.tasks import get_protocol
 
 # Below the text of a table that has such rows beside printed ones.
 _OURS = (

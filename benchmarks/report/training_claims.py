@@ -16,6 +16,7 @@ from benchmarks.records.cell import Cell
 from benchmarks.records.record import Record
 from benchmarks.report.judgment import Judgment, VerdictLabel, place
 from benchmarks.report.series import Records
+from benchmarks.tasks import get_task
 
 # What "no loss", "nearly flat", "little" and a "drop" are taken to mean, in dB.
 _LITTLE = 0.1
@@ -95,7 +96,7 @@ def judge_one_network_for_levels(records: Records) -> list[Judgment]:
     """C6: one network for three levels of noise against one per level, by level."""
 
     def twin(cell: Cell) -> Cell | None:
-        level = str(cell.task).rpartition("-")[2]
+        level = get_task(str(cell.task)).variant
         fits = cell.recipe == _ONE_FOR_ALL and _REBUILT not in str(cell.model)
         return _change(cell, recipe=f"{_ONE_FOR_ALL}-{level}") if fits else None
 

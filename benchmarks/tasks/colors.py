@@ -8,9 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from skimage.color import rgb2ycbcr
 
-from benchmarks.data.images import Image
+from benchmarks.data.images import Image, round_half_up
 
 
 def to_rgb(image: Image) -> Image:
@@ -33,12 +32,14 @@ def luma_bt601(image: Image) -> npt.NDArray[np.float64]:
     Returns:
         float64 [H, W].
     """
+    from skimage.color import rgb2ycbcr  # takes a second to import
+
     return rgb2ycbcr(to_rgb(image))[..., 0]
 
 
 def luma_bt601_uint8(image: Image) -> Image:
     """`luma_bt601` rounded half up to uint8 [H, W], as MATLAB's rgb2ycbcr of a uint8 image."""
-    return np.floor(luma_bt601(image) + 0.5).astype(np.uint8)
+    return round_half_up(luma_bt601(image))
 
 
 def luma_full(image: Image) -> Image:

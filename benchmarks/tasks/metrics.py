@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Array = npt.NDArray[Any]
 
@@ -20,6 +20,39 @@ SSIM_SIGMA = 1.5
 BLOCK = 8
 
 
+@dataclass(frozen=True)
+class Metric:
+    """A rule that compares a prediction with its target.
+
+    Attributes:
+        name: its exact variant, as protocols print it.
+        label: what tables call it; variants of one metric share it.
+        better: which values are better.
+        score: value of a prediction and its target, [H, W, C] or [H, W] each, in 0..255.
+        unit: such as "dB"; empty for a plain number.
+        digits: decimals that tables print.
+        unavailable: why it cannot be computed on this machine; empty if it can.
+    """
+
+    name: str
+    label: str
+    better: Literal["higher", "lower"]
+    score: Callable[[Array, Array], float]
+    unit: str = ""
+    digits: int = 4
+    unavailable: Callable[[], str] = str
+
+    def __call__(self, prediction: Array, target: Array) -> float:
+        """The score."""
+        return self.score(prediction, target)
+
+    @property
+    def key(self) -> str:
+        """Its name in records: psnr_b of PSNR-B."""
+        return self.label.lower().replace("-", "_")
+
+
+@partial(Metric, "psnr", "PSNR", "higher", unit="dB", digits=2)
 def psnr(prediction: Array, target: Array) -> float:
     """Peak signal-to-noise ratio in dB with a peak of 255; infinite for identical images.
 
@@ -30,11 +63,14 @@ def psnr(prediction: Array, target: Array) -> float:
     Raises:
         ValueError: Shapes differ, an image is empty, or a value is not finite.
     """
+    from skimage.metrics import peak_signal_noise_ratio  # takes seconds to import
+
     _check_pair(prediction, target)
     with np.errstate(divide="ignore"):
         return float(peak_signal_noise_ratio(target, prediction, data_range=PEAK))
 
 
+@partial(Metric, "ssim-valid", "SSIM", "higher")
 def ssim_valid(prediction: Array, target: Array) -> float:
     """Structural similarity (Wang et al. 2004) as MATLAB's ssim_index computes it.
 
@@ -48,6 +84,8 @@ def ssim_valid(prediction: Array, target: Array) -> float:
     Raises:
         ValueError: As for `psnr`, or a side is below 11 pixels.
     """
+    from skimage.metrics import structural_similarity  # takes seconds to import
+
     _check_pair(prediction, target)
     height, width = target.shape[:2]
     if min(height, width) < SSIM_WINDOW:
@@ -69,6 +107,7 @@ def ssim_valid(prediction: Array, target: Array) -> float:
     )
 
 
+@partial(Metric, "ssim-same-zero", "SSIM", "higher")
 def ssim_same_zero(prediction: Array, target: Array) -> float:
     """Structural similarity as GRL (Li et al. 2023) and BasicSR's PyTorch ancestors compute it.
 
@@ -92,6 +131,7 @@ def ssim_same_zero(prediction: Array, target: Array) -> float:
     return _mean_ssim(prediction.astype(np.float64), target.astype(np.float64), average)
 
 
+@partial(Metric, "ssim-3d", "SSIM", "higher")
 def ssim_3d(prediction: Array, target: Array) -> float:
     """Structural similarity of RGB as one volume: what MATLAB's `ssim` makes of a color image.
 
@@ -106,6 +146,8 @@ def ssim_3d(prediction: Array, target: Array) -> float:
     Raises:
         ValueError: As for `psnr`, or the images have no channels.
     """
+    from scipy.ndimage import gaussian_filter
+
     _check_pair(prediction, target)
     if target.ndim != 3:
         raise ValueError(f"ssim-3d needs color images [H, W, C], got shape {target.shape}")
@@ -116,6 +158,7 @@ def ssim_3d(prediction: Array, target: Array) -> float:
     return _mean_ssim(prediction.astype(np.float64), target.astype(np.float64), average)
 
 
+@partial(Metric, "psnr-b", "PSNR-B", "higher", unit="dB", digits=2)
 def psnr_b(prediction: Array, target: Array) -> float:
     """PSNR that counts the seams of 8x8 blocks as errors (Yim and Bovik 2011).
 

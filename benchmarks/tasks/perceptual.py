@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
+
+from benchmarks.tasks.metrics import Array, Metric
+
+if TYPE_CHECKING:
+    # Few evaluations need what takes seconds to import.
+    from torch import Tensor, nn
 
 BACKBONE_VARIABLE = "KGT_LPIPS_BACKBONE"
 _TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
@@ -20,7 +23,11 @@ _TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
 def find_backbone() -> Path:
     """The file of AlexNet's weights: what the environment names, else torchvision's cached one."""
     named = os.environ.get(BACKBONE_VARIABLE)
-    return Path(named) if named else Path(torch.hub.get_dir()) / "checkpoints" / _TORCHVISION_FILE
+    if named:
+        return Path(named)
+    from torch.hub import get_dir
+
+    return Path(get_dir()) / "checkpoints" / _TORCHVISION_FILE
 
 
 def lpips_unavailable_reason() -> str:
@@ -34,7 +41,8 @@ def lpips_unavailable_reason() -> str:
     )
 
 
-def lpips_alex(prediction: npt.NDArray[Any], target: npt.NDArray[Any]) -> float:
+@partial(Metric, "lpips-alex", "LPIPS", "lower", unavailable=lpips_unavailable_reason)
+def lpips_alex(prediction: Array, target: Array) -> float:
     """Learned perceptual distance 0.1 with AlexNet (Zhang et al. 2018); 0 for identical images.
 
     Args:
@@ -44,12 +52,16 @@ def lpips_alex(prediction: npt.NDArray[Any], target: npt.NDArray[Any]) -> float:
     Raises:
         ValueError: There is no backbone, or the file is not AlexNet's weights.
     """
+    import torch
+
     network = _load_network(find_backbone())
     with torch.inference_mode():
         return float(network(_to_tensor(prediction), _to_tensor(target)))
 
 
-def _to_tensor(image: npt.NDArray[Any]) -> torch.Tensor:
+def _to_tensor(image: Array) -> Tensor:
+    import torch
+
     planes = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)).permute(2, 0, 1)
     return planes[None] / 127.5 - 1
 
@@ -59,8 +71,8 @@ def _load_network(backbone: Path) -> nn.Module:
     reason = lpips_unavailable_reason()
     if reason:
         raise ValueError(reason)
-    # The package takes seconds to import, and few evaluations need it.
     import lpips
+    import torch
 
     with warnings.catch_warnings():
         # It calls torchvision by a keyword that is deprecated there.

@@ -5,75 +5,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.data.images import Image
+from benchmarks.data.images import Image, round_half_up
 from benchmarks.tasks.colors import COLORS
 from benchmarks.tasks.metrics import (
     PEAK,
     Array,
+    Metric,
     psnr,
     psnr_b,
-    ssim_3d,
     ssim_same_zero,
     ssim_valid,
 )
-from benchmarks.tasks.perceptual import lpips_alex, lpips_unavailable_reason
-
-METRICS: dict[str, Callable[[Array, Array], float]] = {
-    "psnr": psnr,
-    "psnr-b": psnr_b,
-    "ssim-valid": ssim_valid,
-    "ssim-same-zero": ssim_same_zero,
-    "ssim-3d": ssim_3d,
-    "lpips-alex": lpips_alex,
-}
-UNAVAILABLE: dict[str, Callable[[], str]] = {"lpips-alex": lpips_unavailable_reason}
+from benchmarks.tasks.perceptual import lpips_alex
 
 
 class Column(NamedTuple):
-    """One score of a protocol: its name, the key of `METRICS`, and of `COLORS` if of its own."""
+    """One score of a protocol.
 
-    name: str
-    metric: str
+    Attributes:
+        metric: what computes it.
+        color: key of `COLORS` that it alone sees; empty for the protocol's.
+        alias: its name in records where that is not the metric's.
+    """
+
+    metric: Metric
     color: str = ""
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in records, and what people call it in lower case."""
+        return self.alias or self.metric.key
+
+    def __str__(self) -> str:
+        details = [self.metric.name] * (self.metric.name != self.name)
+        details += [f"of {self.color}"] * bool(self.color)
+        return f"{self.name} ({' '.join(details)})" if details else self.name
 
 
 @dataclass(frozen=True)
 class Protocol:
     """How an input is prepared and a prediction scored.
 
-    Change any rule, and the version must go up.
+    Change any rule, and the version must go up. Common to all: the network pads its input to its
+    own size multiple, and its output is rounded by `quantize`.
 
     Attributes:
-        name: Registry name.
-        version: Counts the changes of the rules.
-        color: Key of `COLORS`: the space and range that the metrics see.
-        columns: The scores.
-        source: Where the definition comes from.
-        border: Pixels cropped from each side before the metric, or "scale" for the task's scale.
-        degradation: The task's degradation that this protocol asks for, so far the rule by which
+        name: by which it is asked for.
+        color: key of `COLORS`: the space and range that the metrics see.
+        columns: the scores.
+        source: where the definition comes from.
+        version: counts the changes of the rules.
+        border: pixels cropped from each side before the metric, or "scale" for the task's scale.
+        degradation: the task's degradation that this protocol asks for, so far the rule by which
             noise is drawn; empty for the task's default.
-        sizing: Key of `SIZINGS`: how images are cropped or resized before anything else.
-        rounding: Rule that turns the prediction into 8 bits before the metric.
-        padding: Who pads the input: "network" pads to its own size multiple and crops the output.
+        sizing: key of `SIZINGS`: how images are cropped or resized before anything else.
     """
 
     name: str
-    version: int
     color: str
     columns: tuple[Column, ...]
     source: str
+    version: int = 1
     border: int | Literal["scale"] = 0
     degradation: str = ""
     sizing: str = "native"
-    rounding: Literal["half-up-uint8"] = "half-up-uint8"
-    padding: Literal["network"] = "network"
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -84,19 +86,15 @@ class Protocol:
         size = "" if self.sizing == "native" else f"images sized by {self.sizing}; "
         noise = f"noise drawn as by {self.degradation}; " if self.degradation else ""
         return (
-            f"{self}: {size}{noise}prediction clipped to [0, 1], rounded {self.rounding}; "
+            f"{self}: {size}{noise}prediction clipped to [0, 1], rounded half-up-uint8; "
             f"{self.color}, peak {PEAK:g}; border crop {self.border}; "
-            f"input padded by the {self.padding}; {', '.join(map(_describe, self.columns))}; "
+            f"input padded by the network; {', '.join(map(str, self.columns))}; "
             f"mean over images, PSNR of identical images left out; after {self.source}"
         )
 
     def unavailable(self) -> dict[str, str]:
         """Why columns cannot be computed on this machine, by their names."""
-        reasons = {
-            column.name: UNAVAILABLE[column.metric]()
-            for column in self.columns
-            if column.metric in UNAVAILABLE
-        }
+        reasons = {column.name: column.metric.unavailable() for column in self.columns}
         return {name: reason for name, reason in reasons.items() if reason}
 
     def score(
@@ -107,7 +105,7 @@ class Protocol:
         Args:
             prediction: float [H, W, C] or [H, W], nominally in [0, 1].
             target: uint8 [H, W, 3] (RGB) or [H, W] (gray).
-            scale: Scale of the task, for the border crop.
+            scale: scale of the task, for the border crop.
 
         Returns:
             Value by column name, without those that are `unavailable`; PSNR is infinite where the
@@ -129,14 +127,8 @@ class Protocol:
                 convert = COLORS[column.color or self.color]
                 result = crop_border(convert(pixels), border)
                 truth = crop_border(convert(target), border)
-                scores[column.name] = METRICS[column.metric](result, truth)
+                scores[column.name] = column.metric(result, truth)
         return scores
-
-
-def _describe(column: Column) -> str:
-    details = [column.metric] * (column.metric != column.name)
-    details += [f"of {column.color}"] * bool(column.color)
-    return f"{column.name} ({' '.join(details)})" if details else column.name
 
 
 def quantize(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
@@ -147,7 +139,7 @@ def quantize(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """
     if not np.isfinite(image).all():
         raise ValueError(f"the prediction has {np.sum(~np.isfinite(image))} NaN or infinite values")
-    return np.floor(image.astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return round_half_up(image.astype(np.float64).clip(0, 1) * 255)
 
 
 def crop_border(image: Array, border: int) -> Array:
@@ -156,189 +148,12 @@ def crop_border(image: Array, border: int) -> Array:
     return image[border : height - border, border : width - border]
 
 
-_PSNR = Column("psnr", "psnr")
-_SSIM = Column("ssim", "ssim-valid")
-_SSIM_SAME_ZERO = Column("ssim", "ssim-same-zero")
-_PSNR_B = Column("psnr_b", "psnr-b")
+PSNR, SSIM, SSIM_SAME_ZERO, PSNR_B = map(Column, (psnr, ssim_valid, ssim_same_zero, psnr_b))
 
-_SWINIR = "main_test_swinir.py of SwinIR (Liang et al. 2021)"
-_RESTORMER = "test_gaussian_color_denoising.py of Restormer (Zamir et al. 2022)"
-_GRL = "GRL (Li et al. 2023), its metrics and data sets"
-_FBCNN = "SwinIR (Liang et al. 2021) and FBCNN (Jiang et al. 2021), their test scripts"
+# Sources of protocols of several tasks.
+SWINIR = "main_test_swinir.py of SwinIR (Liang et al. 2021)"
+GRL = "GRL (Li et al. 2023), its metrics and data sets"
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            name="sr-y601-crop-scale",
-            version=1,
-            color="y601-studio-float",
-            columns=(_PSNR, _SSIM),
-            source=_SWINIR,
-            border="scale",
-        ),
-        Protocol(
-            name="sr-y601-crop-scale-ssim-same-zero",
-            version=1,
-            color="y601-studio-float",
-            columns=(_PSNR, _SSIM_SAME_ZERO),
-            source=_GRL,
-            border="scale",
-        ),
-        Protocol(
-            name="sr-rgb-crop-scale",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM),
-            source=_SWINIR,
-            border="scale",
-        ),
-        Protocol(
-            name="denoise-gray-swinir",
-            version=1,
-            color="gray",
-            columns=(_PSNR, _SSIM),
-            source=_SWINIR,
-            degradation="swinir",
-        ),
-        Protocol(
-            name="denoise-gray-grl",
-            version=1,
-            color="gray",
-            columns=(_PSNR, _SSIM_SAME_ZERO),
-            source=_GRL,
-            degradation="grl",
-            sizing="crop-8",
-        ),
-        Protocol(
-            name="denoise-color-swinir",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM),
-            source=_SWINIR,
-            degradation="swinir",
-        ),
-        Protocol(
-            name="denoise-color-restormer",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM),
-            source=_RESTORMER,
-            degradation="restormer",
-        ),
-        Protocol(
-            name="denoise-color-grl",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM_SAME_ZERO),
-            source=_GRL,
-            degradation="grl",
-            sizing="crop-8",
-        ),
-        Protocol(
-            name="jpeg-gray",
-            version=1,
-            color="gray",
-            columns=(_PSNR, _SSIM, _PSNR_B),
-            source=_FBCNN,
-        ),
-        Protocol(
-            name="jpeg-gray-ssim-same-zero",
-            version=1,
-            color="gray",
-            columns=(_PSNR, _SSIM_SAME_ZERO, _PSNR_B),
-            source=_GRL,
-        ),
-        Protocol(
-            name="jpeg-color",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM, _PSNR_B),
-            source=_FBCNN,
-        ),
-        Protocol(
-            name="jpeg-color-ssim-same-zero",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM_SAME_ZERO, _PSNR_B),
-            source=_GRL,
-        ),
-        Protocol(
-            name="demosaic-border0",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM),
-            source="RNAN (Zhang et al. 2019) and GRL (Li et al. 2023)",
-        ),
-        Protocol(
-            name="demosaic-border10",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM),
-            source="DPIR (Zhang et al. 2021)",
-            border=10,
-        ),
-        Protocol(
-            name="deblur-rgb",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, _SSIM),
-            source="Restormer (Zamir et al. 2022), with the SSIM of each channel",
-        ),
-        Protocol(
-            name="deblur-rgb-ssim-3d",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, Column("ssim", "ssim-3d")),
-            source="MPRNet (Zamir et al. 2021), its MATLAB script",
-        ),
-        Protocol(
-            name="native",
-            version=1,
-            color="rgb",
-            columns=(
-                _PSNR,
-                _SSIM,
-                Column("psnr_y", "psnr", "y601-studio-float"),
-                Column("ssim_y", "ssim-valid", "y601-studio-float"),
-            ),
-            source="the weather papers, which leave open whether RGB or luma is meant",
-        ),
-        Protocol(
-            name="transweather-resize16",
-            version=1,
-            color="rgb",
-            columns=(
-                _PSNR,
-                _SSIM,
-                Column("psnr_y", "psnr", "y-full"),
-                Column("ssim_y", "ssim-valid", "y-full"),
-            ),
-            source="the validation code of TransWeather (Valanarasu et al. 2022)",
-            sizing="transweather-resize16",
-        ),
-        Protocol(
-            name="rgb-lpips",
-            version=1,
-            color="rgb",
-            columns=(_PSNR, Column("lpips", "lpips-alex")),
-            source="LPIPS 0.1 with AlexNet (Zhang et al. 2018)",
-        ),
-    )
-}
-
-
-def list_protocols() -> list[str]:
-    """Names of the protocols, sorted."""
-    return sorted(PROTOCOLS)
-
-
-def get_protocol(name: str) -> Protocol:
-    """Look a protocol up by name.
-
-    Raises:
-        ValueError: Unknown name.
-    """
-    if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}; valid names: {', '.join(list_protocols())}")
-    return PROTOCOLS[name]
+PERCEPTUAL = Protocol(
+    "rgb-lpips", "rgb", (PSNR, Column(lpips_alex)), "LPIPS 0.1 with AlexNet (Zhang et al. 2018)"
+)

@@ -1,26 +1,80 @@
-"""Restoration tasks: how an input is made from an image, and by which protocols it is judged."""
+"""What a restoration task is: how its inputs are made, and by which protocols they are judged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from benchmarks.data.datasets import Dataset, Item
 from benchmarks.data.images import Image
 from benchmarks.tasks.colors import COLORS, to_rgb
-from benchmarks.tasks.degradations import (
-    Degradation,
-    Input,
-    bicubic_degradation,
-    jpeg_degradation,
-    mosaic_degradation,
-    noise_degradation,
-)
-from benchmarks.tasks.protocols import Protocol, get_protocol
+from benchmarks.tasks.protocols import Protocol
 from benchmarks.tasks.sizing import SIZINGS, crop_to_multiple
-from benchmarks.tasks.synthesis import add_rain, add_raindrops, add_snow, shake_camera
 
-_PERCEPTUAL = "rgb-lpips"
+# A network's input: uint8 in 0..255, or float32 on the scale of [0, 1] but not clipped to it.
+Input = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+Generator = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """How inputs are made.
+
+    Change what it computes, and the version must go up.
+
+    Attributes:
+        name: what records call it.
+        version: counts the changes of its rule.
+        apply: makes the input from a target, uint8 [H, W, 3] or [H, W], and the image's name.
+        codec: library that does the work, where its version could change the pixels.
+    """
+
+    name: str
+    version: int
+    apply: Callable[[Image, str], Input]
+    codec: Callable[[], str] | None = None
+
+    def __str__(self) -> str:
+        label = f"{self.name}@{self.version}"
+        return f"{label} ({self.codec()})" if self.codec else label
+
+
+@dataclass(frozen=True)
+class PatchRule:
+    """How the input of a training patch is made anew from the patch and what lies around it.
+
+    Attributes:
+        degrade: makes the input, of the same size, of a patch with its margin [p, p, C] uint8,
+            drawing from the generator; further arguments are the smaller side of the image and the
+            level.
+        margin: pixels on each side of a patch that its input depends on, of an image whose smaller
+            side is given.
+    """
+
+    degrade: Callable[[Image, Generator, int, float], Input]
+    margin: Callable[[int], int] = lambda side: 0
+
+
+@dataclass(frozen=True)
+class Level:
+    """How strongly a task degrades.
+
+    Attributes:
+        quantity: "scale" (output size over input size), "sigma" of noise (0..255) or "quality" of
+            JPEG: the field by which networks are told of it.
+        letter: stands before the value in names.
+        value: its number.
+    """
+
+    quantity: str
+    letter: str
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.letter}{self.value}"
 
 
 @dataclass(frozen=True)
@@ -41,24 +95,47 @@ class Task:
     """One restoration task.
 
     Attributes:
-        name: Registry name.
+        family: name that it shares with tasks of another level or kind.
         channels: 3 for RGB (gray files are repeated), 1 for gray.
-        degradations: How inputs are made, by the name under which a protocol asks for one; the
+        degradations: how inputs are made, by the name under which a protocol asks for one; the
             first serves the protocols that ask for none.
-        protocols: Names of the protocols that apply; the first is the default.
-        conditions: What a network may need to know of the inputs: the `scale` (output size over
-            input size) and, of denoising, `sigma` (0..255), of JPEG, `quality`.
-        luma: Of gray tasks, the key of `COLORS` that makes color files gray.
-        reference: The model without training that a trained network has to beat.
+        protocols: those that apply; the first is the default.
+        test_sets: what shipped networks are scored on.
+        level: how strong the degradation is, where that has a number.
+        kind: what tells tasks of a family apart that have no level.
+        luma: of gray tasks, the key of `COLORS` that makes color files gray.
+        reference: the model without training that a trained network has to beat.
+        goal_db: by how many dB of PSNR a shipped network is to beat it.
+        patches: how training patches are degraded; None where inputs are made of whole images.
     """
 
-    name: str
+    family: str
     channels: int
     degradations: Mapping[str, Degradation]
-    protocols: tuple[str, ...]
-    conditions: Mapping[str, int]
+    protocols: tuple[Protocol, ...]
+    test_sets: tuple[str, ...]
+    level: Level | None = None
+    kind: str = ""
     luma: str = ""
     reference: str = "identity"
+    goal_db: float = 0.0
+    patches: PatchRule | None = None
+
+    @property
+    def variant(self) -> str:
+        """What tells it apart in its family: x4, s25, rain; the family itself where it is alone."""
+        return str(self.level) if self.level else self.kind or self.family
+
+    @property
+    def name(self) -> str:
+        """Family and variant, such as sr-x4; the family where the task is alone in it."""
+        return self.family if self.variant == self.family else f"{self.family}-{self.variant}"
+
+    @property
+    def conditions(self) -> dict[str, int]:
+        """What a network may need to know of the inputs: `scale`, and the level by its quantity."""
+        level = {self.level.quantity: self.level.value} if self.level else {}
+        return {"scale": 1, **level}
 
     @property
     def scale(self) -> int:
@@ -68,7 +145,7 @@ class Task:
     @property
     def default_protocol(self) -> Protocol:
         """The protocol used when none is named."""
-        return get_protocol(self.protocols[0])
+        return self.protocols[0]
 
     def degradation(self, dataset: Dataset, protocol: Protocol | None = None) -> str:
         """Where the inputs of a set come from: "shipped" with it, or how they are made."""
@@ -78,9 +155,9 @@ class Task:
         """Bring an image to the task's channels and sizes, and read or make its input.
 
         Args:
-            dataset: The set of the image.
-            item: The image.
-            protocol: Says how sizes are adapted and which degradation is meant; the task's default
+            dataset: the set of the image.
+            item: the image.
+            protocol: says how sizes are adapted and which degradation is meant; the task's default
                 if None.
 
         Raises:
@@ -111,7 +188,7 @@ class Task:
 
         Args:
             image: uint8 [H, W, 3] or [H, W].
-            protocol: As for `make_pair`.
+            protocol: as for `make_pair`.
 
         Raises:
             ValueError: The image is below the scale.
@@ -132,114 +209,3 @@ class Task:
         if self.channels == 3:
             return to_rgb(image)
         return image if image.ndim == 2 else COLORS[self.luma](image)
-
-
-def _super_resolution(scale: int) -> Task:
-    return Task(
-        f"sr-x{scale}",
-        channels=3,
-        degradations={"imresize": bicubic_degradation(scale)},
-        protocols=(
-            "sr-y601-crop-scale",
-            "sr-y601-crop-scale-ssim-same-zero",
-            "sr-rgb-crop-scale",
-            _PERCEPTUAL,
-        ),
-        conditions={"scale": scale},
-        reference="bicubic",
-    )
-
-
-def _gray_denoising(sigma: int) -> Task:
-    # SwinIR's script reads color files by OpenCV's IMREAD_GRAYSCALE, which is full-range luma.
-    return Task(
-        f"denoise-gray-s{sigma}",
-        channels=1,
-        degradations={rule: noise_degradation(sigma, rule) for rule in ("swinir", "grl")},
-        protocols=("denoise-gray-swinir", "denoise-gray-grl", _PERCEPTUAL),
-        conditions={"scale": 1, "sigma": sigma},
-        luma="y-full",
-    )
-
-
-def _color_denoising(sigma: int) -> Task:
-    return Task(
-        f"denoise-color-s{sigma}",
-        channels=3,
-        degradations={
-            rule: noise_degradation(sigma, rule) for rule in ("swinir", "restormer", "grl")
-        },
-        protocols=(
-            "denoise-color-swinir",
-            "denoise-color-restormer",
-            "denoise-color-grl",
-            _PERCEPTUAL,
-        ),
-        conditions={"scale": 1, "sigma": sigma},
-    )
-
-
-def _jpeg(kind: str, quality: int) -> Task:
-    return Task(
-        f"jpeg-{kind}-q{quality}",
-        channels=1 if kind == "gray" else 3,
-        degradations={"jpeg": jpeg_degradation(quality)},
-        protocols=(f"jpeg-{kind}", f"jpeg-{kind}-ssim-same-zero", _PERCEPTUAL),
-        conditions={"scale": 1, "quality": quality},
-        luma="y601-studio-uint8" if kind == "gray" else "",
-    )
-
-
-def _weather(kind: str, degradation: Degradation) -> Task:
-    return Task(
-        f"weather-{kind}",
-        channels=3,
-        degradations={kind: degradation},
-        protocols=("native", "transweather-resize16", _PERCEPTUAL),
-        conditions={"scale": 1},
-    )
-
-
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        *map(_super_resolution, (2, 3, 4)),
-        *map(_gray_denoising, (15, 25, 50)),
-        *map(_color_denoising, (15, 25, 50)),
-        *(_jpeg(kind, quality) for kind in ("gray", "color") for quality in (10, 20, 30, 40)),
-        Task(
-            "demosaic",
-            channels=3,
-            degradations={"bayer": mosaic_degradation()},
-            protocols=("demosaic-border0", "demosaic-border10", _PERCEPTUAL),
-            conditions={"scale": 1},
-            reference="malvar",
-        ),
-        Task(
-            "deblur",
-            channels=3,
-            degradations={"shake": Degradation("synthetic-shake", 1, shake_camera)},
-            protocols=("deblur-rgb", "deblur-rgb-ssim-3d", _PERCEPTUAL),
-            conditions={"scale": 1},
-        ),
-        _weather("rain", Degradation("synthetic-rain", 1, add_rain)),
-        _weather("snow", Degradation("synthetic-snow", 1, add_snow)),
-        _weather("raindrop", Degradation("synthetic-raindrop", 1, add_raindrops)),
-    )
-}
-
-
-def list_tasks() -> list[str]:
-    """Names of the tasks, sorted."""
-    return sorted(TASKS)
-
-
-def get_task(name: str) -> Task:
-    """Look a task up by name.
-
-    Raises:
-        ValueError: Unknown name.
-    """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; valid names: {', '.join(list_tasks())}")
-    return TASKS[name]

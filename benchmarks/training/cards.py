@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from baselines import registry
+from benchmarks.data.datasets import load_dataset
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_for_task, list_any_models
-from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
+from benchmarks.quality import evaluate, paired_gain
+from benchmarks.tasks import get_task
 from benchmarks.training.data import split_images
 from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
@@ -21,17 +23,6 @@ from kgt import zoo
 from kgt.contract import Restorer
 from kgt.files import write_atomically
 
-# What a task's networks are scored on, by the beginning of its name.
-_TEST_SETS = {
-    "sr": ("Set5", "Urban100"),
-    "denoise-color": ("CBSD68", "McMaster"),
-    "denoise-gray": ("Set12", "BSD68"),
-    "jpeg-color": ("LIVE1",),
-    "jpeg-gray": ("Classic5", "LIVE1"),
-    "demosaic": ("McMaster",),
-    "deblur": ("BSDS500-val",),
-    "weather": ("BSDS500-val",),
-}
 _HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
 _LOG_LINES = 12
 _DECONVOLVES = """\
@@ -145,7 +136,7 @@ def _score(
     task = get_task(task_name)
     reference = create_for_task(task.reference, task.conditions)
     rows = []
-    for name in _TEST_SETS[_family(task_name)]:
+    for name in task.test_sets:
         on_progress(f"{task_name} on {name}")
         dataset = load_dataset(name)
         own = evaluate(model, task, dataset, name=model_name, strict=True)
@@ -176,10 +167,6 @@ def _describe_machine(description: dict[str, Any]) -> str:
     count = environment["threads"]
     threads = f"{count} thread{'s' if count > 1 else ''} of {environment['cpu']}"
     return threads if processes == 1 else f"{processes} processes with {threads} each"
-
-
-def _family(task: str) -> str:
-    return next(family for family in _TEST_SETS if task.startswith(family))
 
 
 def _as_table(rows: list[list[str]]) -> str:

@@ -20,19 +20,12 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from baselines.imresize import imresize
-from benchmarks.data.datasets import Dataset
+from benchmarks.data.datasets import Dataset, Item, load_dataset
 from benchmarks.data.images import combine_digests, read_size
-from benchmarks.quality import Item, get_task, load_dataset
-from benchmarks.tasks.degradations import Input
-from benchmarks.tasks.task import Task
+from benchmarks.tasks import get_task
+from benchmarks.tasks.task import Generator, Input, PatchRule, Task
 from benchmarks.training.detection import find_degraded
-from benchmarks.training.inputs import (
-    Generator,
-    PatchRule,
-    find_patch_rule,
-    level_of,
-    shake_whole,
-)
+from benchmarks.training.inputs import shake_whole
 from benchmarks.training.recipes import Recipe
 
 _CACHE_BYTES = 2 * 2**30
@@ -164,7 +157,8 @@ class PatchSampler(TorchDataset[Batch]):
         margin = rule.margin(side)
         top, left, symmetry = _draw_place(rng, target, size + 2 * margin)
         patch = _cut(target, top, left, size + 2 * margin, symmetry)
-        low, high = self._recipe.level or (level_of(task),) * 2
+        own = task.level.value if task.level else 0
+        low, high = self._recipe.level or (own, own)
         degraded = rule.degrade(patch, rng, side, rng.uniform(low, high))
         inner = slice(margin, margin + size)
         return degraded[inner, inner], patch[inner, inner]
@@ -286,7 +280,7 @@ def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_
             "drop shakes or the set"
         )
     rules = tuple(
-        None if from_set or recipe.shakes else find_patch_rule(task)
+        None if from_set or recipe.shakes else task.patches
         for task, from_set in zip(own, shipped, strict=True)
     )
     if recipe.versions > 1 and (any(rules) or any(shipped) or recipe.shakes):

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 import kgt
 from benchmarks.models import components_of, create_described
-from benchmarks.quality import get_task
 from benchmarks.records.components import describe_versions, versions_of
 from benchmarks.records.environment import capture_environment
+from benchmarks.tasks import get_task
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
 from benchmarks.training.detection import Detecting, detection_loss
 from benchmarks.training.journal import (

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchmarks.quality import get_task
+from benchmarks.tasks import get_task
 
 _RECIPES = Path(__file__).with_name("recipes")
 
@@ -154,7 +154,7 @@ class Recipe(BaseModel):
         if self.level is not None:
             if self.level[0] > self.level[1]:
                 raise ValueError(f"level = {self.level}: the lower end comes first")
-            fixed = [task.name for task in tasks if not {"sigma", "quality"} & {*task.conditions}]
+            fixed = [task.name for task in tasks if task.patches is None or task.level is None]
             if fixed:
                 raise ValueError(f"level = {self.level}: {', '.join(fixed)} has no level; drop it")
         return self

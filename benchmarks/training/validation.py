@@ -9,7 +9,8 @@ from statistics import fmean
 import torch.distributed
 
 from benchmarks.data.datasets import Dataset
-from benchmarks.quality import evaluate, get_task
+from benchmarks.quality import evaluate
+from benchmarks.tasks import get_task
 from benchmarks.training.recipes import Recipe
 from kgt.contract import Restorer
 

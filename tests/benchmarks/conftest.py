@@ -2,7 +2,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.data.datasets import MANIFEST, Split
-from benchmarks.tasks.task import TASKS
+from benchmarks.tasks import TASKS
 from tests.benchmarks.training.mini import DECIMATED
 
 

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 import kgt
+from benchmarks.data.datasets import load_dataset
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
-from benchmarks.quality import get_task, load_dataset
 from benchmarks.records.cell import Cell
+from benchmarks.tasks import TASKS, get_task
 from benchmarks.training import Recipe, cards, train
 
 
@@ -74,7 +77,7 @@ RECIPE = Recipe(
 def shipped(tmp_path, monkeypatch):
     """A network that ships: its name."""
     name, folder = "kgt-tiny-x2", tmp_path / "weights"
-    monkeypatch.setattr(cards, "_TEST_SETS", {"sr": ("embedded",)})
+    monkeypatch.setitem(TASKS, "sr-x2", replace(TASKS["sr-x2"], test_sets=("embedded",)))
     monkeypatch.setattr("kgt.zoo.WEIGHTS", folder)
     cards.ship(name, RECIPE, train(name, RECIPE, out_dir=tmp_path))
     return name

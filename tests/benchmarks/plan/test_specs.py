@@ -10,9 +10,9 @@ from baselines import list_models as list_baselines
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.plan.paper_rows import load_paper_records, load_printed
 from benchmarks.plan.specs import PROFILES, Column, Profile, TableSpec, get_spec, load_specs
-from benchmarks.quality import get_protocol, get_task
 from benchmarks.records.cell import Cell
 from benchmarks.report.claims import judge_claims
+from benchmarks.tasks import get_protocol, get_task
 from kgt import list_backends, list_models
 
 SPECS = load_specs()
@@ -68,7 +68,7 @@ def test_profile_is_complete(spec, name):
         if cell.kind == "quality":
             # The protocol is one of the task's, and its rules are at the version that is asked for.
             name, _, version = cell.protocol.partition("@")
-            assert name in get_task(cell.task).protocols
+            assert get_protocol(name) in get_task(cell.task).protocols
             assert get_protocol(name).version == int(version)
             assert cell.dataset in MANIFEST
     models = {cell.model.partition(":")[0] for cell in cells if cell.model}

@@ -18,7 +18,7 @@ from benchmarks.records import components
 from benchmarks.records.cell import Cell
 from benchmarks.records.components import VERSIONS
 from benchmarks.records.record import Record
-from benchmarks.tasks.task import TASKS
+from benchmarks.tasks import TASKS
 from benchmarks.training import load_recipe
 
 LIMITS = (1.0,)

@@ -11,11 +11,13 @@ from PIL import Image
 from safetensors.torch import save_model
 from torch import nn
 
+from benchmarks.data.datasets import load_dataset
 from benchmarks.data.images import combine_digests, digest_pixels, read_image
 from benchmarks.evaluate import main
 from benchmarks.models import create_any_model, load_weights
-from benchmarks.quality import ImageFailed, evaluate, get_task, load_dataset
+from benchmarks.quality import ImageFailed, evaluate
 from benchmarks.quality.evaluation import restore_image
+from benchmarks.tasks import get_task
 
 DATA = Path(os.environ.get("KGT_DATA", "unset"))
 

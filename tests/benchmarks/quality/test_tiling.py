@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from torch import nn
 
+from benchmarks.data.datasets import load_dataset
 from benchmarks.evaluate import main
-from benchmarks.quality import Tiling, compare_tiling, evaluate, get_task, load_dataset
+from benchmarks.quality import Tiling, compare_tiling, evaluate
 from benchmarks.quality.evaluation import restore_image
+from benchmarks.tasks import get_task
 
 TASK, SET = get_task("denoise-color-s25"), "embedded"
 

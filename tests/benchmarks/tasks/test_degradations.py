@@ -7,14 +7,10 @@ from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.tasks.degradations import (
-    add_noise,
-    compress_jpeg,
-    interpolate_mosaic,
-    jpeg_codec,
-    jpeg_degradation,
-    sample_mosaic,
-)
+from benchmarks.tasks import get_task
+from benchmarks.tasks.demosaicking import interpolate_mosaic, sample_mosaic
+from benchmarks.tasks.denoising import add_noise
+from benchmarks.tasks.jpeg import compress_jpeg, jpeg_codec
 
 
 @pytest.fixture
@@ -97,7 +93,7 @@ def test_color_jpeg_halves_the_chroma(photograph):
 def test_the_jpeg_codec_is_recorded():
     assert cv2.__version__ in jpeg_codec()
     assert "jpeg" in jpeg_codec().split("JPEG:")[1].lower()
-    assert str(jpeg_degradation(10)) == f"jpeg-cv2@1 ({jpeg_codec()})"
+    assert str(get_task("jpeg-color-q10").degradations["jpeg"]) == f"jpeg-cv2@1 ({jpeg_codec()})"
 
 
 def test_the_mosaic_is_rggb():

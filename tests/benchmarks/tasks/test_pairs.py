@@ -4,10 +4,10 @@ from PIL import Image
 from torch import nn
 
 import baselines
-from benchmarks.data.datasets import DatasetNotFound
-from benchmarks.quality import evaluate, get_protocol, get_task, load_dataset
+from benchmarks.data.datasets import DatasetNotFound, load_dataset
+from benchmarks.quality import evaluate
+from benchmarks.tasks import TASKS, get_protocol, get_task
 from benchmarks.tasks.sizing import crop_to_multiple, resize_as_transweather
-from benchmarks.tasks.task import TASKS
 
 
 def save(path, pixels):
@@ -131,7 +131,7 @@ def test_protocols_choose_noise_and_size(gopro):
     task, dataset = get_task("denoise-color-s25"), load_dataset("GoPro")
     save(gopro / "target" / "a.png", noise(10, 41, 50))
     item = next(iter(dataset))
-    pairs = {name: task.make_pair(dataset, item, get_protocol(name)) for name in task.protocols[:3]}
+    pairs = {rules.name: task.make_pair(dataset, item, rules) for rules in task.protocols[:3]}
     assert [pair.target.shape[:2] for pair in pairs.values()] == [(41, 50), (41, 50), (40, 48)]
     assert str(task.degradation(dataset, get_protocol("denoise-color-grl"))) == "noise-grl@1"
     swinir, restormer = pairs["denoise-color-swinir"].input, pairs["denoise-color-restormer"].input

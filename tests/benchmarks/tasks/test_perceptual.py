@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from benchmarks.quality import get_protocol
+from benchmarks.tasks import get_protocol
 from benchmarks.tasks.perceptual import find_backbone, lpips_alex, lpips_unavailable_reason
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.tasks import METRICS, PROTOCOLS, TASKS, get_metric, get_protocol
 from benchmarks.tasks.colors import COLORS
-from benchmarks.tasks.protocols import METRICS, PROTOCOLS, crop_border, get_protocol, quantize
+from benchmarks.tasks.protocols import crop_border, quantize
 from benchmarks.tasks.sizing import SIZINGS
-from benchmarks.tasks.task import TASKS
 
 SR = PROTOCOLS["sr-y601-crop-scale"]
 
@@ -106,9 +106,21 @@ def test_protocols_cannot_be_changed():
         SR.version = 2
 
 
-def test_every_protocol_is_used_and_every_use_is_a_protocol():
-    used = {name for task in TASKS.values() for name in task.protocols}
-    assert used == set(PROTOCOLS)
+def test_a_name_stands_for_one_protocol():
+    for task in TASKS.values():
+        assert all(PROTOCOLS[protocol.name] is protocol for protocol in task.protocols)
+
+
+def test_a_column_has_one_unit_sign_and_label_in_all_protocols():
+    for protocol in PROTOCOLS.values():
+        for name, metric, _ in [(column.name, *column[:2]) for column in protocol.columns]:
+            one = get_metric(name)
+            facts = ("label", "better", "unit", "digits", "key")
+            assert [getattr(metric, f) for f in facts] == [getattr(one, f) for f in facts]
+    assert {name: metric.better for name, metric in METRICS.items()} == {
+        **dict.fromkeys(("psnr", "psnr_b", "psnr_y", "ssim", "ssim_y"), "higher"),
+        "lpips": "lower",
+    }
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=str)
@@ -118,11 +130,11 @@ def test_every_rule_has_a_name_that_exists(protocol):
     assert protocol.source
     assert len({column.name for column in protocol.columns}) == len(protocol.columns)
     for column in protocol.columns:
-        assert column.metric in METRICS
+        assert column.metric.name
         assert column.color in {"", *COLORS}
         assert column.name in protocol.text
     for task in TASKS.values():
-        if protocol.name in task.protocols and protocol.degradation:
+        if protocol in task.protocols and protocol.degradation:
             assert protocol.degradation in task.degradations
 
 

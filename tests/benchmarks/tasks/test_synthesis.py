@@ -3,22 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.tasks.synthesis import (
+from benchmarks.tasks.deblurring import shake_camera, shake_kernel
+from benchmarks.tasks.synthesis import decode_srgb, encode_srgb, seed_of
+from benchmarks.tasks.weather import (
     Drop,
     add_fog,
     add_rain,
     add_raindrops,
     add_snow,
     cover,
-    decode_srgb,
     draw_depth,
     draw_flakes,
     draw_streaks,
-    encode_srgb,
     refract,
-    seed_of,
-    shake_camera,
-    shake_kernel,
 )
 
 ALL = [shake_camera, add_rain, add_snow, add_raindrops]

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.data.datasets import DatasetNotFound, load_dataset
+from benchmarks.tasks import TASKS, get_task
 from benchmarks.tasks.sizing import crop_to_multiple
-from benchmarks.tasks.task import TASKS, get_task
 
 DATA = Path(os.environ.get("KGT_DATA", "unset"))
 
@@ -100,4 +100,4 @@ def test_unknown_task_lists_the_valid_ones():
 def test_default_protocol_is_one_of_the_task():
     for name, task in TASKS.items():
         assert name == task.name
-        assert task.default_protocol.name in task.protocols
+        assert task.default_protocol in task.protocols

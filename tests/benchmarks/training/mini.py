@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from benchmarks.tasks.degradations import Degradation
-from benchmarks.tasks.task import TASKS
+from benchmarks.tasks import TASKS
+from benchmarks.tasks.task import Degradation
 from benchmarks.training import Listener, Recipe
 
 FIELDS = {

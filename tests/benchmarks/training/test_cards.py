@@ -1,10 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from benchmarks.data.datasets import load_dataset
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_any_model, load_weights
-from benchmarks.quality import evaluate, get_task, list_tasks, load_dataset
+from benchmarks.quality import evaluate
 from benchmarks.records.environment import capture_environment
+from benchmarks.tasks import TASKS, get_task
 from benchmarks.training import Recipe, cards, train
 
 RECIPE = Recipe(
@@ -26,7 +30,7 @@ RECIPE = Recipe(
 )
 def test_a_shipped_network_comes_with_its_card(name, package, tmp_path, monkeypatch):
     monkeypatch.setattr(f"{package}.WEIGHTS", tmp_path / "weights")
-    monkeypatch.setattr(cards, "_TEST_SETS", {"sr": ("embedded",)})
+    monkeypatch.setitem(TASKS, "sr-x2", replace(TASKS["sr-x2"], test_sets=("embedded",)))
     result = train(name, RECIPE, out_dir=tmp_path)
     scored = []
     card = cards.ship(name, RECIPE, result, scored.append)
@@ -66,5 +70,6 @@ def test_only_plain_names_are_shipped(tmp_path):
 
 
 def test_every_task_is_scored_on_known_sets():
-    for task in list_tasks():
-        assert set(cards._TEST_SETS[cards._family(task)]) <= set(MANIFEST)
+    for task in TASKS.values():
+        assert task.test_sets
+        assert set(task.test_sets) <= set(MANIFEST)

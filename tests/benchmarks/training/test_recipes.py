@@ -2,8 +2,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from benchmarks.quality import load_dataset
-from benchmarks.tasks.task import TASKS
+from benchmarks.data.datasets import load_dataset
+from benchmarks.tasks import TASKS
 from benchmarks.training import Recipe, list_recipes, load_recipe
 from tests.benchmarks.training.mini import FIELDS, MINI, change
 

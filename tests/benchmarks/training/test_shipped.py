@@ -6,8 +6,10 @@ import pytest
 
 import baselines
 import kgt
+from benchmarks.data.datasets import load_dataset
 from benchmarks.models import create_for_task
-from benchmarks.quality import evaluate, get_task, load_dataset, paired_gain
+from benchmarks.quality import evaluate, paired_gain
+from benchmarks.tasks import get_task
 from benchmarks.training import cards, load_recipe
 from benchmarks.training.state import digest_weights
 

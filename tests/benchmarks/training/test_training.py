@@ -8,7 +8,7 @@ from safetensors import safe_open
 import kgt
 from benchmarks.models import create_any_model, create_described, load_weights
 from benchmarks.records.components import VERSIONS
-from benchmarks.tasks.task import TASKS
+from benchmarks.tasks import TASKS
 from benchmarks.training import (
     Listener,
     PatchSampler,

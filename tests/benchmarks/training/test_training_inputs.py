@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from benchmarks.data.datasets import load_dataset
 from benchmarks.models import create_any_model
-from benchmarks.quality import evaluate, get_task, load_dataset
-from benchmarks.tasks.degradations import compress_jpeg
-from benchmarks.tasks.synthesis import shake_kernel
+from benchmarks.quality import evaluate
+from benchmarks.tasks import get_task
+from benchmarks.tasks.deblurring import shake_kernel
+from benchmarks.tasks.jpeg import compress_jpeg
 from benchmarks.training import Listener, PatchSampler, Recipe, loop, train
 from benchmarks.training.data import iterate_batches, split_images
-from benchmarks.training.inputs import find_patch_rule
 from benchmarks.training.losses import LOSSES, charbonnier, make_loss
 from benchmarks.training.start import start_as_nearest
 from benchmarks.training.validation import measure_psnr
@@ -60,7 +61,7 @@ def ship_blurred_images(folder, monkeypatch):
 def test_a_patch_with_its_margin_is_degraded_as_the_whole_image(task):
     image, size = photograph(), 40
     side = min(image.shape[:2])
-    rule = find_patch_rule(get_task(task))
+    rule = get_task(task).patches
     margin = rule.margin(side)
     assert margin > 0
     top, left = 100, 150
@@ -83,7 +84,7 @@ def test_the_mosaic_of_every_patch_begins_with_red():
 
 
 def test_a_longest_shake_stays_within_the_margin():
-    rule = find_patch_rule(get_task("deblur"))
+    rule = get_task("deblur").patches
     for side in (40, 321, 720):
         for seed in range(50):
             kernel = shake_kernel(np.random.default_rng(seed), side)
