@@ -9,58 +9,33 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import track
+from benchmarks.cli.arguments import DESCRIPTION
+from kgt.cli import Exit, add_device, add_json, choose_device, run, say, show_progress
+from kgt.tiles import OVERLAP
+from kgt.tiles.arguments import add_tiles
 
-from benchmarks.data.datasets import Item, list_datasets, load_dataset
-from benchmarks.models import create_for_task, create_from_checkpoint, load_weights
-from benchmarks.quality import (
-    Evaluation,
-    Gain,
-    ImageFailed,
-    Tiling,
-    compare_tiling,
-    evaluate,
-    paired_gain,
-)
-from benchmarks.quality.gallery import save_comparison, save_restored
-from benchmarks.report.scores import (
-    print_comparison,
-    print_scores,
-    print_tile_effects,
-    write_csv,
-)
-from benchmarks.tasks import Task, get_protocol, get_task, list_protocols, list_tasks
-from kgt.contract import Restorer
-from kgt.tiles.inference import BYTE_BUDGET, OVERLAP
-
-EXIT_FINE, EXIT_WRONG_USE, EXIT_FAILURE = 0, 2, 3
+if TYPE_CHECKING:
+    from benchmarks.data.datasets import Dataset, Item
+    from benchmarks.quality import Tiling
+    from benchmarks.tasks import Protocol, Task
+    from kgt.contract import Restorer
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> Exit:
     """Run the command line and return its exit code."""
-    options = _build_parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except ImageFailed as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return EXIT_FAILURE
-    except ValueError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return EXIT_WRONG_USE
-    except Exception:
-        traceback.print_exc()
-        return EXIT_FAILURE
+    return run(lambda: _evaluate(_build_parser().parse_args(arguments)), "evaluate")
 
 
 def _build_parser() -> argparse.ArgumentParser:
+    from benchmarks.data.datasets import list_datasets
+    from benchmarks.tasks import list_protocols, list_tasks
+
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.evaluate",
         description=__doc__,
@@ -68,7 +43,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--task", required=True, help=", ".join(list_tasks()))
     parser.add_argument("--dataset", required=True, help=", ".join(list_datasets()))
-    parser.add_argument("--model", help="a name of kgt or baselines list_models()")
+    parser.add_argument("--model", help=DESCRIPTION)
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -90,117 +65,128 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="write the restored images, and a picture of the worst, median and best",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    tiles = parser.add_argument_group("tiles, which images are restored whole without")
-    tiles.add_argument("--tile", metavar="N|auto", help="side in pixels, or what a budget allows")
-    tiles.add_argument("--overlap", type=int, default=OVERLAP, metavar="N", help="in pixels")
-    tiles.add_argument(
-        "--byte-budget", type=int, default=BYTE_BUDGET // 2**20, metavar="MIB", help="of auto"
+    add_device(parser, default="cpu")
+    add_json(parser)
+    add_tiles(parser, default="whole")
+    parser.add_argument(
+        "--overlap", type=int, default=OVERLAP, metavar="N", help="of tiles, in pixels"
     )
-    tiles.add_argument(
+    parser.add_argument(
         "--compare-tiling", action="store_true", help="report whole images against tiles"
     )
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> Exit:
+    from benchmarks.data.datasets import load_dataset
+    from benchmarks.quality import Tiling
+    from benchmarks.tasks import get_protocol, get_task
+
+    if options.compare_tiling and options.tile is None:
+        raise ValueError("--compare-tiling compares whole images with tiles: add --tile")
     task = get_task(options.task)
     dataset = load_dataset(options.dataset)
     protocol = get_protocol(options.protocol) if options.protocol else task.default_protocol
-    tiling = _read_tiling(options)
-    model = _create_model(options.model, options.checkpoint, task)
+    tiling = Tiling(options.tile, options.overlap, options.byte_budget * 2**20)
+    model = _create_model(options.model, options.checkpoint, task, options.device)
     name = options.model or options.checkpoint.stem
     if options.compare_tiling:
-        effects = compare_tiling(model, task, dataset, tiling, protocol, _track(name))
-        if options.json:
-            rows = {
-                image: {**asdict(effect), "gain": effect.gain} for image, effect in effects.items()
-            }
-            print(json.dumps({"tiling": str(tiling), "per_image": rows}))
-        else:
-            print_tile_effects(effects, tiling)
-        return EXIT_FINE
+        return _compare_tiling(model, name, task, dataset, protocol, tiling, options.json)
+    return _score(model, name, task, dataset, protocol, tiling, options)
+
+
+def _compare_tiling(
+    model: Restorer,
+    name: str,
+    task: Task,
+    dataset: Dataset,
+    protocol: Protocol,
+    tiling: Tiling,
+    as_json: bool,
+) -> Exit:
+    from benchmarks.quality import compare_tiling
+    from benchmarks.report.scores import print_tile_effects
+
+    effects = compare_tiling(model, task, dataset, tiling, protocol, partial(_track, name))
+    if as_json:
+        rows = {image: {**asdict(effect), "gain": effect.gain} for image, effect in effects.items()}
+        print(json.dumps({"tiling": str(tiling), "per_image": rows}))
+    else:
+        print_tile_effects(effects, tiling)
+    return Exit.FINE
+
+
+def _score(
+    model: Restorer,
+    name: str,
+    task: Task,
+    dataset: Dataset,
+    protocol: Protocol,
+    tiling: Tiling,
+    options: argparse.Namespace,
+) -> Exit:
+    from benchmarks.quality import Evaluation, evaluate, paired_gain
+    from benchmarks.quality.gallery import save_comparison, save_restored
+    from benchmarks.report.scores import print_comparison, print_scores, write_csv
 
     def score(model: Restorer, name: str, **callbacks: Any) -> Evaluation:
-        result = evaluate(
-            model,
-            task,
-            dataset,
-            protocol,
-            _track(name),
-            name=name,
-            strict=options.strict,
-            tiling=tiling,
-            **callbacks,
-        )
+        progress = partial(_track, name)
+        fixed = {"name": name, "strict": options.strict, "tiling": tiling}
+        result = evaluate(model, task, dataset, protocol, progress, **fixed, **callbacks)
         for image, reason in result.failed.items():
-            print(f"evaluate: {name}: {image} failed: {reason}", file=sys.stderr)
+            say("evaluate", f"{name}: {image} failed: {reason}")
         return result
 
     save = {"on_restored": partial(save_restored, options.save_images)}
     evaluation = score(model, name, **(save if options.save_images else {}))
     against = None
     if options.against:
-        rival = _create_model(options.against, options.against_checkpoint, task)
+        rival = _create_model(options.against, options.against_checkpoint, task, options.device)
         against = score(rival, options.against)
     if options.save_images and evaluation.images:
         save_comparison(options.save_images, evaluation, task, dataset, protocol)
     if options.csv:
         write_csv(options.csv, evaluation, against)
-    gains: dict[str, Gain | None] = {}
+    gains = {}
     if against:
         gains = {column: paired_gain(evaluation, against, column) for column in evaluation.metrics}
     if options.json:
-        print(json.dumps(_as_json(evaluation, against, gains)))
+        document = asdict(evaluation)
+        if against:
+            document["against"] = asdict(against)
+            document["gain"] = {column: gain and asdict(gain) for column, gain in gains.items()}
+        print(json.dumps(document))
     else:
         print_scores(evaluation, protocol)
         if against:
             print_comparison(evaluation, against, gains)
-    return EXIT_FINE if evaluation.images else EXIT_FAILURE
+    return Exit.FINE if evaluation.images else Exit.FAILURE
 
 
-def _read_tiling(options: argparse.Namespace) -> Tiling:
-    if options.tile is None:
-        if options.compare_tiling:
-            raise ValueError("--compare-tiling compares whole images with tiles: add --tile")
-        return Tiling()
-    if options.tile != "auto" and not options.tile.isdecimal():
-        raise ValueError(f"--tile {options.tile}: a number of pixels, or auto")
-    budget = options.byte_budget * 2**20
-    if options.tile == "auto":
-        return Tiling("auto", options.overlap, budget)
-    return Tiling(int(options.tile), options.overlap, budget)
+def _create_model(name: str | None, checkpoint: Path | None, task: Task, device: str) -> Restorer:
+    from benchmarks.models import create_for_task, create_from_checkpoint, load_weights
 
-
-def _create_model(name: str | None, checkpoint: Path | None, task: Task) -> Restorer:
     if name is None:
         if checkpoint is None:
             raise ValueError("name a network: --model NAME, --checkpoint FILE, or both")
-        return create_from_checkpoint(checkpoint)
-    if checkpoint is None:
+        model = create_from_checkpoint(checkpoint)
+    elif checkpoint is None:
         try:
-            return create_for_task(name, task.conditions, pretrained=True)
+            model = create_for_task(name, task.conditions, pretrained=True)
         except ValueError as error:
             raise ValueError(f"{error} (here: --checkpoint FILE)") from error
-    model = create_for_task(name, task.conditions)
-    load_weights(model, checkpoint)
+    else:
+        model = create_for_task(name, task.conditions)
+        load_weights(model, checkpoint)
+    model.to(choose_device(device))
     return model
 
 
-def _track(name: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
-    """A progress bar on a terminal."""
-    messages = Console(stderr=True)
-    return partial(track, description=name, console=messages, disable=not messages.is_terminal)
-
-
-def _as_json(
-    evaluation: Evaluation, against: Evaluation | None, gains: dict[str, Gain | None]
-) -> dict[str, Any]:
-    document = asdict(evaluation)
-    if against:
-        document["against"] = asdict(against)
-        document["gain"] = {column: gain and asdict(gain) for column, gain in gains.items()}
-    return document
+def _track(name: str, images: Dataset) -> Iterator[Item]:
+    with show_progress("evaluate", len(images)) as report:
+        for done, image in enumerate(images):
+            report(f"{name}: {image.name}", done)
+            yield image
 
 
 if __name__ == "__main__":

@@ -7,43 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
+from benchmarks.cli.arguments import add_folders, names
+from kgt.cli import Exit, add_json, positive, run, say, show_progress
 
-from benchmarks.regression import paired
-from benchmarks.regression.calibration import allowed_errors, calibrate
-from benchmarks.regression.calibration_records import (
-    PAGE,
-    append_calibration,
-    read_calibrations,
-    render_calibrations,
-)
-from benchmarks.regression.comparison import BaseCommitError
-from benchmarks.regression.exact import run_exact
-from benchmarks.regression.history import (
-    build_series,
-    find_environment,
-    judge_series,
-    list_differences,
-)
-from benchmarks.regression.importing import import_records
-from benchmarks.regression.paired import ROOT, PairedReport
-from benchmarks.regression.printing import (
-    print_calibration,
-    print_exact,
-    print_newest,
-    print_paired,
-    print_trends,
-)
-from benchmarks.regression.summary import render_exact, render_paired
-from benchmarks.regression.worktree import find_base
-
-FINE, REGRESSION, NOTHING, FAILURE = 0, 1, 2, 3
-_console = Console(stderr=True, highlight=False, soft_wrap=True)
+# Calibrated: enough to see 5 % on a quiet machine of two cores, see the command calibrate.
+_BUDGET_S = 10.0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -55,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     printed = argparse.ArgumentParser(add_help=False)
-    printed.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(printed)
     gate = argparse.ArgumentParser(add_help=False, parents=[printed])
     gate.add_argument(
         "--markdown", metavar="FILE", help="write a summary for a pull request; - prints it"
@@ -72,17 +43,15 @@ def build_parser() -> argparse.ArgumentParser:
         "paired", parents=[gate], help="time a base commit and this one in alternating processes"
     )
     compared.add_argument("--base", metavar="COMMIT", help="default: where HEAD left main")
-    compared.add_argument("--benchmarks", type=_names, metavar="NAMES", help="a comma list")
-    compared.add_argument(
-        "--budget", type=float, default=paired.BUDGET_S, help="seconds per benchmark"
-    )
+    compared.add_argument("--benchmarks", type=names, metavar="NAMES", help="a comma list")
+    compared.add_argument("--budget", type=float, default=_BUDGET_S, help="seconds per benchmark")
     compared.add_argument(
         "--threshold", type=float, default=0.02, help="smallest relative difference that matters"
     )
     compared.add_argument("--timeout", type=float, default=300.0, help="seconds for one answer")
     compared.add_argument(
         "--changed-outputs",
-        type=_names,
+        type=names,
         default=[],
         metavar="NAMES",
         help="benchmarks whose output is meant to differ from the base's",
@@ -92,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrated = commands.add_parser(
         "calibrate", parents=[printed], help="how often the paired tier errs on this machine"
     )
-    calibrated.add_argument("--comparisons", type=int, default=100)
+    calibrated.add_argument("--comparisons", type=positive, default=100)
     calibrated.add_argument(
         "--load", action="store_true", help="keep one core busy on and off at random"
     )
@@ -100,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--planted", type=float, default=0.0, help="slow the head down by this share, e.g. 0.05"
     )
     calibrated.add_argument(
-        "--budget", type=float, default=paired.BUDGET_S, help="seconds per comparison"
+        "--budget", type=float, default=_BUDGET_S, help="seconds per comparison"
     )
     calibrated.add_argument(
         "--threshold", type=float, default=0.02, help="smallest difference that matters"
@@ -108,8 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrated.add_argument(
         "--from-records", action="store_true", help="render the page only, measure nothing"
     )
-    calibrated.add_argument("--results", type=Path, default=Path("results"), metavar="DIR")
-    calibrated.add_argument("--reports", type=Path, default=Path("reports"), metavar="DIR")
+    add_folders(calibrated)
 
     history = commands.add_parser(
         "history", parents=[printed], help="series of records over time and their steps; no gate"
@@ -131,136 +99,101 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None) -> Exit:
     """Run the command line and return its exit code."""
-    options = build_parser().parse_args(arguments)
-    try:
-        if options.json and getattr(options, "markdown", None) == "-":
-            raise ValueError("--json and --markdown - would both print; give --markdown a file")
-        return _COMMANDS[options.command](options)
-    except ValueError as error:
-        _console.print(f"regress: {error}", markup=False)
-        return NOTHING
-    except KeyboardInterrupt:
-        _console.print("regress: interrupted")
-    except Exception:
-        traceback.print_exc()
-    return FAILURE
+    return run(lambda: _regress(build_parser().parse_args(arguments)), "regress")
 
 
-def _check_exact(options: argparse.Namespace) -> int:
-    with _console.status("starting") as status:
-        report = run_exact(options.bless, lambda about: _announce(status, about))
-    print_exact(report, options.json)
+def _regress(options: argparse.Namespace) -> Exit:
+    if options.json and getattr(options, "markdown", None) == "-":
+        raise ValueError("--json and --markdown - would both print; give --markdown a file")
+    return _COMMANDS[options.command](options)
+
+
+def _check_exact(options: argparse.Namespace) -> Exit:
+    from benchmarks.regression.exact import run_exact
+    from benchmarks.regression.printing import print_exact
+    from benchmarks.regression.summary import render_exact
+
+    with show_progress("regress") as report:
+        found = run_exact(options.bless, report)
+    print_exact(found, options.json)
     if not options.json:
-        _console.print(report.note, markup=False)
-    _write_markdown(options.markdown, render_exact(report))
-    if not report.judged:
-        _console.print("regress: no value could be judged")
-        return NOTHING
-    return REGRESSION if report.failures else FINE
+        say("regress", found.note)
+    _write_markdown(options.markdown, render_exact(found))
+    if not found.judged:
+        say("regress", "no value could be judged")
+        return Exit.WRONG_USE
+    return Exit.FELL_SHORT if found.failures else Exit.FINE
 
 
-def _compare_commits(options: argparse.Namespace) -> int:
+def _compare_commits(options: argparse.Namespace) -> Exit:
     if options.list:
-        for name, about in paired.list_benchmarks().items():
+        from benchmarks.regression.workloads import list_benchmarks
+
+        for name, about in list_benchmarks().items():
             print(f"{name:20} {about}")
-        return FINE
-    try:
-        report = paired.run_paired(
-            options.base or find_base(ROOT),
-            names=options.benchmarks,
-            budget_s=options.budget,
-            threshold=options.threshold,
-            timeout_s=options.timeout,
-            on_event=lambda event: _console.print(event, markup=False),
-            changed_outputs=options.changed_outputs,
-        )
-    except BaseCommitError as error:
-        _console.print(f"regress: {error}", markup=False)
-        return FAILURE
-    code, verdict = judge_paired(report)
+        return Exit.FINE
+    from benchmarks.regression import paired
+    from benchmarks.regression.printing import print_paired
+    from benchmarks.regression.summary import render_paired
+    from benchmarks.regression.worktree import find_base
+
+    report = paired.run_paired(
+        options.base or find_base(paired.ROOT),
+        names=options.benchmarks,
+        budget_s=options.budget,
+        threshold=options.threshold,
+        timeout_s=options.timeout,
+        on_event=lambda event: say("regress", event),
+        changed_outputs=options.changed_outputs,
+    )
+    code, verdict = paired.judge(report)
     print_paired(report, verdict, options.json)
     _write_markdown(options.markdown, render_paired(report, verdict))
     return code
 
 
-def judge_paired(report: PairedReport) -> tuple[int, str]:
-    """Exit code and verdict; what is surely worse is not hidden by what failed beside it."""
-    results = report.results
-    worse = [
-        result.name
-        for result in results
-        if result.status == "wrong-output"
-        or (result.verdict and result.verdict.label == "SLOWER" and result.confirmed)
-    ]
-    failed = [result.name for result in results if result.status in ("failed", "timeout")]
-    if worse:
-        return REGRESSION, f"regression in {', '.join(worse)}"
-    if failed:
-        return FAILURE, f"could not measure {', '.join(failed)}"
-    if not results:
-        return NOTHING, "nothing was measured"
-    return FINE, f"no regression in {len(results)} benchmarks"
+def _calibrate(options: argparse.Namespace) -> Exit:
+    """It falls short by more errors than the tier may make, see `allowed_errors`."""
+    from benchmarks.regression.calibration import allowed_errors, calibrate
+    from benchmarks.regression.calibration_records import append_calibration, write_page
+    from benchmarks.regression.printing import print_calibration
 
-
-def _calibrate(options: argparse.Namespace) -> int:
-    """Exit code 1 means more errors than the tier may make, see `allowed_errors`."""
     records = options.results / "calibration.jsonl"
     found = None
     if not options.from_records:
-        with _console.status("calibrating") as status:
+        with show_progress("regress", options.comparisons) as report:
             found = calibrate(
                 options.comparisons,
                 load=options.load,
                 planted=options.planted,
                 budget_s=options.budget,
                 threshold=options.threshold,
-                on_event=lambda about: _announce(status, about),
+                on_progress=report,
             )
         append_calibration(records, found)
-    page = options.reports / PAGE
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render_calibrations(read_calibrations(records)), encoding="utf-8")
-    _console.print(f"wrote {page}")
+    say("regress", f"wrote {write_page(records, options.reports)}")
     if found is None:
-        return FINE
+        return Exit.FINE
     print_calibration(found, options.json)
     allowed = allowed_errors(found.comparisons, found.planted)
-    return REGRESSION if found.wrong > allowed else FINE
+    return Exit.FELL_SHORT if found.wrong > allowed else Exit.FINE
 
 
-def _report_history(options: argparse.Namespace) -> int:
-    files = options.files or sorted((ROOT / "results" / "records").glob("*.jsonl"))
+def _report_history(options: argparse.Namespace) -> Exit:
+    from benchmarks.regression.history import build_series, judge_series, load_pair
+    from benchmarks.regression.importing import import_records
+    from benchmarks.regression.printing import print_newest, print_trends
+
     if options.compare or options.side_by_side:
-        return _compare_files(files, options)
+        old, new = load_pair(options.files, comparable=options.compare)
+        print_newest(old, new, with_ratios=options.compare, as_json=options.json)
+        return Exit.FINE
+    files = options.files or sorted(Path("results/records").glob("*.jsonl"))
     trends = [judge_series(series) for series in build_series(import_records(files))]
     print_trends(trends, options.json)
-    return FINE if trends else NOTHING
-
-
-def _compare_files(files: list[Path], options: argparse.Namespace) -> int:
-    if len(files) != 2:
-        raise ValueError(f"two files are compared, the older first; got {len(files)}")
-    old, new = (build_series(import_records([file])) for file in files)
-    environments = find_environment(old), find_environment(new)
-    if options.compare and environments[0].key != environments[1].key:
-        raise ValueError(
-            "times of different environments are not compared; different here: "
-            f"{'; '.join(list_differences(*environments))}. --side-by-side prints both, no ratio"
-        )
-    print_newest(old, new, with_ratios=options.compare, as_json=options.json)
-    return FINE
-
-
-def _announce(status: Any, about: str) -> None:
-    status.update(about)
-    if not _console.is_terminal:
-        _console.print(about, markup=False)
+    return Exit.FINE if trends else Exit.WRONG_USE
 
 
 def _write_markdown(target: str | None, text: str) -> None:
@@ -270,7 +203,7 @@ def _write_markdown(target: str | None, text: str) -> None:
         Path(target).write_text(text, encoding="utf-8")
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace], Exit]] = {
     "exact": _check_exact,
     "paired": _compare_commits,
     "calibrate": _calibrate,

@@ -20,7 +20,8 @@ from kgt.contract import Restorer, as_module, split_whole
 from kgt.network.windows import pad_to_multiple
 from kgt.pictures.mosaic import interpolate_mosaic
 from kgt.pictures.picture import Picture
-from kgt.tiles.inference import BYTE_BUDGET, OVERLAP, place_tiles, plan_tiles, restore_bands
+from kgt.tiles import BYTE_BUDGET, OVERLAP
+from kgt.tiles.inference import place_tiles, plan_tiles, restore_bands
 
 # Of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)

@@ -33,6 +33,7 @@ from benchmarks.measure.timing import ContenderTiming, LatencyResult, measure_la
 from benchmarks.records.cell import Cell
 from benchmarks.records.record import Quantity
 from benchmarks.records.statistics import judge
+from kgt.errors import Failure
 
 _WARM_N = 64
 
@@ -45,7 +46,7 @@ class Measured:
     checks: dict[str, object]
 
 
-class WrongOutputError(Exception):
+class WrongOutputError(Failure):
     """A contender's output is not the reference's; its time would mean nothing."""
 
 

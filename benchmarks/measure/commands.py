@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
+from benchmarks.cli.terminal import print_table
 from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
-from benchmarks.measure.builders import choose_builders, count_wrong_rows
+from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
 from benchmarks.measure.cost import describe_cost
-from benchmarks.measure.memory import PeakMemory
+from benchmarks.measure.kernels import TARGETS, bless, judge_usage, load_blessed, measure_usage
+from benchmarks.measure.memory import PeakMemory, pin_allocator
 from benchmarks.measure.networks import NetworkJob, make_network_call
 from benchmarks.measure.problems import make_inputs, make_stage_call, photo_tokens, random_graph
 from benchmarks.measure.restoration import RestorationJob, describe_restorations
+from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import LatencyResult, measure_latency
 from benchmarks.records.cell import Cell
+from benchmarks.records.environment import capture_environment
 from kgt import KeyGraph, build_key_graph
 from kgt.attention.graph import SIMILARITIES
-
-_console = Console(stderr=True, highlight=False, soft_wrap=True)
+from kgt.cli import Exit, choose_device, say, show_progress
+from kgt.errors import Failure
 
 Row = dict[str, Any]
+
+
+def measure(options: argparse.Namespace) -> list[Row]:
+    """Measure what a command line asks for."""
+    pin_allocator(reuse=True)
+    if getattr(options, "threads", None):
+        torch.set_num_threads(options.threads)
+    return list(_COMMANDS[options.command](options))
 
 
 def _compare(
@@ -36,7 +50,8 @@ def _compare(
     calls_per_run: Mapping[str, int] | None = None,
     device: str | None = None,
 ) -> list[Row]:
-    with _console.status("warming up") as status:
+    with show_progress("measure", options.budget) as report:
+        report("warming up", 0)
         result = measure_latency(
             calls,
             next(iter(calls)),
@@ -44,9 +59,7 @@ def _compare(
             seed=options.seed,
             calls_per_run=calls_per_run,
             synchronize=synchronizer(device),
-            on_round=lambda done, seconds: status.update(
-                f"round {done}, {seconds:.0f} of {options.budget:.0f} s"
-            ),
+            on_round=lambda done, seconds: report(f"round {done}", seconds),
         )
     return _rows(result)
 
@@ -69,9 +82,7 @@ def _rows(result: LatencyResult) -> list[Row]:
 
 
 def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
-    device: Literal["cuda"] | None = "cuda" if options.device == "cuda" else None
-    if device and not torch.cuda.is_available():
-        raise ValueError("--device cuda needs a CUDA device, and torch finds none")
+    device = _choose_cell_device(options)
     for n in options.tokens:
         for k in options.k:
             cell = Cell(
@@ -91,8 +102,9 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
             )
             inputs = make_inputs(cell)
             calls = {}
-            for name in options.backends:
-                with _console.status(f"{name}: checking against the reference"):
+            with show_progress("measure", len(options.backends)) as report:
+                for done, name in enumerate(options.backends):
+                    report(f"{name}: checking against the reference", done)
                     calls[name] = make_stage_call(inputs, name, cell)
                     check_call(inputs, calls[name], name, cell)
             layers = layers_of(calls)
@@ -100,11 +112,15 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
                 yield {"tokens": n, "k": min(k, n), **row, "stage_calls": layers[row["contender"]]}
 
 
+def _choose_cell_device(options: argparse.Namespace) -> Literal["cuda"] | None:
+    return "cuda" if choose_device(options.device).type == "cuda" else None
+
+
 def _measure_graph(options: argparse.Namespace) -> Iterator[Row]:
     if options.structure:
         yield from _describe_graphs(options)
         return
-    builders = choose_builders(options.builders)
+    builders = choose_builders(options.builders or [*BUILDERS])
     for n in options.tokens:
         tokens = _make_tokens(options, n)
         for k in options.k:
@@ -145,6 +161,7 @@ def _connect(options: argparse.Namespace, n: int, k: int) -> dict[str, KeyGraph]
 
 
 def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
+    device = _choose_cell_device(options)
     jobs = {
         description: NetworkJob(
             description,
@@ -153,30 +170,32 @@ def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
             options.mode,
             options.batch,
             options.seed,
+            device=device,
         )
         for description in options.models
     }
-    calls = {description: make_network_call(job) for description, job in jobs.items()}
-    for description, call in calls.items():
-        with _console.status(f"{description}: first call"):
+    calls, peaks = {}, {}
+    with show_progress("measure", len(jobs)) as report:
+        for done, (description, job) in enumerate(jobs.items()):
+            report(f"{description}: first call", done)
+            calls[description] = call = make_network_call(job)
             if not torch.isfinite(call()).all():
                 raise WrongOutputError(f"{description}: the output is not finite")
-    peaks = {name: _measure_memory(job) for name, job in jobs.items()} if options.memory else {}
-    for row in _compare(calls, options):
+            if options.memory:
+                report(f"{description}: peak memory", done)
+                peaks[description] = _measure_memory(job)
+    for row in _compare(calls, options, device=device):
         peak = peaks.get(row["contender"], {})
         yield {"input": "x".join(map(str, options.input)), **row, **peak}
 
 
 def _measure_memory(job: NetworkJob) -> Row:
-    """Peak memory of a network in MiB; the resident set is None where the system cannot tell."""
-    with _console.status(f"{job.description}: peak memory"):
-        outcome = run_isolated(
-            "benchmarks.measure.networks:measure_network_memory",
-            job,
-            threads=torch.get_num_threads(),
-        )
+    """Peak memory of a network in MiB; the resident set is None where the system cannot say."""
+    outcome = run_isolated(
+        "benchmarks.measure.networks:measure_network_memory", job, threads=torch.get_num_threads()
+    )
     if outcome.status != "ok":
-        raise RuntimeError(f"{job.description}: memory: {outcome.status}: {outcome.reason}")
+        raise Failure(f"{job.description}: memory: {outcome.status}: {outcome.reason}")
     peak: PeakMemory = outcome.value
     return {
         "peak_mib": None if peak.peak_bytes is None else peak.peak_bytes / 2**20,
@@ -185,8 +204,8 @@ def _measure_memory(job: NetworkJob) -> Row:
 
 
 def _count_cost(options: argparse.Namespace) -> Iterator[Row]:
-    with _console.status("counting") as status:
-        rows = describe_cost(options.models, options.input, status.update)
+    with show_progress("measure") as report:
+        rows = describe_cost(options.models, options.input, report)
     # Beside each other, more columns than these fit on no screen.
     shown = rows[0].keys() - {"gflop", "other_percent", "pairs_in_graph", "pairs_computed"}
     for row in rows:
@@ -194,23 +213,58 @@ def _count_cost(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def _restore(options: argparse.Namespace) -> Iterator[Row]:
-    width, height = options.output
     job = RestorationJob("", byte_budget=options.byte_budget * 2**20, seed=options.seed)
-    with _console.status("loading") as status:
+    with show_progress("measure", 1) as report:
         yield from describe_restorations(
             options.models,
-            (height, width),
+            options.output,
             job,
             whole=not options.no_whole,
             timeout_s=options.timeout,
-            on_progress=lambda name, done: status.update(f"{name}: {done:.0%}"),
+            on_progress=report,
         )
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
+_COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "attention": _measure_attention,
     "graph": _measure_graph,
     "model": _measure_model,
     "cost": _count_cost,
     "restore": _restore,
 }
+
+
+def check_kernels(options: argparse.Namespace) -> Exit:
+    """Compile the Triton kernels, compare them with the blessed values, or bless them."""
+    if importlib.util.find_spec("triton") is None:
+        raise ValueError("kernels needs the package triton, which is not installed")
+    if options.bless is not None and not options.bless.strip():
+        raise ValueError("--bless needs a reason, which is kept beside the values")
+    with show_progress("measure") as report:
+        report("compiling")
+        usage = measure_usage(TARGETS)
+    if options.bless:
+        bless(usage, options.bless)
+    blessed = load_blessed()
+    rows = judge_usage(usage, blessed)
+    note = f"blessed with triton {blessed.triton}: {blessed.reason}"
+    if blessed.triton != version("triton"):
+        note += f"; this is triton {version('triton')}, so only spills are judged"
+    estimates = list(estimate_kernels())
+    if options.json:
+        print(json.dumps({"note": note, "kernels": rows, "estimates": estimates}, indent=1))
+    else:
+        print_rows(rows)
+        print_rows(estimates)
+        say("measure", note)
+    return Exit.FELL_SHORT if any(row["failed"] for row in rows) else Exit.FINE
+
+
+def print_rows(rows: list[Row]) -> None:
+    """Print rows as a table, with the environment below."""
+    print_table(
+        [*rows[0]],
+        [[*row.values()] for row in rows],
+        numbers=[name for name, value in rows[0].items() if not isinstance(value, str)],
+        caption=capture_environment().describe(),
+    )

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention.operators import count_forward_flops
+from kgt.errors import Failure
 from kgt.network.layers import KGTStage
 
 Part = Literal["attention", "graph", "linear", "position_bias", "convolution", "other"]
@@ -49,7 +50,7 @@ _BATCHED = {"bmm", "baddbmm", "matmul", "einsum"}
 _BIAS_MODULES = {"position_bias", "cpb_mlp", "pos"}
 
 
-class UncountedOperatorError(RuntimeError):
+class UncountedOperatorError(Failure):
     """An operator ran that multiplies matrices, and a counter has no formula for it."""
 
 

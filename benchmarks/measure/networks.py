@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure.attention import WrongOutputError, summarize
-from benchmarks.measure.memory import PeakMemory, measure_peak, pin_allocator
+from benchmarks.measure.memory import PeakMemory, measure_device_peak, measure_peak, pin_allocator
 from benchmarks.measure.problems import digest_tensors, photo_images
 from benchmarks.measure.timing import measure_latency
 from benchmarks.models import create_described
@@ -36,6 +36,7 @@ class NetworkJob:
         seed: seed of weights and training targets.
         conditions: what is known of a task's inputs, such as ("sigma", 25); a network is told what
             it has a field for.
+        device: "cuda" for a GPU; None is the CPU.
     """
 
     description: str
@@ -45,6 +46,7 @@ class NetworkJob:
     batch: int = 1
     seed: int = 0
     conditions: tuple[tuple[str, int], ...] = ()
+    device: Literal["cuda"] | None = None
 
 
 def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:
@@ -55,13 +57,13 @@ def make_network_call(job: NetworkJob) -> Callable[[], Tensor]:
     """
     torch.manual_seed(job.seed)
     # The time of a key-graph network depends on what its graphs share: noise would hide that.
-    network = create_described(job.description, dict(job.conditions))
-    return _make_call(network, job, photo_images(job.batch, *job.size))
+    network = create_described(job.description, dict(job.conditions)).to(job.device)
+    return _make_call(network, job, photo_images(job.batch, *job.size).to(job.device))
 
 
 def _make_call(network: Restorer, job: NetworkJob, x: Tensor) -> Callable[[], Tensor]:
     def forward() -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=job.dtype == "bfloat16"):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=job.dtype == "bfloat16"):
             return network(x)
 
     if job.mode == "forward":
@@ -147,4 +149,4 @@ def measure_network_memory(job: NetworkJob) -> PeakMemory:
     call = make_network_call(job)
     # The first step makes the optimizer's state, and the first call of all loads libraries.
     call()
-    return measure_peak(call)
+    return (measure_device_peak if job.device else measure_peak)(call)

@@ -35,6 +35,7 @@ from benchmarks.measure.sandbox import (
 )
 from benchmarks.models import create_described, load_weights
 from benchmarks.tasks.metrics import psnr
+from kgt.errors import Failure
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class RestorationResult:
     plan: str
 
 
-class RestorationFailed(RuntimeError):  # noqa: N818  (states what happened)
+class RestorationFailed(Failure):
     """The process ran out of memory or time, or raised."""
 
 

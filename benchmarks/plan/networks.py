@@ -21,7 +21,7 @@ from benchmarks.records.cell import Cell
 from benchmarks.records.record import Quantity
 from benchmarks.tasks import get_task
 from kgt import list_backends
-from kgt.tiles.inference import BYTE_BUDGET
+from kgt.tiles import BYTE_BUDGET
 
 
 def run_network_cell(cell: Cell, budget_s: float, limits: dict[str, Any]) -> Outcome:

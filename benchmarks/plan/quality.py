@@ -14,8 +14,9 @@ from benchmarks.quality import Evaluation, Gain, evaluate, paired_gain
 from benchmarks.records.cell import Cell
 from benchmarks.records.record import Quantity
 from benchmarks.tasks import get_metric, get_protocol, get_task
-from benchmarks.training import Listener, TrainingResult, load_recipe, train
 from benchmarks.training.cards import shipped_log
+from benchmarks.training.loop import Listener, TrainingResult, train
+from benchmarks.training.recipes import load_recipe
 from benchmarks.training.state import digest_weights
 from kgt.contract import Restorer
 from kgt.network.model import KGT

@@ -8,8 +8,8 @@ from benchmarks.records.cell import Cell
 from benchmarks.records.components import digest_kernels, digest_versions, versions_of
 from benchmarks.records.record import Record
 from benchmarks.tasks import get_task
-from benchmarks.training import list_recipes, load_recipe
 from benchmarks.training.loop import components_of_training
+from benchmarks.training.recipes import list_recipes, load_recipe
 from kgt import list_backends
 
 # Until versions took their place, digests of source files stood in records. These stand for version

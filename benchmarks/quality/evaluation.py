@@ -19,11 +19,12 @@ from benchmarks.quality.tiling import WHOLE, Tiling
 from benchmarks.tasks.protocols import Protocol
 from benchmarks.tasks.task import Input, Task
 from kgt.contract import Restorer
+from kgt.errors import Failure
 
 Score = float | Literal["exact"]
 
 
-class ImageFailed(RuntimeError):  # noqa: N818  (states what happened)
+class ImageFailed(Failure):
     """An image could not be read, restored or scored, and none may be left out."""
 
 

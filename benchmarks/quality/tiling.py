@@ -8,7 +8,8 @@ from typing import Literal
 from torch import Tensor
 
 from kgt.contract import Restorer
-from kgt.tiles.inference import BYTE_BUDGET, OVERLAP, choose_tile, restore
+from kgt.tiles import BYTE_BUDGET, OVERLAP
+from kgt.tiles.inference import choose_tile, restore
 
 
 @dataclass(frozen=True)

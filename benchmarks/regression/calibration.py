@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -21,8 +21,11 @@ from statistics import NormalDist
 from benchmarks.records.environment import Environment, capture_environment
 from benchmarks.records.statistics import CONFIDENCE
 from benchmarks.regression.comparison import PairedResult, Side, compare, is_head
-from benchmarks.regression.paired import ROOT, list_benchmarks
+from benchmarks.regression.paired import ROOT
 from benchmarks.regression.process import Worker, WorkerServer
+from benchmarks.regression.workloads import list_benchmarks
+from kgt.cli import OnProgress
+from kgt.errors import Failure
 
 _LOAD = """
 import os, random, sys, time
@@ -73,7 +76,7 @@ def calibrate(
     planted: float,
     budget_s: float,
     threshold: float,
-    on_event: Callable[[str], None] = lambda text: None,
+    on_progress: OnProgress = lambda what, done=None: None,
 ) -> Calibration:
     """Compare the working tree with itself, all benchmarks in turn.
 
@@ -83,14 +86,14 @@ def calibrate(
         planted: share of its own time by which every call of the head is slowed down; 0 for none.
         budget_s: seconds of rounds per comparison.
         threshold: smallest relative difference that matters.
-        on_event: called with a line of text as the run proceeds.
+        on_progress: called with the counts of verdicts and the number of comparisons.
 
     Returns:
         Counts, rates and every comparison.
 
     Raises:
         ValueError: if `comparisons` or `budget_s` is not positive, or `planted` is negative.
-        RuntimeError: if a comparison ends without a verdict.
+        Failure: if a comparison ends without a verdict.
     """
     if comparisons < 1 or not planted >= 0 or not budget_s > 0:
         raise ValueError(
@@ -107,7 +110,7 @@ def calibrate(
         while len(results) < comparisons:
             wanted = names[: comparisons - len(results)]
             results += compare(wanted, start, budget_s=budget_s, threshold=threshold)
-            on_event(f"{len(results)} of {comparisons} comparisons: {dict(_count(results))}")
+            on_progress(f"{len(results)} comparisons: {dict(_count(results))}", len(results))
     verdicts = _count(results)
     slower, decided = verdicts["SLOWER"], verdicts["SLOWER"] + verdicts["FASTER"]
     wrong = comparisons - slower if planted else decided
@@ -153,7 +156,7 @@ def allowed_errors(comparisons: int, planted: float) -> int:
 def _count(results: list[PairedResult]) -> Counter[str]:
     for result in results:
         if result.verdict is None:
-            raise RuntimeError(f"{result.name} {result.status}: {result.reason}")
+            raise Failure(f"{result.name} {result.status}: {result.reason}")
     return Counter(result.verdict.label for result in results if result.verdict)
 
 
@@ -162,15 +165,13 @@ def _loaded_core() -> Iterator[None]:
     """Another process that computes and sleeps in turn, for random periods.
 
     Raises:
-        RuntimeError: if it ended early, so that there was no load.
+        Failure: if it ended early, so that there was no load.
     """
     process = subprocess.Popen([sys.executable, "-c", _LOAD, str(os.getpid())])
     try:
         yield
         if process.poll() is not None:
-            raise RuntimeError(
-                f"the load ended with code {process.returncode}; the calibration is void"
-            )
+            raise Failure(f"the load ended with code {process.returncode}; the calibration is void")
     finally:
         process.kill()
         process.wait()

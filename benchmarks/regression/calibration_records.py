@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.records.environment import Environment
 from benchmarks.regression.calibration import Calibration, allowed_errors
+from kgt.files import write_atomically
 
 PAGE = "regression.md"
 _TEXT = """\
@@ -60,6 +61,19 @@ def render_calibrations(calibrations: Sequence[dict[str, Any]]) -> str:
     lines += [f"Measured on: {text}\n" for text in environments.values()]
     command = "python -m benchmarks.regress calibrate --from-records"
     return "\n".join([*lines, f"Regenerate from the records: `{command}`", ""])
+
+
+def write_page(records: Path, folder: Path) -> Path:
+    """Render the calibrations on record into a page of a folder of reports.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    text = render_calibrations(read_calibrations(records))
+    page = folder / PAGE
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(page, text)
+    return page
 
 
 def _row(fields: dict[str, Any]) -> str:

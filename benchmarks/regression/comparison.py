@@ -35,6 +35,7 @@ import numpy as np
 
 from benchmarks.records.statistics import Ratio, Verdict, compare_paired, judge
 from benchmarks.regression.process import WorkerError, WorkerTimeoutError
+from kgt.errors import Failure
 
 # Calibrated together with the budget of the paired tier, see `calibration`.
 POOLS = 2
@@ -52,7 +53,7 @@ def is_head(side: Side) -> bool:
     return side.startswith("head")
 
 
-class BaseCommitError(RuntimeError):
+class BaseCommitError(Failure):
     """The base commit does not import, so that nothing can be compared with it."""
 
 

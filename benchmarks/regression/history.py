@@ -16,12 +16,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record
+from benchmarks.regression.importing import import_records
 
 TRACKED = ("latency", "peak_rss", "peak", "training_time")
 MIN_SEGMENT = 3
@@ -193,6 +195,29 @@ def compare_newest(old: Iterable[Series], new: Iterable[Series]) -> list[Compari
         Comparison(*key, sides[0].get(key), sides[1].get(key))
         for key in dict.fromkeys([*sides[0], *sides[1]])
     ]
+
+
+def load_pair(files: Sequence[Path], *, comparable: bool) -> tuple[list[Series], list[Series]]:
+    """The series of two files, the older one first.
+
+    Args:
+        files: as `import_records` takes them.
+        comparable: values of the two will be compared.
+
+    Raises:
+        ValueError: when there are not two, a file is of no or several environments, or they are to
+            be compared and their environments differ.
+    """
+    if len(files) != 2:
+        raise ValueError(f"two files are compared, the older first; got {len(files)}")
+    old, new = (build_series(import_records([file])) for file in files)
+    environments = find_environment(old), find_environment(new)
+    if comparable and environments[0].key != environments[1].key:
+        raise ValueError(
+            "times of different environments are not compared; different here: "
+            f"{'; '.join(list_differences(*environments))}. --side-by-side prints both, no ratio"
+        )
+    return old, new
 
 
 def find_environment(series: Sequence[Series]) -> Environment:

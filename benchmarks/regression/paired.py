@@ -11,11 +11,11 @@ from benchmarks.records.environment import Environment, capture_environment
 from benchmarks.records.statistics import Verdict
 from benchmarks.regression.comparison import PairedResult, compare, is_head
 from benchmarks.regression.process import WorkerServer
-from benchmarks.regression.workloads import WORKLOADS
+from benchmarks.regression.workloads import list_benchmarks
 from benchmarks.regression.worktree import checked_out, resolve_commit
+from kgt.cli import Exit
+from kgt.errors import unknown
 
-# Enough to find 5 % on a quiet machine of two cores, see `calibration`.
-BUDGET_S = 10.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,11 +37,6 @@ class PairedReport:
     head_dirty: bool
     environment: Environment
     results: tuple[PairedResult, ...]
-
-
-def list_benchmarks() -> dict[str, str]:
-    """What each benchmark of the paired tier times, by name."""
-    return {name: (make.__doc__ or "").splitlines()[0] for name, make in WORKLOADS.items()}
 
 
 def run_paired(
@@ -140,4 +135,22 @@ def _check_names(names: Sequence[str]) -> None:
     known = list_benchmarks()
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown benchmark {name!r}; valid names: {', '.join(known)}")
+            raise unknown("benchmark", name, known)
+
+
+def judge(report: PairedReport) -> tuple[Exit, str]:
+    """Exit code and verdict; the verdict names what is worse beside what failed, too."""
+    results = report.results
+    worse = [
+        result.name
+        for result in results
+        if result.status == "wrong-output" or (_is_slower(result) and result.confirmed)
+    ]
+    failed = [result.name for result in results if result.status in ("failed", "timeout")]
+    if not results:
+        return Exit.WRONG_USE, "nothing was measured"
+    found = {"could not measure": failed, "regression in": worse}
+    verdict = "; ".join(f"{what} {', '.join(names)}" for what, names in found.items() if names)
+    if not verdict:
+        return Exit.FINE, f"no regression in {len(results)} benchmarks"
+    return Exit.FAILURE if failed else Exit.FELL_SHORT, verdict

@@ -10,16 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from kgt.contract import Restorer
 
-Call = Callable[[], Tensor]
+Call = Callable[[], "Tensor"]
+
+
+def list_benchmarks() -> dict[str, str]:
+    """What each benchmark of the paired tier times, by name."""
+    return {name: (make.__doc__ or "").splitlines()[0] for name, make in WORKLOADS.items()}
 
 
 def _draw(*sizes: int) -> Tensor:
+    import torch
+
     return torch.randn(sizes, generator=torch.Generator().manual_seed(0))
 
 
@@ -34,6 +40,8 @@ def make_graph() -> Call:
 
 def make_attention() -> Call:
     """Attention of two windows, forward: N = 1024, k = 128, H = 6, D = 30."""
+    import torch
+
     from kgt import build_key_graph, key_graph_attention
 
     graph = build_key_graph(_draw(2, 1024, 180), 128)
@@ -43,6 +51,8 @@ def make_attention() -> Call:
 
 def make_attention_backward() -> Call:
     """Attention of one window, forward and backward: N = 1024, k = 128, H = 3, D = 30."""
+    import torch
+
     from kgt import build_key_graph, key_graph_attention
 
     graph = build_key_graph(_draw(1, 1024, 180), 128)
@@ -71,6 +81,8 @@ def make_swinir() -> Call:
 
 
 def _restore(create: Callable[[], Restorer]) -> Call:
+    import torch
+
     torch.manual_seed(0)
     network, image = create().eval(), _draw(1, 3, 16, 16)
     return torch.inference_mode()(lambda: network(image))

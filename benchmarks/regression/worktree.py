@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kgt.errors import Failure
+
 _MAIN_BRANCHES = ("origin/main", "main")
 _PREFIX = "kgt-base-"
 _OWNED = re.compile(rf"worktree (.*/{_PREFIX}(\d+)-[^/]*)/tree")
@@ -106,5 +108,5 @@ def _git(root: Path, *arguments: str, check: bool = True) -> subprocess.Complete
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
     )
     if check and result.returncode != 0:
-        raise RuntimeError(f"git {' '.join(arguments)} failed: {result.stderr.strip()}")
+        raise Failure(f"git {' '.join(arguments)} failed: {result.stderr.strip()}")
     return result

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks.cli.terminal import print_table
+from benchmarks.data.manifest import MANIFEST
 from benchmarks.quality import Evaluation, Gain, TileEffect, Tiling
+from benchmarks.quality.golden import Finding, Golden
 from benchmarks.tasks import Protocol
 
 
@@ -71,6 +74,38 @@ def print_tile_effects(effects: Mapping[str, TileEffect], tiling: Tiling) -> Non
         numbers=numbers,
         total=(f"{len(effects)} images", "", steps, *means),
     )
+
+
+def print_golden(findings: Sequence[Finding]) -> None:
+    """Published values beside the measured ones, and why some could not be measured."""
+    rows = []
+    for finding in findings:
+        golden, measured, difference = finding.golden, None, None
+        if finding.measured is not None:
+            measured = f"{finding.measured:.4f}"
+            difference = f"{finding.measured - golden.value:+.4f}"
+        rows.append(
+            (
+                *(golden.task, _name_set(golden), golden.protocol, golden.column, golden.source),
+                *(measured, f"{golden.value:.4f}", difference, finding.verdict),
+            )
+        )
+    numbers = ("measured", "published", "difference")
+    headings = ("task", "set", "protocol", "column", "source", *numbers, "verdict")
+    print_table(headings, rows, numbers=numbers)
+    reasons = dict.fromkeys(
+        f"{_name_set(finding.golden)}: {finding.reason}" for finding in findings if finding.reason
+    )
+    for reason in reasons:
+        print(reason)
+    verdicts = Counter(finding.verdict for finding in findings)
+    print(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
+
+
+def _name_set(golden: Golden) -> str:
+    published = MANIFEST[golden.dataset]["test"].count
+    part = "" if golden.images == published else f" ({golden.images} of {published})"
+    return golden.dataset + part
 
 
 def write_csv(path: Path, evaluation: Evaluation, against: Evaluation | None) -> None:

@@ -49,12 +49,13 @@ from benchmarks.training.state import (
 )
 from benchmarks.training.validation import measure_psnr
 from kgt.contract import Restorer, as_module
+from kgt.errors import Failure
 from kgt.files import write_atomically
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 
-class TrainingInterrupted(RuntimeError):  # noqa: N818  (states what happened)
+class TrainingInterrupted(Failure):
     """The process was asked to end (SIGTERM, Ctrl-C); the checkpoint is of the last step."""
 
 
@@ -118,6 +119,7 @@ def train(
     fresh: bool = False,
     stale: Stale = "refuse",
     workers: int = 0,
+    device: str = "auto",
 ) -> TrainingResult:
     """Train a network, or go on from the checkpoint of an interrupted training.
 
@@ -135,6 +137,7 @@ def train(
         stale: what to do with a checkpoint of other components or data: "refuse" it,
             "resume" it all the same, or "restart".
         workers: processes that make batches ahead of time; the batches are the same.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Raises:
         ValueError: an unknown name, a network that does not fit the task, or a checkpoint that is
@@ -143,7 +146,7 @@ def train(
         TrainingInterrupted: on SIGTERM or Ctrl-C, with a checkpoint of the last step.
         OSError: a file could not be written; the one before is kept.
     """
-    fabric = make_fabric(recipe.precision)
+    fabric = make_fabric(recipe.precision, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         run = _Run(model_name, recipe, run_folder(model_name, recipe, out_dir), fabric)

@@ -24,14 +24,16 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def make_fabric(precision: str) -> Fabric:
+def make_fabric(precision: str, device: str) -> Fabric:
     """This process alone, or all that torchrun started, on several machines if need be.
 
     Args:
         precision: as in `Recipe`.
+        device: "cpu", "cuda", or "auto".
     """
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     fabric = Fabric(
+        accelerator=device,
         devices=local,
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",

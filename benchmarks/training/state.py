@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from benchmarks.data.images import combine_digests, digest_pixels
 from benchmarks.training.recipes import Recipe
 from kgt.contract import Restorer, as_module
+from kgt.errors import Failure
 from kgt.files import write_atomically
 
 _LOG_WINDOW = 10
@@ -58,7 +59,7 @@ class ValidationPoint(NamedTuple):
     psnr: dict[str, float]
 
 
-class TrainingDiverged(RuntimeError):  # noqa: N818  (states what happened)
+class TrainingDiverged(Failure):
     """Loss, gradient or weights are not finite any more, or the loss has grown tenfold."""
 
 

@@ -21,10 +21,9 @@ from torch import Tensor
 
 from kgt.contract import Restorer, split_whole
 from kgt.pictures.png import PngWriter
+from kgt.tiles import BYTE_BUDGET, OVERLAP
 from kgt.tiles.memory import LiveTensorBytes
 
-OVERLAP = 32
-BYTE_BUDGET = 2 * 2**30
 # Side in pixels of the square that a network's memory is measured on, of which two at a time.
 _PROBE = 64
 # Resident bytes for a byte of tensors: allocators keep as much again for later.

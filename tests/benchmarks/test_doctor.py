@@ -6,7 +6,7 @@ from PIL import Image
 
 from benchmarks import doctor
 from benchmarks.data.manifest import MANIFEST
-from benchmarks.measure import software
+from benchmarks.measure import checks, software
 from benchmarks.measure.machine import Finding
 from kgt.attention.native import NativeUnavailableError
 
@@ -23,8 +23,8 @@ def enter(monkeypatch):
     """A function that replaces the checks by these findings."""
 
     def replace(*names):
-        checks = {name: lambda name=name: FINDINGS[name] for name in names}
-        monkeypatch.setattr(doctor, "_list_checks", lambda: checks)
+        found = {name: lambda name=name: FINDINGS[name] for name in names}
+        monkeypatch.setattr(checks, "list_checks", lambda: found)
 
     return replace
 
@@ -59,7 +59,7 @@ def test_json_is_one_object(enter, arguments, capsys):
 
 
 def test_check_that_breaks_is_a_failure(monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "_list_checks", lambda: {"timer": lambda: 1 / 0})
+    monkeypatch.setattr(checks, "list_checks", lambda: {"timer": lambda: 1 / 0})
     assert doctor.main([]) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
 
@@ -81,11 +81,11 @@ def test_help_names_the_default(capsys):
 @pytest.mark.parametrize(("reason", "backend"), [("", "native"), ("no compiler", "sdpa")])
 def test_floor_is_that_of_the_backend_auto_would_take(reason, backend, monkeypatch):
     asked = []
-    monkeypatch.setattr(doctor, "unavailable_reason", lambda: reason)
-    monkeypatch.setattr(doctor.machine, "measure_floor", lambda *job: asked.append(job))
-    monkeypatch.setattr(doctor.machine, "judge_floor", lambda result: [FINDINGS["usable"]])
-    assert doctor._check_floor() == [FINDINGS["usable"]]
-    assert asked == [(backend, doctor.FLOOR_BUDGET_S)]
+    monkeypatch.setattr(checks, "unavailable_reason", lambda: reason)
+    monkeypatch.setattr(checks.machine, "measure_floor", lambda *job: asked.append(job))
+    monkeypatch.setattr(checks.machine, "judge_floor", lambda result: [FINDINGS["usable"]])
+    assert checks.check_floor() == [FINDINGS["usable"]]
+    assert asked == [(backend, checks.FLOOR_BUDGET_S)]
 
 
 def test_compiler_that_is_missing_costs_a_grade_and_is_named(monkeypatch):

@@ -136,7 +136,9 @@ def test_wrong_use_exits_with_2_and_the_valid_names(run, tmp_path, arguments, me
 
 
 def test_dry_run_measures_nothing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.reproduce.measure_cell", lambda *_: pytest.fail("measured"))
+    monkeypatch.setattr(
+        "benchmarks.report.reproduction.measure_cell", lambda *_: pytest.fail("measured")
+    )
     code, out, err = run("--table 3 --profile smoke --dry-run")
     assert code == 0
     cells = get_spec("3").profile("smoke")[1].cells()
@@ -308,8 +310,8 @@ def test_a_dataset_that_was_absent_is_looked_for_again(run, tmp_path, monkeypatc
 
 def test_a_claim_that_fails_exits_with_1(tiny, run, monkeypatch):
     judgment = Judgment("C1 it grows", "FAILS", "it does not")
-    monkeypatch.setattr("benchmarks.reproduce.judge_claims", lambda *_: [judgment])
-    code, _, err = run("--table 3 --from-records")
+    monkeypatch.setattr("benchmarks.report.reproduction.judge_claims", lambda *_: [judgment])
+    code, _, err = run("--table 3")
     assert code == 1
     assert "FAILS: C1 it grows (it does not)" in err
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.measure import __main__ as cli
-from benchmarks.measure import kernels
+from benchmarks.measure import commands, kernels
 from benchmarks.measure.kernels import (
     TARGETS,
     Blessed,
@@ -106,7 +106,7 @@ def test_a_planted_worse_figure_fails_the_command(blessed_file, monkeypatch, cap
     usage = {"sm_80": {"gather-forward-float32": GOOD}}
     bless(usage, "because")
     changed = {"sm_80": {"gather-forward-float32": replace(GOOD, **change)}}
-    monkeypatch.setattr(cli, "measure_usage", lambda targets: changed)
+    monkeypatch.setattr(commands, "measure_usage", lambda targets: changed)
     assert cli.main(["kernels", "--json"]) == code
     printed = json.loads(capsys.readouterr().out)
     assert printed["kernels"][0]["failed"] == bool(code)
@@ -115,7 +115,7 @@ def test_a_planted_worse_figure_fails_the_command(blessed_file, monkeypatch, cap
 
 def test_spilling_kernels_cannot_be_blessed(blessed_file, monkeypatch):
     spilling = {"sm_80": {"gather-forward-float32": replace(GOOD, spills=4)}}
-    monkeypatch.setattr(cli, "measure_usage", lambda targets: spilling)
+    monkeypatch.setattr(commands, "measure_usage", lambda targets: spilling)
     assert cli.main(["kernels", "--bless", "please", "--json"]) == 1
 
 
@@ -126,7 +126,7 @@ def test_blessing_needs_a_reason(blessed_file, capsys):
 
 
 def test_without_blessed_values_it_is_wrong_use(blessed_file, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "measure_usage", lambda targets: {})
+    monkeypatch.setattr(commands, "measure_usage", lambda targets: {})
     assert cli.main(["kernels"]) == 2
     assert "--bless" in capsys.readouterr().err
 

@@ -177,7 +177,10 @@ def test_table_for_people_names_the_environment(capsys):
         (f"{MODEL} --models kgt-tiny-x2:colour=1", ["colour"]),
         (f"{MODEL} --models kgt-tiny-x2:fast", ["NAME:field=value", "'fast'"]),
         (f"{MODEL} --models kgt-tiny-x2 --input text", ["--input", "'text' is not two numbers"]),
-        (f"{MODEL} --models kgt-tiny-x2 --input 96", ["'96' is not two numbers", "e.g. 96x96"]),
+        (
+            f"{MODEL} --models kgt-tiny-x2 --input 96",
+            ["'96' is not two numbers", "HEIGHTxWIDTH"],
+        ),
         (f"{MODEL} --models kgt-tiny-x2 --input 0x8", ["'0x8' is not two numbers"]),
     ],
 )

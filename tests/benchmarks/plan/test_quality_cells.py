@@ -7,7 +7,9 @@ from benchmarks.data.datasets import load_dataset
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.records.cell import Cell
 from benchmarks.tasks import TASKS, get_task
-from benchmarks.training import Recipe, cards, train
+from benchmarks.training import cards
+from benchmarks.training.loop import train
+from benchmarks.training.recipes import Recipe
 
 
 def run(tmp_path, **fields):

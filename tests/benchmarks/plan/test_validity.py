@@ -19,7 +19,7 @@ from benchmarks.records.cell import Cell
 from benchmarks.records.components import VERSIONS
 from benchmarks.records.record import Record
 from benchmarks.tasks import TASKS
-from benchmarks.training import load_recipe
+from benchmarks.training.recipes import load_recipe
 
 LIMITS = (1.0,)
 ROOT = Path(components.__file__).parents[2]

@@ -163,7 +163,7 @@ def test_unforeseen_errors_exit_with_3(set5, monkeypatch, capsys):
     def fail(*_, **__):
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr("benchmarks.evaluate.evaluate", fail)
+    monkeypatch.setattr("benchmarks.quality.evaluate", fail)
     code, _, err = run("--task sr-x2 --dataset Set5 --model bicubic", capsys)
     assert code == 3
     assert "out of order" in err

@@ -7,9 +7,10 @@ import pytest
 from benchmarks import regress
 from benchmarks.records.environment import capture_environment
 from benchmarks.records.statistics import Ratio, Verdict
-from benchmarks.regression import worktree
+from benchmarks.regression import paired, worktree
 from benchmarks.regression.comparison import BaseCommitError, PairedResult
-from benchmarks.regression.paired import PairedReport, list_benchmarks
+from benchmarks.regression.paired import PairedReport
+from benchmarks.regression.workloads import list_benchmarks
 
 STEADY = Verdict("SAME", "within the band")
 RATIO = Ratio(1.0, 0.99, 1.01, 50)
@@ -44,7 +45,7 @@ def compare(monkeypatch, capsys):
             on_event(f"{names} {budget_s} {threshold} {timeout_s} {changed_outputs}")
             return PairedReport(base, "f" * 40, True, capture_environment(), outcome)
 
-        monkeypatch.setattr(regress.paired, "run_paired", run_paired)
+        monkeypatch.setattr(paired, "run_paired", run_paired)
         code = regress.main(["paired", "--base", "b" * 40, *arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
@@ -59,7 +60,7 @@ def compare(monkeypatch, capsys):
         ((SAME, ONCE), 0, "no regression in 2"),
         ((SAME, SLOWER), 1, "regression in attention"),
         ((WRONG, SAME), 1, "regression in output"),
-        ((FAILED, SLOWER), 1, "regression in attention"),
+        ((FAILED, SLOWER), 3, "could not measure broken; regression in attention"),
         ((SAME, FAILED), 3, "could not measure broken"),
         ((TIMEOUT, SAME), 3, "could not measure endless"),
         ((), 2, "nothing was measured"),

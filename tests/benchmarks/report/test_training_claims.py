@@ -10,7 +10,7 @@ from benchmarks.report.training_claims import (
     judge_shared_graph,
     judge_small_kgt_against_swinir,
 )
-from benchmarks.training import list_recipes
+from benchmarks.training.recipes import list_recipes
 
 NETWORK = "kgt-tiny-denoise-color"
 REBUILT = f"{NETWORK}:graph_scope=layer"

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from benchmarks.tasks import TASKS
 from benchmarks.tasks.task import Degradation
-from benchmarks.training import Listener, Recipe
+from benchmarks.training.loop import Listener
+from benchmarks.training.recipes import Recipe
 
 FIELDS = {
     "name": "mini",

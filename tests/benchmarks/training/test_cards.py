@@ -9,7 +9,9 @@ from benchmarks.models import create_any_model, load_weights
 from benchmarks.quality import evaluate
 from benchmarks.records.environment import capture_environment
 from benchmarks.tasks import TASKS, get_task
-from benchmarks.training import Recipe, cards, train
+from benchmarks.training import cards
+from benchmarks.training.loop import train
+from benchmarks.training.recipes import Recipe
 
 RECIPE = Recipe(
     name="mini",

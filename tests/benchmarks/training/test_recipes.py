@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from benchmarks.data.datasets import load_dataset
 from benchmarks.tasks import TASKS
-from benchmarks.training import Recipe, list_recipes, load_recipe
+from benchmarks.training.recipes import Recipe, list_recipes, load_recipe
 from tests.benchmarks.training.mini import FIELDS, MINI, change
 
 

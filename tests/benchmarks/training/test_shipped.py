@@ -10,7 +10,8 @@ from benchmarks.data.datasets import load_dataset
 from benchmarks.models import create_for_task
 from benchmarks.quality import evaluate, paired_gain
 from benchmarks.tasks import get_task
-from benchmarks.training import cards, load_recipe
+from benchmarks.training import cards
+from benchmarks.training.recipes import load_recipe
 from benchmarks.training.state import digest_weights
 
 # A recipe of the networks that ship, and one of its tasks.

@@ -9,15 +9,11 @@ import kgt
 from benchmarks.models import create_any_model, create_described, load_weights
 from benchmarks.records.components import VERSIONS
 from benchmarks.tasks import TASKS
-from benchmarks.training import (
-    Listener,
-    PatchSampler,
-    TrainingDiverged,
-    loop,
-    run_folder,
-    train,
-)
+from benchmarks.training import loop
+from benchmarks.training.data import PatchSampler
+from benchmarks.training.loop import Listener, run_folder, train
 from benchmarks.training.start import start_as_nearest
+from benchmarks.training.state import TrainingDiverged
 from tests.benchmarks.training.mini import DECIMATED, MINI, Stop, change, stop_at
 
 MODEL = "swinir-tiny-x2"

@@ -6,8 +6,10 @@ import torch
 from pydantic import ValidationError
 
 from benchmarks.models import create_any_model, create_described
-from benchmarks.training import Listener, PatchSampler, Recipe, train
+from benchmarks.training.data import PatchSampler
 from benchmarks.training.detection import Detecting, detection_loss, find_degraded
+from benchmarks.training.loop import Listener, train
+from benchmarks.training.recipes import Recipe
 from benchmarks.training.start import start_as_nearest
 from benchmarks.training.state import read_checkpoint
 from tests.benchmarks.training.mini import Stop, stop_at

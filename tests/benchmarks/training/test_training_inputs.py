@@ -14,9 +14,11 @@ from benchmarks.quality import evaluate
 from benchmarks.tasks import get_task
 from benchmarks.tasks.deblurring import shake_kernel
 from benchmarks.tasks.jpeg import compress_jpeg
-from benchmarks.training import Listener, PatchSampler, Recipe, loop, train
-from benchmarks.training.data import iterate_batches, split_images
+from benchmarks.training import loop
+from benchmarks.training.data import PatchSampler, iterate_batches, split_images
+from benchmarks.training.loop import Listener, train
 from benchmarks.training.losses import LOSSES, charbonnier, make_loss
+from benchmarks.training.recipes import Recipe
 from benchmarks.training.start import start_as_nearest
 from benchmarks.training.validation import measure_psnr
 from kgt.network.deconvolution import append_undone

@@ -9,7 +9,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from baselines.imresize import imresize
-from benchmarks.training import PatchSampler
+from benchmarks.training.data import PatchSampler
 from tests.benchmarks.training.mini import MINI, change
 
 

@@ -13,8 +13,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from benchmarks.training import Listener, Recipe, TrainingInterrupted, run_folder, train
+from benchmarks.training.loop import Listener, TrainingInterrupted, run_folder, train
 from benchmarks.training.processes import defer_signals
+from benchmarks.training.recipes import Recipe
 
 ROOT = Path(__file__).parents[3]
 MODEL = "swinir-tiny-x2"
@@ -39,7 +40,8 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 import torch
-from benchmarks.training import Listener, load_recipe, train
+from benchmarks.training.loop import Listener, train
+from benchmarks.training.recipes import load_recipe
 torch.set_num_threads(1)
 out = Path(sys.argv[1])
 losses = []

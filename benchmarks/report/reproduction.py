@@ -1,0 +1,125 @@
+"""One table or study reproduced: measure what is missing, render what is recorded, judge claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.plan.paper_rows import load_printed
+from benchmarks.plan.runner import Run, measure_cell, valid_records
+from benchmarks.plan.specs import Profile, TableSpec
+from benchmarks.records.cell import Cell
+from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.records.record import Record, RecordStore
+from benchmarks.report.claims import judge_claims
+from benchmarks.report.index import write_index
+from benchmarks.report.judgment import Judgment
+from benchmarks.report.plots import draw_plot
+from benchmarks.report.printed import judge_twins
+from benchmarks.report.render import render_csv, render_latex, render_markdown, row_values
+from benchmarks.report.tables import Table, build_table
+from kgt.cli import OnProgress
+from kgt.files import write_atomically
+
+
+class Reproduction:
+    """A profile of a table or study, with its records and reports.
+
+    Args:
+        spec: the table or study.
+        name: of the profile.
+        profile: what it measures.
+        results: folder of the records and of training checkpoints.
+
+    Attributes:
+        cells: all cells in the order they are measured.
+        store: the records.
+    """
+
+    def __init__(self, spec: TableSpec, name: str, profile: Profile, results: Path) -> None:
+        self.spec, self.name, self.profile, self.results = spec, name, profile, results
+        self.cells = profile.cells()
+        self.store = RecordStore(results / "records" / f"{spec.stem}-{name}.jsonl")
+
+    def __str__(self) -> str:
+        return f"{self.spec.kind} {self.spec.name}, profile {self.name} ({self.profile.about})"
+
+    def find_missing(self, run: Run) -> list[Cell]:
+        """The cells without a valid record of this environment."""
+        recorded = valid_records(run)
+        return [cell for cell in self.cells if cell not in recorded]
+
+    def start(self, command: str) -> Run:
+        """A run in this environment, with the command line that its records keep."""
+        checkpoints = self.results / "checkpoints"
+        return Run(self.profile, self.store, capture_environment(), command, checkpoints)
+
+    def render(self, folder: Path, environment: Environment | None) -> Report:
+        """Write the report of what is recorded in an environment, and the index of the folder."""
+        records = self.store.latest(self.cells, environment.key) if environment else {}
+        everything = {**records, **load_printed(self.spec)}
+        judgments = [
+            *judge_claims(self.profile.claims, everything),
+            *judge_twins(self.spec, records),
+        ]
+        table = build_table(
+            self.spec, self.name, self.profile, records, environment, self.store.problems
+        )
+        contents = {
+            ".md": render_markdown(table, judgments, f"{table.name}.svg"),
+            ".csv": render_csv(table),
+            ".tex": render_latex(table),
+            ".svg": draw_plot(self.spec.plot, table.title, everything),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in contents.items():
+            write_atomically(folder / f"{table.name}{suffix}", text)
+        write_index(folder)
+        return Report(table, judgments, [*records.values()])
+
+
+def measure(
+    cells: list[Cell], run: Run, on_progress: OnProgress, on_record: Callable[[int, Record], None]
+) -> None:
+    """Measure cells one by one.
+
+    Args:
+        cells: what to measure.
+        run: what all have in common.
+        on_progress: called with what is being done and how many cells are done, in fractions.
+        on_record: called with the number of cells done and the last one's record.
+    """
+    for done, cell in enumerate(cells):
+
+        def on_step(what: str, part: float, done: int = done) -> None:
+            on_progress(what, done + part)
+
+        on_step(cell.id, 0)
+        on_record(done + 1, measure_cell(cell, replace(run, on_step=on_step)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was rendered.
+
+    Attributes:
+        table: rows, notes, and where they were measured.
+        judgments: of the claims.
+        records: of the cells that have one.
+    """
+
+    table: Table
+    judgments: list[Judgment]
+    records: list[Record]
+
+    def as_json(self) -> dict[str, object]:
+        """Full-precision rows and the judged claims, for programs."""
+        return {
+            "table": self.table.name,
+            "rows": row_values(self.table),
+            "notes": self.table.notes,
+            "coverage": self.table.coverage,
+            "claims": [vars(judgment) for judgment in self.judgments],
+            "environment": self.table.environment,
+        }

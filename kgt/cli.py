@@ -1,0 +1,214 @@
+"""What all commands share: exit codes, errors as one line, progress, and kinds of arguments."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from kgt.errors import Failure
+
+if TYPE_CHECKING:
+    import torch
+
+_LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
+
+
+class OnProgress(Protocol):
+    """Takes what is being done, and how much of the total is done by now, if that is known."""
+
+    def __call__(self, what: str, done: float | None = None) -> None:
+        """Show it."""
+
+
+class Exit(IntEnum):
+    """Exit codes of all commands; where several apply, the largest counts."""
+
+    FINE = 0
+    FELL_SHORT = 1  # what was measured: a claim fails, or a value is worse than it was
+    WRONG_USE = 2  # or nothing to do
+    FAILURE = 3
+
+
+def run(command: Callable[[], Exit], name: str, kept: str = "") -> Exit:
+    """Run a command; what it raises becomes one line on standard error and an exit code.
+
+    A reader of the output that leaves early, as `head` does, is no error.
+
+    Args:
+        command: parses its arguments and does the work.
+        name: what stands before the line.
+        kept: what an interrupt leaves behind.
+
+    Raises:
+        SystemExit: by argparse, after the help or a message about wrong arguments.
+    """
+    try:
+        code = _attempt(command, name, kept)
+    except SystemExit:
+        if _flush(name) is Exit.FINE:
+            raise
+        return Exit.FAILURE
+    return max(code, _flush(name))
+
+
+def _attempt(command: Callable[[], Exit], name: str, kept: str) -> Exit:
+    try:
+        return command()
+    except SystemExit as end:
+        # This is how the library rich ends where the reader of its output has left.
+        if isinstance(end.__context__, BrokenPipeError):
+            return Exit.FINE
+        raise
+    except ValueError as error:
+        say(name, str(error))
+        return Exit.WRONG_USE
+    except ModuleNotFoundError as error:
+        if not error.name or "." in error.name:
+            traceback.print_exc()
+            return Exit.FAILURE
+        say(name, f"the package {error.name} is missing here: pip install 'kgt[bench]' adds it")
+        return Exit.WRONG_USE
+    except (Failure, OSError) as error:
+        if isinstance(error, BrokenPipeError) and not _has_reader(sys.stdout):
+            return Exit.FINE
+        say(name, str(error))
+    except KeyboardInterrupt:
+        say(name, f"interrupted; {kept}" if kept else "interrupted")
+    except Exception:
+        traceback.print_exc()
+    return Exit.FAILURE
+
+
+def _has_reader(stream: TextIO) -> bool:
+    poll = select.poll()
+    poll.register(stream, 0)
+    return not any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _flush(name: str) -> Exit:
+    """Write out what is printed; what cannot be is dropped, so that Python does not try again."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _silence(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            say(name, f"cannot write to standard output: {error}")
+            return Exit.FAILURE
+    return Exit.FINE
+
+
+def _silence(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def say(name: str, message: str) -> None:
+    """Print a line on standard error, in the name of a command."""
+    try:
+        print(f"{name}: {message}", file=sys.stderr)
+    except BrokenPipeError:
+        _silence(sys.stderr)
+
+
+@contextmanager
+def show_progress(name: str, total: float | None = None) -> Iterator[OnProgress]:
+    """A bar with the time left on a terminal; elsewhere a line with it now and then.
+
+    Args:
+        name: that of the command.
+        total: of what is to be done, in any unit; None where it is not known.
+    """
+    if not sys.stderr.isatty():
+        yield _make_line_printer(name, total)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        # A step may take longer than the 30 s over which rich looks back on its own.
+        speed_estimate_period=_LOOK_BACK_S,
+    ) as progress:
+        bar = progress.add_task("", total=total)
+
+        def show(what: str, done: float | None = None) -> None:
+            progress.update(bar, completed=done, description=what)
+
+        yield show
+
+
+def _make_line_printer(name: str, total: float | None) -> OnProgress:
+    started: tuple[float, float] | None = None
+    printed_at = time.monotonic()
+
+    def print_line(what: str, done: float | None = None) -> None:
+        nonlocal started, printed_at
+        now = time.monotonic()
+        if total is not None and done is not None:
+            # What an earlier run has done says nothing of the pace of this one.
+            started = started or (done, now)
+        if now - printed_at < _LINE_EVERY_S and (done is None or done != total):
+            return
+        printed_at = now
+        if total is None or done is None or started is None or done <= started[0]:
+            say(name, what)
+            return
+        left_s = (now - started[1]) / (done - started[0]) * (total - done)
+        say(name, f"{what}, {done / total:.0%} of all done, {left_s:.0f} s left")
+
+    return print_line
+
+
+def positive(text: str) -> int:
+    """The argument type of whole numbers from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def add_json(parser: argparse.ArgumentParser, what: str = "one JSON object") -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help=f"print {what}")
+
+
+def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:
+    """Add --device; `choose_device` makes a device of its value."""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default=default,
+        help="where networks run; auto is a GPU where there is one (default: %(default)s)",
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a value of --device.
+
+    Raises:
+        ValueError: "cuda" where torch finds no GPU.
+    """
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if name == "cuda" and not has_gpu:
+        raise ValueError("--device cuda needs a CUDA device, and torch finds none")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")

@@ -1,0 +1,23 @@
+"""Errors that people read: what a name may be, and what failed in a way that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class Failure(RuntimeError):  # noqa: N818  (states what happened)
+    """Something failed as it may fail; the message says all that there is to say about it."""
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:
+    """The error of an unknown name, which lists the valid ones, those that are nearest first.
+
+    Args:
+        kind: what has the name, e.g. "model".
+        name: the name that is not known.
+        valid: the names that are.
+    """
+    names = list(valid)
+    ordered = dict.fromkeys([*get_close_matches(name, names), *names])
+    return ValueError(f"unknown {kind} {name!r}; valid: {', '.join(ordered)}")
