@@ -1,7 +1,7 @@
 // Key-graph attention on a CPU, forward and backward, as torch operators.
 //
 // A work item is one head of one window: its keys and values are unpacked to aligned float rows and
-// stay in the second-level cache while its groups of queries are done. Nothing of size N x N exists.
+// stay in the second-level cache while its groups of queries are done. Nothing is N x N large.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>
@@ -32,8 +32,7 @@ void check_rows(const Graph& graph, int64_t begin, int64_t end) {
     for (int64_t j = 1; j < graph.keys; ++j) full &= row[j - 1] < row[j];
     if (full) continue;
     const int64_t degree = std::find(row, row + graph.keys, -1) - row;
-    bool padded = degree > 0 && degree < graph.keys && row[0] >= 0 &&
-                  row[degree - 1] < graph.nodes;
+    bool padded = degree > 0 && degree < graph.keys && row[0] >= 0 && row[degree - 1] < graph.nodes;
     for (int64_t j = 1; j < degree; ++j) padded &= row[j - 1] < row[j];
     for (int64_t j = degree; j < graph.keys; ++j) padded &= row[j] == -1;
     TORCH_CHECK_VALUE(padded, "graph: the keys of token ", r % graph.nodes, " in window ",
@@ -71,8 +70,8 @@ void check_tensors(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
                    const std::optional<at::Tensor>& bias) {
   TORCH_CHECK_VALUE(q.dim() == 4 && q.numel() > 0 && k.sizes() == q.sizes() &&
                         v.sizes() == q.sizes(),
-                    "q, k and v must be non-empty [W, H, N, D] of one shape, got ", q.sizes(),
-                    ", ", k.sizes(), ", ", v.sizes());
+                    "q, k and v must be non-empty [W, H, N, D] of one shape, got ", q.sizes(), ", ",
+                    k.sizes(), ", ", v.sizes());
   TORCH_CHECK_VALUE((q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16) &&
                         k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type(),
                     "q, k and v must all be float32 or all bfloat16, got ", q.scalar_type(), ", ",
@@ -242,7 +241,7 @@ std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const 
       at::empty({q.size(0), q.size(1), q.size(2)}, q.options().dtype(at::kFloat));
   const Biases biases(bias, graph.nodes);
   const Plan read(plan, graph);
-  const auto run = q.scalar_type() == at::kFloat           ? forward_typed<float>
+  const auto run = q.scalar_type() == at::kFloat         ? forward_typed<float>
                    : amx_available() && read.suits_amx() ? forward_amx
                                                          : forward_typed<at::BFloat16>;
   run(q, k, v, graph, read, biases, static_cast<float>(scale), out, logsumexp);
@@ -253,9 +252,8 @@ struct BackwardScratch : Scratch {
   Buffer grad_keys, grad_values, grad_out, grad_queries, delta;
 
   BackwardScratch(const Graph& graph, int64_t stride)
-      : Scratch(graph, stride), grad_keys(graph.nodes * stride),
-        grad_values(graph.nodes * stride), grad_out(kGroup * stride),
-        grad_queries(kGroup * stride), delta(kGroup) {}
+      : Scratch(graph, stride), grad_keys(graph.nodes * stride), grad_values(graph.nodes * stride),
+        grad_out(kGroup * stride), grad_queries(kGroup * stride), delta(kGroup) {}
 };
 
 // Gradients of q, k and v, and of the tables of each window and head where grad_tables is not null.
@@ -334,7 +332,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
   const auto run =
       q.scalar_type() == at::kFloat ? backward_typed<float> : backward_typed<at::BFloat16>;
   run(grad_out, q, k, v, out, logsumexp, graph, Plan(plan, graph), biases,
-      static_cast<float>(scale), grad_q, grad_k, grad_v, bias ? grad_tables.data_ptr<float>() : nullptr);
+      static_cast<float>(scale), grad_q, grad_k, grad_v,
+      bias ? grad_tables.data_ptr<float>() : nullptr);
   return {grad_q, grad_k, grad_v, bias ? grad_tables.sum(0) : grad_tables};
 }
 

@@ -101,8 +101,7 @@ KGT_INLINE Floats products(const Row<R>& query, const float* rows, const uint32_
 template <int R>
 KGT_INLINE void dot_rows(const Row<R>& query, const float* rows, const uint32_t* offsets,
                          int64_t count, float* out) {
-  for (int64_t j = 0; j < count; j += kLanes)
-    store(out + j, products(query, rows, offsets + j));
+  for (int64_t j = 0; j < count; j += kLanes) store(out + j, products(query, rows, offsets + j));
 }
 
 // The scores of one query, minus infinity beyond the last up to a full register; returns the
@@ -124,7 +123,7 @@ KGT_INLINE Floats score_rows(const Row<R>& query, const Head& head, int32_t numb
   return top;
 }
 
-// The sum over j of weights[j] * row at offsets[j], in several chains, for an addition takes cycles.
+// The sum over j of weights[j] * row at offsets[j], in several chains: an addition takes cycles.
 template <int R>
 KGT_INLINE Row<R> mix_rows(const float* weights, const float* rows, const uint32_t* offsets,
                            int64_t count) {
@@ -190,8 +189,8 @@ void forward(const Head& head, const Group& group, const KeyRows& rows, const Fo
   LaneTotals totals{};
   for (int i = 0; i < group.count; ++i) {
     const auto query = Row<R>::read(io.queries + i * head.stride);
-    const Floats top = score_rows<R, HasBias>(query, head, group.query[i], keys.of(i),
-                                              scratch + i * slots);
+    const Floats top =
+        score_rows<R, HasBias>(query, head, group.query[i], keys.of(i), scratch + i * slots);
     store(totals.of + i * kLanes, top);
   }
   alignas(64) float tops[kGroup], sums[kGroup];

@@ -86,8 +86,7 @@ Threshold kth_largest(const Similarities& row, int64_t candidates, int64_t k, fl
   const auto few = room.few.begin();
   std::nth_element(few, few + (k - above_high - 1), few + found, std::greater<>());
   const float value = few[k - above_high - 1];
-  const int64_t above =
-      std::count_if(few, few + found, [&](float other) { return other > value; });
+  const int64_t above = std::count_if(few, few + found, [&](float other) { return other > value; });
   return {value, above_high + above, std::count(few, few + found, value)};
 }
 
@@ -206,9 +205,9 @@ std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features, int64
         if (!include_self) row[n] = -kInfinity;
         if (is_split)
           for (int64_t j = 0; j < nodes; ++j) row[j] = labels[j] == labels[n] ? row[j] : -kInfinity;
-        degrees.data_ptr<int32_t>()[w * nodes + n] = static_cast<int32_t>(
-            select_row({row, padded}, k, guess, room,
-                       indices.data_ptr<int32_t>() + (w * nodes + n) * k));
+        degrees.data_ptr<int32_t>()[w * nodes + n] =
+            static_cast<int32_t>(select_row({row, padded}, k, guess, room,
+                                            indices.data_ptr<int32_t>() + (w * nodes + n) * k));
       }
     }
   });

@@ -11,12 +11,12 @@
 namespace kgt {
 namespace {
 
-// Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured with
-// either forced.
+// Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured
+// with either forced.
 constexpr double kGatherCost = 2.0;
-// The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens. The
-// times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 7.6 (photographs,
-// k = 16: 0.96 and 0.85); at 10.3 (random, k = 64) they are 2.6 and 2.0.
+// The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens.
+// The times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 7.6
+// (photographs, k = 16: 0.96 and 0.85); at 10.3 (random, k = 64) they are 2.6 and 2.0.
 constexpr double kAmxGatherCost = 7.3;
 
 Ints load_words(const uint16_t* from) {
@@ -133,8 +133,8 @@ Plan::Plan(const at::Tensor& plan, const Graph& graph) : graph_(graph), layout_(
     const int64_t begin = header_[kPlanHeader * t], count = header_[kPlanHeader * t + 1];
     const int64_t padded = (count + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
     TORCH_CHECK_VALUE(begin >= 0 && count > 0 && count <= graph.nodes && begin + padded <= total,
-                      "the plan was made for another graph: group ", t, " has ", count,
-                      " keys at ", begin, " of ", total);
+                      "the plan was made for another graph: group ", t, " has ", count, " keys at ",
+                      begin, " of ", total);
     keys_ += count;
     pairs_ += header_[kPlanHeader * t + 2];
   }

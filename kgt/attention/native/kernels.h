@@ -114,8 +114,8 @@ void gather_backward(const Head&, const Group&, const KeyRows&, const Backward&,
 void tile_forward(const Head&, const Group&, const Union&, const Forward&, float* scratch);
 void tile_backward(const Head&, const Group&, const Union&, const Backward&, float* scratch);
 
-// The same in bfloat16 by the processor's matrix unit (Intel AMX), forward only: weights are rounded
-// to bfloat16, scores and sums are floats.
+// The same in bfloat16 by the processor's matrix unit (Intel AMX), forward only: weights are
+// rounded to bfloat16, scores and sums are floats.
 struct HalfHead {
   const uint16_t* keys;  // [N][stride], zero beyond the head's dimensions
   const uint16_t* values;
@@ -127,7 +127,7 @@ struct HalfHead {
 // Whether this code, the processor and the operating system have it.
 bool amx_available();
 
-// Rows of `dims` numbers, zero from there to the stride. Needs amx_available(), as all that follows.
+// Rows of `dims` numbers, zero from there to the stride. Needs amx_available(), as what follows.
 struct HalfRows {
   const uint16_t* data;
   int64_t stride_n, stride_d, dims;

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 
-
 #include "simd.h"
 
 namespace kgt {
@@ -25,8 +24,8 @@ KGT_INLINE Floats load_floats(const at::BFloat16* from) {
 KGT_INLINE void store_floats(at::BFloat16* to, Floats value) {
   const Ints bits = (Ints)value;
   const Ints rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  const Halves halves = __builtin_convertvector(value == value ? rounded : rounded * 0 + 0x7fc0,
-                                                Halves);
+  const Halves halves =
+      __builtin_convertvector(value == value ? rounded : rounded * 0 + 0x7fc0, Halves);
   std::memcpy(to, &halves, sizeof halves);
 }
 

@@ -28,8 +28,8 @@ struct Block {
 
 // The rows of a block's keys side by side, so that a step addresses all of its rows from one. The
 // rows of `later`, which are next, are fetched meanwhile: their addresses follow no pattern.
-KGT_INLINE void copy_rows(const float* rows, const float* later, int64_t stride,
-                          const Block& block, float* to) {
+KGT_INLINE void copy_rows(const float* rows, const float* later, int64_t stride, const Block& block,
+                          float* to) {
   for (int64_t u = 0; u < block.padded; ++u) {
     const int64_t at = block.edges[u].key * stride;
     for (int64_t d = 0; d < stride; d += kLanes) store(to + u * stride + d, load(rows + at + d));
@@ -77,8 +77,7 @@ void score_block(const float* queries, const float* rows, const Head& head, cons
       Lanes sum[kRows];
       multiply_rows<Stride>(queries, rows + u * head.stride, head, sum);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-        KGT_EACH_PART {
+      for (int r = 0; r < kRows; ++r) KGT_EACH_PART {
           Floats score = sum[r].part[p];
           if constexpr (Kind != BiasKind::kNone)
             score += bias.part<Kind>(block.edges[u + r].key, p);
@@ -99,8 +98,7 @@ void grad_score_block(const float* grad_out, const float* rows, const Head& head
       Lanes sum[kRows];
       multiply_rows<Stride>(grad_out, rows + u * head.stride, head, sum);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-        KGT_EACH_PART {
+      for (int r = 0; r < kRows; ++r) KGT_EACH_PART {
           const int64_t at = (u + r) * kGroup + p * kLanes;
           store(out + at, load(weights + at) * (sum[r].part[p] - delta.part[p]));
         }

@@ -1,4 +1,4 @@
-// Attention of sixteen queries at once over the union of their keys, in bfloat16 by the matrix unit.
+// Attention of sixteen queries at once over the union of their keys, in bfloat16 by matrix units.
 //
 // Both products are made of tiles of 16 keys x 16 queries and 16 queries x 16 dimensions. What
 // bounds the time is between them: the weights of all pairs, and their turn from rows of keys to
@@ -23,9 +23,9 @@ constexpr int kTilePitch = 64;  // bytes in a row of a tile
 constexpr int kRowHalves = 32;  // halves in a row of a tile
 static_assert(kUnionPadding % kStep == 0);
 
-// An instruction names its tile register by a literal number. While scores are made, 6 and 7 hold the
-// queries, 32 dimensions each; after that 2 holds ones, 3 the sums of weights, in every column, and
-// 4 to 7 the sums of values, 16 dimensions each.
+// An instruction names its tile register by a literal number. While scores are made, 6 and 7 hold
+// the queries, 32 dimensions each; after that 2 holds ones, 3 the sums of weights, in every column,
+// and 4 to 7 the sums of values, 16 dimensions each.
 
 // GCC's intrinsics for loads do not tell the compiler that they read memory.
 KGT_INLINE void memory_is_read() { asm volatile("" ::: "memory"); }
@@ -95,8 +95,8 @@ KGT_INLINE Floats pair_weights(__m512 first, __m512 second) {
   return (Floats)_mm512_mask_blend_epi16(0xaaaaaaaa, low, high);
 }
 
-// 2^x for x <= 0 in the lanes whose bits are set, else 0; relative error below 2^-13, of which nothing
-// is left when the weight is rounded to eight bits.
+// 2^x for x <= 0 in the lanes whose bits are set, else 0; relative error below 2^-13, of which
+// nothing is left when the weight is rounded to eight bits.
 KGT_INLINE __m512 exp2_coarse(__mmask16 bits, __m512 x) {
   constexpr int kMinusFloor = 1;
   const __m512 r = _mm512_reduce_ps(x, kMinusFloor);
@@ -186,8 +186,8 @@ KGT_INLINE void write_out(const Floats& factors, float* tiles, float* out) {
       const Floats a = load(tiles + 2 * s * kTile + i * kSide) * factors[i];
       const Floats b = load(tiles + (2 * s + 1) * kTile + i * kSide) * factors[i];
       float* to = out + (i * Steps + s) * 2 * kSide;
-      store(to, __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22,
-                                        23));
+      store(to,
+            __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23));
       store(to + kSide, __builtin_shufflevector(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15,
                                                 28, 29, 30, 31));
     }
@@ -326,8 +326,8 @@ AmxTiles::~AmxTiles() { _tile_release(); }
 
 int64_t amx_scratch(int64_t nodes) { return (nodes + kStep) * kGroup; }
 
-void amx_forward(const HalfHead& head, const Group& group, const Union& tile,
-                 const HalfForward& io, float* scratch) {
+void amx_forward(const HalfHead& head, const Group& group, const Union& tile, const HalfForward& io,
+                 float* scratch) {
   with_bias_kind(head.bias, group, [&]<BiasKind Kind>() {
     const auto run = head.stride == kRowHalves ? forward<1, Kind> : forward<2, Kind>;
     run(head, group, tile, io, scratch);

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measure import problems
+from benchmarks.measure.attention import measure_latency_cell
 from benchmarks.measure.problems import (
     closed_form,
     gradient_errors,
@@ -20,7 +21,8 @@ from benchmarks.measure.problems import (
 )
 from benchmarks.records.cell import Cell
 from kgt import KeyGraph, build_key_graph
-from kgt.attention import choose_backend, list_backends
+from kgt.attention import Backend, choose_backend, get_backend, list_backends, registry
+from kgt.attention.cost import Cost
 
 CELL = Cell(kind="latency", n=48, k=6, windows=2, heads=3, head_dim=5, graph="photo", byte_budget=0)
 
@@ -271,6 +273,17 @@ def test_a_backend_that_derives_from_the_graph_is_called_for_a_stage(layers, mon
         torch.testing.assert_close(sharing(), plain())
     # Once per stage, each time anew.
     assert len(derivations) == 2
+
+
+def test_a_new_backend_is_measured_once_it_is_registered(monkeypatch):
+    monkeypatch.setattr(registry, "_BACKENDS", dict(registry._BACKENDS))
+    known = get_backend("torch-mask")
+    registry.register(Backend("toy", known.attend, lambda shape: Cost(7 * shape.k, 1)))
+    cell = CELL.model_copy(update={"backend": "toy", "baseline": "dense"})
+    checks = measure_latency_cell((cell, 0.01)).checks
+    assert checks["backend"] == "toy"
+    assert closed_form(cell) == Cost(42, 1)
+    assert gradient_errors(make_inputs(BACKWARD), "toy", BACKWARD)
 
 
 def test_auto_resolves_to_what_runs():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -114,12 +116,7 @@ def plain_torch(inputs, dtype):
     return [out, *torch.autograd.grad((out * weights.to(dtype)).sum(), leaves)]
 
 
-@pytest.mark.parametrize(
-    ("backend", "dtype"),
-    [(name, dtype) for name in FAST for dtype in DTYPES if dtype in get_backend(name).dtypes],
-)
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_backend_meets_the_contract(backend, dtype, case):
+def check_contract(backend, dtype, case):
     options = {key: value for key, value in case.items() if key != "shape"}
     inputs = problem(*case["shape"], **options)
     # what the precision under test can represent is the common input of all
@@ -133,6 +130,45 @@ def test_backend_meets_the_contract(backend, dtype, case):
         assert result.dtype == dtype
         allowed = 2 * (usual.double() - exact).abs().max() + 4 * ulp
         assert (result.double() - exact).abs().max() <= allowed
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [(name, dtype) for name in FAST for dtype in DTYPES if dtype in get_backend(name).dtypes],
+)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_backend_meets_the_contract(backend, dtype, case):
+    check_contract(backend, dtype, case)
+
+
+@pytest.fixture
+def register_here(monkeypatch):
+    """Registers backends for the length of a test."""
+    monkeypatch.setattr(registry_module, "_BACKENDS", dict(registry_module._BACKENDS))
+    return registry_module.register
+
+
+def attend_by_weights(call):
+    """A backend of a few lines: all scores, and weights of 0 outside the graph."""
+    scores = call.scale * call.q @ call.k.mT
+    if call.bias is not None:
+        scores = scores + dense_bias(call.bias, call.shape.nodes)
+    outside = ~call.graph.to_mask()[:, None]
+    return scores.masked_fill(outside, -torch.inf).softmax(-1) @ call.v
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ["odd-size", "bias-borders"])
+def test_a_new_backend_is_held_to_the_contract_once_it_is_registered(register_here, dtype, case):
+    register_here(Backend("toy", attend_by_weights))
+    assert list_backends()[-1] == "toy"
+    check_contract("toy", dtype, CASES[case])
+
+
+def test_a_new_backend_that_is_wrong_breaks_the_contract(register_here):
+    register_here(Backend("toy", lambda call: attend_by_weights(replace(call, scale=1.0))))
+    with pytest.raises(AssertionError):
+        check_contract("toy", torch.float64, CASES["odd-size"])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -185,9 +221,8 @@ def test_unknown_backend_lists_the_valid_ones():
         key_graph_attention(*inputs, backend="cuda")
 
 
-def test_a_refusal_gives_every_reason(monkeypatch):
-    monkeypatch.setattr(registry_module, "_BACKENDS", dict(registry_module._BACKENDS))
-    registry_module.register(
+def test_a_refusal_gives_every_reason(register_here):
+    register_here(
         Backend(
             "picky",
             attend=get_backend("reference").attend,
@@ -195,10 +230,11 @@ def test_a_refusal_gives_every_reason(monkeypatch):
             devices=("cuda",),
             dtypes=(torch.float16,),
             backward=False,
+            limits=lambda shape: [f"takes at most 1 key, not {shape.k}"],
         )
     )
     asked = AttentionShape(1, 1, 4, 2, 2, requires_grad=True)
-    with pytest.raises(ValueError, match=r"not on cpu.*not float32.*no backward"):
+    with pytest.raises(ValueError, match=r"not on cpu.*not float32.*no backward.*at most 1 key"):
         choose_backend(asked, "picky")
     assert choose_backend(asked).name == "native"
 
