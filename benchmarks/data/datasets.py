@@ -47,14 +47,14 @@ class Dataset:
     """One split of a set; iterating yields fresh `Item`s in the order of their names.
 
     Attributes:
-        name: Name in the manifest.
+        name: name in the manifest.
         split: "test", "val" or "train".
-        folder: Folder the clean images were found in.
-        paths: Files of the clean images by stem. A set of pairs has an entry for every input, too,
+        folder: folder the clean images were found in.
+        paths: files of the clean images by stem. A set of pairs has an entry for every input, too,
             though the file may be missing.
-        expected: Number of images the published split has.
-        pairs: Task whose degraded images the set ships; empty where it ships none.
-        inputs: Files of the degraded images by stem.
+        expected: number of images the published split has.
+        pairs: task whose degraded images the set ships; empty where it ships none.
+        inputs: files of the degraded images by stem.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Dataset:
         """Read the shipped low-resolution file of image `name`, uint8 [h, w, 3] or [h, w].
 
         Raises:
-            DatasetNotFound: The set ships no such file.
+            DatasetNotFound: the set ships no such file.
         """
         folder = self._low_resolution_folder(scale)
         stem = f"{name}x{scale}"
@@ -101,8 +101,8 @@ class Dataset:
         """Read the shipped degraded and clean image of `name`, uint8 [H, W, 3] or [H, W] each.
 
         Raises:
-            DatasetNotFound: One of the two files is missing; the message names both.
-            ValueError: Their sizes differ.
+            DatasetNotFound: one of the two files is missing; the message names both.
+            ValueError: their sizes differ.
         """
         degraded, clean = self.inputs.get(name), self.paths[name]
         if degraded is None:
@@ -139,8 +139,8 @@ def load_dataset(name: str, split: str = "test") -> Dataset:
     Training code asks for `split="train"`, which no test set has.
 
     Raises:
-        ValueError: Unknown name or split, or more images than the published set has.
-        DatasetNotFound: None of the images are there.
+        ValueError: unknown name or split, or more images than the published set has.
+        DatasetNotFound: none of the images are there.
     """
     if name not in MANIFEST:
         raise ValueError(f"unknown dataset {name!r}; valid names: {', '.join(sorted(MANIFEST))}")
@@ -163,8 +163,8 @@ def find_dataset(name: str, split: str) -> Dataset:
     """`load_dataset` of a known split, however many images there are.
 
     Raises:
-        ValueError: Two files share a stem.
-        DatasetNotFound: None of the images are there.
+        ValueError: two files share a stem.
+        DatasetNotFound: none of the images are there.
     """
     entry = MANIFEST[name][split]
     for folder in _candidate_folders(name, entry):

@@ -19,13 +19,13 @@ class Report:
     """State of one split of a set.
 
     Attributes:
-        name: Name in the manifest.
-        split: Its split.
-        state: What is there.
-        images: Number of images there.
-        expected: Number of images published.
-        detail: What is wrong, or where to put what is absent.
-        source: Whose the images are.
+        name: name in the manifest.
+        split: its split.
+        state: what is there.
+        images: number of images there.
+        expected: number of images published.
+        detail: what is wrong, or where to put what is absent.
+        source: whose the images are.
     """
 
     name: str
@@ -41,7 +41,7 @@ def survey(on_image: Callable[[str], None] = lambda name: None) -> list[Report]:
     """Look for every split of the manifest and decode all of its images.
 
     Args:
-        on_image: Told the set and name of each image before it is decoded.
+        on_image: called with the set and name of each image before it is decoded.
     """
     return [
         survey_split(name, split, on_image) for name, splits in MANIFEST.items() for split in splits

@@ -24,7 +24,7 @@ TASKS: dict[str, Task] = {task.name: task for family in _FAMILIES for task in fa
 PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol for task in TASKS.values() for protocol in task.protocols
 }
-# Variants of one metric, which protocols tell apart, have the same unit, sign and digits.
+# Variants of a metric, among which protocols choose, have the same unit, sign and digits.
 METRICS: dict[str, Metric] = {
     column.name: column.metric for protocol in PROTOCOLS.values() for column in protocol.columns
 }

@@ -27,7 +27,7 @@ def shake_camera(target: Image, name: str) -> Image:
 
     Args:
         target: uint8 [H, W, 3] or [H, W].
-        name: Seeds the trajectory.
+        name: seeds the trajectory.
 
     Returns:
         uint8 of the same shape.
@@ -58,8 +58,8 @@ def shake_kernel(rng: np.random.Generator, side: int) -> Array:
     """Share of the exposure that the image spends at each displacement.
 
     Args:
-        rng: Draws the trajectory.
-        side: Smaller side of the image; the trajectory spans 1 to 3 % of it, 3 pixels at least.
+        rng: draws the trajectory.
+        side: smaller side of the image; the trajectory spans 1 to 3 % of it, 3 pixels at least.
 
     Returns:
         float64 [n, n], n odd, not negative, of sum 1, its centroid in the middle.

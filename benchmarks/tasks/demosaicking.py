@@ -23,7 +23,7 @@ def interpolate_mosaic(target: Image, name: str) -> Image:
 
     Args:
         target: uint8 [H, W, 3].
-        name: Not used.
+        name: not used.
 
     Returns:
         uint8 [H, W, 3], rounded half up.

@@ -26,9 +26,9 @@ def add_noise(target: Image, name: str, *, sigma: float, rule: NoiseRule) -> Inp
 
     Args:
         target: uint8 [H, W, 3] or [H, W].
-        name: Stem of the image file; the published files are PNG.
-        sigma: Standard deviation on the scale of 0..255.
-        rule: Seed and order of the channels.
+        name: stem of the image file; the published files are PNG.
+        sigma: standard deviation on the scale of 0..255.
+        rule: seed and order of the channels.
 
     Returns:
         float32 [H, W, 3] or [H, W].

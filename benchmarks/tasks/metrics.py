@@ -58,10 +58,10 @@ def psnr(prediction: Array, target: Array) -> float:
 
     Args:
         prediction: [H, W] or [H, W, C], values in 0..255.
-        target: Same shape.
+        target: same shape.
 
     Raises:
-        ValueError: Shapes differ, an image is empty, or a value is not finite.
+        ValueError: shapes differ, an image is empty, or a value is not finite.
     """
     from skimage.metrics import peak_signal_noise_ratio  # takes seconds to import
 
@@ -79,10 +79,10 @@ def ssim_valid(prediction: Array, target: Array) -> float:
 
     Args:
         prediction: [H, W] or [H, W, C], values in 0..255.
-        target: Same shape.
+        target: same shape.
 
     Raises:
-        ValueError: As for `psnr`, or a side is below 11 pixels.
+        ValueError: as for `psnr`, or a side is below 11 pixels.
     """
     from skimage.metrics import structural_similarity  # takes seconds to import
 
@@ -116,10 +116,10 @@ def ssim_same_zero(prediction: Array, target: Array) -> float:
 
     Args:
         prediction: [H, W] or [H, W, C], values in 0..255.
-        target: Same shape.
+        target: same shape.
 
     Raises:
-        ValueError: As for `psnr`.
+        ValueError: as for `psnr`.
     """
     _check_pair(prediction, target)
 
@@ -141,10 +141,10 @@ def ssim_3d(prediction: Array, target: Array) -> float:
 
     Args:
         prediction: [H, W, C], values in 0..255.
-        target: Same shape.
+        target: same shape.
 
     Raises:
-        ValueError: As for `psnr`, or the images have no channels.
+        ValueError: as for `psnr`, or the images have no channels.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -168,13 +168,13 @@ def psnr_b(prediction: Array, target: Array) -> float:
 
     Args:
         prediction: [H, W] or [H, W, C], values in 0..255.
-        target: Same shape.
+        target: same shape.
 
     Returns:
         Decibels; infinite for identical images without seams.
 
     Raises:
-        ValueError: As for `psnr`, or a side is below two blocks.
+        ValueError: as for `psnr`, or a side is below two blocks.
     """
     _check_pair(prediction, target)
     height, width = target.shape[:2]

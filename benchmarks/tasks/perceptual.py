@@ -47,10 +47,10 @@ def lpips_alex(prediction: Array, target: Array) -> float:
 
     Args:
         prediction: [H, W, 3], values in 0..255.
-        target: Same shape.
+        target: same shape.
 
     Raises:
-        ValueError: There is no backbone, or the file is not AlexNet's weights.
+        ValueError: there is no backbone, or the file is not AlexNet's weights.
     """
     import torch
 

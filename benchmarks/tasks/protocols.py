@@ -112,7 +112,7 @@ class Protocol:
             images are identical.
 
         Raises:
-            ValueError: Sizes differ, values are not finite, or the crop leaves too little.
+            ValueError: sizes differ, values are not finite, or the crop leaves too little.
         """
         if prediction.shape[:2] != target.shape[:2]:
             raise ValueError(

@@ -18,7 +18,7 @@ def crop_to_multiple(image: Image, multiple: int) -> Image:
     """Drop rows at the bottom and columns at the right until both counts divide by `multiple`.
 
     Raises:
-        ValueError: Nothing would be left.
+        ValueError: nothing would be left.
     """
     height, width = image.shape[:2]
     if min(height, width) < multiple:

@@ -64,7 +64,7 @@ class Level:
 
     Attributes:
         quantity: "scale" (output size over input size), "sigma" of noise (0..255) or "quality" of
-            JPEG: the field by which networks are told of it.
+            JPEG: the field of networks that must know it.
         letter: stands before the value in names.
         value: its number.
     """
@@ -102,7 +102,7 @@ class Task:
         protocols: those that apply; the first is the default.
         test_sets: what shipped networks are scored on.
         level: how strong the degradation is, where that has a number.
-        kind: what tells tasks of a family apart that have no level.
+        kind: the name of the degradation where a family has several without a level.
         luma: of gray tasks, the key of `COLORS` that makes color files gray.
         reference: the model without training that a trained network has to beat.
         goal_db: by how many dB of PSNR a shipped network is to beat it.
@@ -123,7 +123,7 @@ class Task:
 
     @property
     def variant(self) -> str:
-        """What tells it apart in its family: x4, s25, rain; the family itself where it is alone."""
+        """Its level or kind, such as x4, s25 or rain; the family where it is alone in it."""
         return str(self.level) if self.level else self.kind or self.family
 
     @property
@@ -161,8 +161,8 @@ class Task:
                 if None.
 
         Raises:
-            DatasetNotFound: The set ships inputs, but not that of this image.
-            ValueError: The shipped input does not fit its target, or the image is below the scale.
+            DatasetNotFound: the set ships inputs, but not that of this image.
+            ValueError: the shipped input does not fit its target, or the image is below the scale.
             OSError: A file cannot be decoded.
         """
         protocol = protocol or self.default_protocol
@@ -191,7 +191,7 @@ class Task:
             protocol: as for `make_pair`.
 
         Raises:
-            ValueError: The image is below the scale.
+            ValueError: the image is below the scale.
         """
         resize = SIZINGS[(protocol or self.default_protocol).sizing]
         return crop_to_multiple(resize(self._convert(image)), self.scale)

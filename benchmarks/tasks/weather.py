@@ -19,7 +19,7 @@ def add_rain(target: Image, name: str) -> Image:
 
     Args:
         target: uint8 [H, W, 3] or [H, W].
-        name: Seeds depth, fog and streaks.
+        name: seeds depth, fog and streaks.
 
     Returns:
         uint8 of the same shape.
@@ -44,10 +44,10 @@ def add_fog(light: Array, depth: Array, extinction: float, airlight: float) -> A
     """Koschmieder's law: what is not transmitted over the distance is replaced by airlight.
 
     Args:
-        light: Linear intensities [H, W, 3] or [H, W].
-        depth: Distance [H, W].
-        extinction: Extinction coefficient per unit of depth.
-        airlight: Linear intensity of the fog.
+        light: linear intensities [H, W, 3] or [H, W].
+        depth: distance [H, W].
+        extinction: extinction coefficient per unit of depth.
+        airlight: linear intensity of the fog.
 
     Returns:
         light * t + airlight * (1 - t), where t = exp(-extinction * depth).
@@ -79,7 +79,7 @@ def add_snow(target: Image, name: str) -> Image:
 
     Args:
         target: uint8 [H, W, 3] or [H, W].
-        name: Seeds the flakes.
+        name: seeds the flakes.
 
     Returns:
         uint8 of the same shape.
@@ -108,9 +108,9 @@ def cover(light: Array, coverage: Array, brightness: float) -> Array:
     """Particles in front of a scene: each hides what is behind it and adds its own light.
 
     Args:
-        light: Linear intensities [H, W, 3] or [H, W].
-        coverage: Opacity [H, W] in [0, 1].
-        brightness: Linear intensity of the particles.
+        light: linear intensities [H, W, 3] or [H, W].
+        coverage: opacity [H, W] in [0, 1].
+        brightness: linear intensity of the particles.
     """
     opacity = coverage.reshape(*coverage.shape, *(1,) * (light.ndim - 2))
     return light * (1 - opacity) + brightness * opacity
@@ -130,7 +130,7 @@ def add_raindrops(target: Image, name: str) -> Image:
 
     Args:
         target: uint8 [H, W, 3] or [H, W].
-        name: Seeds the drops.
+        name: seeds the drops.
 
     Returns:
         uint8 of the same shape; pixels that no drop covers are unchanged.
@@ -163,8 +163,8 @@ def refract(light: Array, drops: list[Drop]) -> tuple[Array, Array]:
     the light is lost on the way, and the drop, out of focus, has a soft rim.
 
     Args:
-        light: Linear intensities [H, W, 3] or [H, W].
-        drops: Later ones lie on earlier ones.
+        light: linear intensities [H, W, 3] or [H, W].
+        drops: later ones lie on earlier ones.
 
     Returns:
         The view through the drops, of the shape of `light`, and their opacity [H, W], zero
