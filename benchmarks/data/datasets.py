@@ -16,6 +16,7 @@ from benchmarks.data.images import (
     read_image,
 )
 from benchmarks.data.manifest import MANIFEST, Split
+from kgt.errors import unknown
 
 DATA_ROOT_VARIABLE = "KGT_DATA"
 
@@ -143,7 +144,7 @@ def load_dataset(name: str, split: str = "test") -> Dataset:
         DatasetNotFound: none of the images are there.
     """
     if name not in MANIFEST:
-        raise ValueError(f"unknown dataset {name!r}; valid names: {', '.join(sorted(MANIFEST))}")
+        raise unknown("dataset", name, sorted(MANIFEST))
     if split not in MANIFEST[name]:
         raise ValueError(
             f"dataset {name} has no {split!r} split, only {', '.join(MANIFEST[name])}; "

@@ -6,6 +6,7 @@ from benchmarks.tasks import deblurring, demosaicking, denoising, jpeg, super_re
 from benchmarks.tasks.metrics import Metric
 from benchmarks.tasks.protocols import Protocol
 from benchmarks.tasks.task import Pair, Task
+from kgt.errors import unknown
 
 __all__ = [
     "Pair",
@@ -42,7 +43,7 @@ def get_task(name: str) -> Task:
         ValueError: unknown name.
     """
     if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; valid names: {', '.join(list_tasks())}")
+        raise unknown("task", name, list_tasks())
     return TASKS[name]
 
 
@@ -58,7 +59,7 @@ def get_protocol(name: str) -> Protocol:
         ValueError: unknown name.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}; valid names: {', '.join(list_protocols())}")
+        raise unknown("protocol", name, list_protocols())
     return PROTOCOLS[name]
 
 

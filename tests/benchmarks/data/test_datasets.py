@@ -114,7 +114,7 @@ def test_other_files_are_ignored(set5):
 
 
 def test_unknown_name_lists_the_valid_ones():
-    with pytest.raises(ValueError, match=r"'Set6'.*BSD100.*Set5.*embedded"):
+    with pytest.raises(ValueError, match=r"'Set6'; valid: Set5, .*BSD100, .*embedded"):
         load_dataset("Set6")
 
 

@@ -104,8 +104,8 @@ def test_table_names_coverage_and_protocol(set5, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--task sr-x8 --dataset Set5 --model bicubic", "sr-x2, sr-x3, sr-x4"),
-        ("--task sr-x2 --dataset Set6 --model bicubic", "valid names: BSD100"),
+        ("--task sr-x8 --dataset Set5 --model bicubic", "valid: sr-x4, sr-x3, sr-x2, "),
+        ("--task sr-x2 --dataset Set6 --model bicubic", "valid: Set5, "),
         ("--task sr-x2 --dataset Set14 --model bicubic", "14 images expected"),
         ("--task sr-x2 --dataset Set5 --model cubic", "kgt-s-x4"),
         ("--task sr-x2 --dataset Set5 --model cubic", "swinir-m-x4"),

@@ -87,7 +87,7 @@ def test_registered_under_their_own_names():
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
     assert get_protocol("sr-y601-crop-scale") is SR
     assert str(SR) == "sr-y601-crop-scale@1"
-    with pytest.raises(ValueError, match=r"'psnr'.*valid names: .*sr-y601-crop-scale"):
+    with pytest.raises(ValueError, match=r"'psnr'.*valid: .*sr-y601-crop-scale"):
         get_protocol("psnr")
 
 
