@@ -1,42 +1,51 @@
-"""The models KGT is compared with.
+"""The models KGT is compared with: `list_models()` names them, `create_model(name)` builds one.
 
-Importing the package registers them: `list_models()` names them, `create_model(name)` builds one.
+A name is imported with its module when it is first used: commands start without torch.
 """
 
-from baselines.classical import Bicubic, Identity
-from baselines.deblurring import Wiener
-from baselines.demosaicking import DemosaicNet, Malvar, Menon
-from baselines.denoising import BM3D, NonLocalMeans, TotalVariation, Wavelet
-from baselines.dense import DenseTwin
-from baselines.ffdnet import FFDNet
-from baselines.imresize import imresize
-from baselines.official import LoadReport, load_official
-from baselines.pretrained import WeightsUnavailableError
-from baselines.published import load_checkpoint
-from baselines.registry import create_model, list_models, model_fields
-from baselines.swinir import SwinIR, SwinIRConfig
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "BM3D",
-    "Bicubic",
-    "DemosaicNet",
-    "DenseTwin",
-    "FFDNet",
-    "Identity",
-    "LoadReport",
-    "Malvar",
-    "Menon",
-    "NonLocalMeans",
-    "SwinIR",
-    "SwinIRConfig",
-    "TotalVariation",
-    "Wavelet",
-    "WeightsUnavailableError",
-    "Wiener",
-    "create_model",
-    "imresize",
-    "list_models",
-    "load_checkpoint",
-    "load_official",
-    "model_fields",
-]
+if TYPE_CHECKING:
+    from baselines.classical import Bicubic, Identity
+    from baselines.deblurring import Wiener
+    from baselines.demosaicking import DemosaicNet, Malvar, Menon
+    from baselines.denoising import BM3D, NonLocalMeans, TotalVariation, Wavelet
+    from baselines.dense import DenseTwin
+    from baselines.ffdnet import FFDNet
+    from baselines.official import LoadReport, load_official
+    from baselines.pretrained import WeightsUnavailableError
+    from baselines.published import load_checkpoint
+    from baselines.registry import create_model, list_models, model_fields
+    from baselines.swinir import SwinIR, SwinIRConfig
+
+_HOMES = {
+    "BM3D": "denoising",
+    "Bicubic": "classical",
+    "DemosaicNet": "demosaicking",
+    "DenseTwin": "dense",
+    "FFDNet": "ffdnet",
+    "Identity": "classical",
+    "LoadReport": "official",
+    "Malvar": "demosaicking",
+    "Menon": "demosaicking",
+    "NonLocalMeans": "denoising",
+    "SwinIR": "swinir",
+    "SwinIRConfig": "swinir",
+    "TotalVariation": "denoising",
+    "Wavelet": "denoising",
+    "WeightsUnavailableError": "pretrained",
+    "Wiener": "deblurring",
+    "create_model": "registry",
+    "list_models": "registry",
+    "load_checkpoint": "published",
+    "load_official": "official",
+    "model_fields": "registry",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"baselines.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any, TypeVar
 
+import baselines
 from baselines.pretrained import Weights
 from kgt.contract import Restorer
+from kgt.errors import unknown
 from kgt.pretrained import find_weights
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Restorer])
@@ -55,6 +60,7 @@ def list_models(pretrained: bool = False) -> list[str]:
     Args:
         pretrained: only those with trained weights.
     """
+    _load_all()
     trained = _find_weights()
     return sorted(name for name in _MODELS if name in trained or not pretrained)
 
@@ -87,11 +93,8 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Resto
             `WeightsUnavailableError` where they exist but cannot be fetched).
     """
     constructor, defaults = _lookup(name)
-    unknown = sorted(overrides.keys() - defaults.keys())
-    if unknown:
-        raise ValueError(
-            f"{name} has no field {', '.join(unknown)}; valid fields: {', '.join(sorted(defaults))}"
-        )
+    for field in overrides.keys() - defaults.keys():
+        raise unknown(f"field of {name}", field, sorted(defaults))
     model = constructor(**{**defaults, **overrides})
     if pretrained and next(model.parameters(), None) is not None:
         trained = _find_weights()
@@ -110,7 +113,16 @@ def _find_weights() -> dict[str, Weights]:
     return {**find_weights(WEIGHTS), **_WEIGHTS}
 
 
+@cache
+def _load_all() -> None:
+    """Import the modules of this package, which register their models."""
+    for module in iter_modules(baselines.__path__):
+        if module.name != "__main__":
+            import_module(f"baselines.{module.name}")
+
+
 def _lookup(name: str) -> tuple[Callable[..., Restorer], dict[str, Any]]:
+    _load_all()
     if name not in _MODELS:
-        raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_models())}")
+        raise unknown("model", name, list_models())
     return _MODELS[name]

@@ -15,10 +15,13 @@ from safetensors.torch import load_file
 
 import baselines
 import kgt
+from baselines import registry
 from baselines.checkpoints import read_weights
 from benchmarks.records.components import versions_of
+from kgt import zoo
 from kgt.config import preset
 from kgt.contract import Restorer
+from kgt.errors import unknown
 
 
 def list_any_models() -> list[str]:
@@ -39,7 +42,7 @@ def create_any_model(name: str, **overrides: Any) -> Restorer:
     for package in (kgt, baselines):
         if name in package.list_models():
             return package.create_model(name, **overrides)
-    raise ValueError(f"unknown model {name!r}; valid names: {', '.join(list_any_models())}")
+    raise unknown("model", name, list_any_models())
 
 
 def components_of(description: str, device: str | None = None) -> dict[str, int]:
@@ -58,7 +61,7 @@ def components_of(description: str, device: str | None = None) -> dict[str, int]
 
 def digest_shipped(name: str) -> list[str]:
     """Digests of the values of the weights that ship with a network, none if it has none."""
-    folders = (kgt.zoo.WEIGHTS, baselines.registry.WEIGHTS)
+    folders = (zoo.WEIGHTS, registry.WEIGHTS)
     paths = [folder / f"{name}.safetensors" for folder in folders]
     return [_digest_values(path.read_bytes()) for path in paths if path.exists()]
 

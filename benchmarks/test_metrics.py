@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from baselines import imresize
+from baselines.imresize import imresize
 from benchmarks.data.datasets import load_dataset
 from benchmarks.records.cell import Cell
 from benchmarks.tasks import get_protocol

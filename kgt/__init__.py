@@ -1,45 +1,45 @@
-"""The Key-Graph Transformer for image restoration (arXiv 2402.02634)."""
+"""The Key-Graph Transformer for image restoration (arXiv 2402.02634).
+
+A name is imported with its module when it is first used: commands start without torch.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kgt.attention import key_graph_attention, list_backends
-from kgt.attention.graph import KeyGraph, KSampler, build_key_graph
-from kgt.config import KGTConfig
-from kgt.network.model import KGT
-from kgt.tiles.inference import plan_tiles, restore, restore_bands, restore_to_png
-from kgt.zoo import build_model, create_model, list_models
-
 if TYPE_CHECKING:
+    from kgt.attention import key_graph_attention, list_backends
+    from kgt.attention.graph import KeyGraph, KSampler, build_key_graph
+    from kgt.config import KGTConfig
+    from kgt.network.model import KGT
     from kgt.pictures.picture import Picture
     from kgt.restoring import restore_picture
+    from kgt.tiles.inference import plan_tiles, restore, restore_bands, restore_to_png
+    from kgt.zoo import build_model, create_model, list_models
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "KGT",
-    "KGTConfig",
-    "KSampler",
-    "KeyGraph",
-    "Picture",
-    "build_key_graph",
-    "build_model",
-    "create_model",
-    "key_graph_attention",
-    "list_backends",
-    "list_models",
-    "plan_tiles",
-    "restore",
-    "restore_bands",
-    "restore_picture",
-    "restore_to_png",
-]
-
-_WITH_PILLOW = {"Picture": "kgt.pictures.picture", "restore_picture": "kgt.restoring"}
+_HOMES = {
+    "KGT": "network.model",
+    "KGTConfig": "config",
+    "KSampler": "attention.graph",
+    "KeyGraph": "attention.graph",
+    "Picture": "pictures.picture",
+    "build_key_graph": "attention.graph",
+    "build_model": "zoo",
+    "create_model": "zoo",
+    "key_graph_attention": "attention",
+    "list_backends": "attention",
+    "list_models": "zoo",
+    "plan_tiles": "tiles.inference",
+    "restore": "tiles.inference",
+    "restore_bands": "tiles.inference",
+    "restore_picture": "restoring",
+    "restore_to_png": "tiles.inference",
+}
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    """Load what needs Pillow when it is first asked for."""
-    if name in _WITH_PILLOW:
-        return getattr(import_module(_WITH_PILLOW[name]), name)
+    if name in _HOMES:
+        return getattr(import_module(f"kgt.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

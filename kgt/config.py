@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from kgt.attention.graph import SIMILARITIES
+from kgt.errors import unknown
 
 _CHOICES = {
     "shape": ("columnar", "u"),
@@ -183,9 +184,8 @@ def preset(name: str, **overrides: object) -> KGTConfig:
         ValueError: for an unknown name or field, listing the valid ones.
     """
     if name not in PRESETS:
-        raise ValueError(f"unknown model {name!r}; valid: {', '.join(sorted(PRESETS))}")
+        raise unknown("model", name, sorted(PRESETS))
     valid = {field.name for field in fields(KGTConfig)}
-    unknown = sorted(set(overrides) - valid)
-    if unknown:
-        raise ValueError(f"unknown field {', '.join(unknown)}; valid: {', '.join(sorted(valid))}")
+    for field in sorted(set(overrides) - valid):
+        raise unknown("field", field, sorted(valid))
     return KGTConfig(**{**PRESETS[name], **overrides})  # type: ignore[arg-type]

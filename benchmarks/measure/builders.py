@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kgt import build_key_graph
+from kgt.errors import unknown
 
 Builder = Callable[[Tensor, int], Tensor]
 
@@ -30,9 +31,9 @@ def choose_builders(names: list[str]) -> dict[str, Builder]:
     Raises:
         ValueError: for an unknown name, listing the valid ones.
     """
-    unknown = [name for name in names if name not in BUILDERS]
-    if unknown:
-        raise ValueError(f"unknown builder {', '.join(unknown)}; valid: {', '.join(BUILDERS)}")
+    for name in names:
+        if name not in BUILDERS:
+            raise unknown("builder", name, BUILDERS)
     return {name: BUILDERS[name] for name in names}
 
 

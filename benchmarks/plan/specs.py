@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from benchmarks.records.cell import Cell, expand
 from benchmarks.records.cell import Kind as CellKind
 from benchmarks.tasks import get_task
+from kgt.errors import unknown
 
 Kind = Literal["table", "study"]
 PROFILES = ("smoke", "cpu", "gpu", "paper")
@@ -233,5 +234,4 @@ def get_spec(name: str, kind: Kind = "table") -> TableSpec:
     for spec in specs:
         if name in (spec.name, *spec.aliases):
             return spec
-    valid = ", ".join(name for spec in specs for name in (spec.name, *spec.aliases))
-    raise ValueError(f"unknown {kind} {name!r}; valid: {valid}")
+    raise unknown(kind, name, [name for spec in specs for name in (spec.name, *spec.aliases)])

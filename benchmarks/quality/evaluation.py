@@ -103,8 +103,7 @@ def evaluate(
     valid = [own.name for own in task.protocols]
     if protocol.name not in valid:
         raise ValueError(
-            f"protocol {protocol.name} does not apply to {task.name}; "
-            f"valid names: {', '.join(valid)}"
+            f"protocol {protocol.name} does not apply to {task.name}; valid: {', '.join(valid)}"
         )
     if model.scale != task.scale:
         raise ValueError(

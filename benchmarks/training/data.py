@@ -233,7 +233,7 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
     unknown = sorted(set(recipe.images) - set(known))
     if unknown:
         raise ValueError(
-            f"recipe {recipe.name}: no image {', '.join(unknown)} in {where}; valid names: "
+            f"recipe {recipe.name}: no image {', '.join(unknown)} in {where}; valid: "
             f"{', '.join(known)}"
         )
     chosen = [

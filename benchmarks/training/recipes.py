@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from benchmarks.tasks import get_task
+from kgt.errors import unknown
 
 _RECIPES = Path(__file__).with_name("recipes")
 
@@ -220,10 +221,7 @@ def load_recipe(name: str) -> Recipe:
     if name not in list_recipes():
         path = Path(name)
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
-            raise ValueError(
-                f"unknown recipe {name!r}; valid names: {', '.join(list_recipes())}, or the path "
-                "of a YAML file"
-            )
+            raise unknown("recipe", name, [*list_recipes(), "the path of a YAML file"])
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention.native import load_operators, unavailable_reason
+from kgt.errors import unknown
 
 SIMILARITIES = ("dot", "cosine")
 BUILDERS = ("auto", "torch", "native")
@@ -194,7 +195,7 @@ def build_key_graph(
     if k < 1:
         raise ValueError(f"k = {k}: a token needs at least 1 key")
     if similarity not in SIMILARITIES:
-        raise ValueError(f"unknown similarity {similarity!r}; valid: {', '.join(SIMILARITIES)}")
+        raise unknown("similarity", similarity, SIMILARITIES)
     # A finite sum proves all values finite in a quarter of the time; an infinite one may overflow.
     if not torch.isfinite(tokens.sum()) and not torch.isfinite(tokens).all():
         raise ValueError("tokens contain NaN or infinite values; similarity needs finite ones")
@@ -227,7 +228,7 @@ def _chooses_native(features: Tensor, backend: str) -> bool:
         ValueError: for an unknown backend, or "native" where it cannot, with the reason.
     """
     if backend not in BUILDERS:
-        raise ValueError(f"unknown backend {backend!r}; valid: {', '.join(BUILDERS)}")
+        raise unknown("backend", backend, BUILDERS)
     if backend == "torch":
         return False
     reason = ""

@@ -11,6 +11,7 @@ from importlib import import_module
 
 from kgt.attention.backend import Backend
 from kgt.attention.call import AttentionShape
+from kgt.errors import unknown
 
 # The modules with a BACKEND, in the order in which they are listed.
 _MODULES = (
@@ -51,7 +52,7 @@ def get_backend(name: str) -> Backend:
         ValueError: for an unknown name, listing the valid ones.
     """
     if name not in _BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; valid: auto, {', '.join(_BACKENDS)}")
+        raise unknown("backend", name, ["auto", *_BACKENDS])
     return _BACKENDS[name]
 
 

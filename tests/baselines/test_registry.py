@@ -84,7 +84,7 @@ def test_importing_the_models_loads_no_library_that_only_some_of_them_use():
 
 @pytest.mark.parametrize("name", ["identity", "swinir-s-x2", "swinir-upstream-m-x4"])
 def test_an_unknown_field_lists_the_valid_ones(name):
-    with pytest.raises(ValueError, match=r"no field colour; valid fields: .*in_channels"):
+    with pytest.raises(ValueError, match=r"unknown field of .* 'colour'; valid: .*in_channels"):
         baselines.create_model(name, colour=3)
 
 

@@ -53,5 +53,5 @@ def test_what_rounding_may_turn_around_is_right_either_way():
 
 
 def test_unknown_builder_lists_the_valid_ones():
-    with pytest.raises(ValueError, match="unknown builder faiss; valid: matmul-topk, kgt"):
+    with pytest.raises(ValueError, match="unknown builder 'faiss'; valid: matmul-topk, kgt"):
         choose_builders(["kgt", "faiss"])

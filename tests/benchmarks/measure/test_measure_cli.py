@@ -171,7 +171,7 @@ def test_table_for_people_names_the_environment(capsys):
         (f"{ATTENTION} --backends sdpa --k -1", ["--k", "-1"]),
         (f"{ATTENTION} --backends sdpa --windows 0", ["--windows", "at least 1"]),
         (f"{ATTENTION} --backends sdpa --budget 0", ["budget_s must be positive"]),
-        (f"{GRAPH} --builders kgt,faiss,annoy", ["unknown builder faiss, annoy", "matmul-topk"]),
+        (f"{GRAPH} --builders kgt,faiss,annoy", ["unknown builder 'faiss'", "matmul-topk"]),
         (f"{GRAPH} --tokens 1048576", ["1024x1024", "random graphs"]),
         (f"{MODEL} --models no-such-net", ["'no-such-net'", "kgt-s-x4", "swinir-m-x4"]),
         (f"{MODEL} --models kgt-tiny-x2:colour=1", ["colour"]),

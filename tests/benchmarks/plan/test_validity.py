@@ -20,6 +20,7 @@ from benchmarks.records.components import VERSIONS
 from benchmarks.records.record import Record
 from benchmarks.tasks import TASKS
 from benchmarks.training.recipes import load_recipe
+from kgt import zoo
 
 LIMITS = (1.0,)
 ROOT = Path(components.__file__).parents[2]
@@ -126,8 +127,8 @@ def test_records_of_trainings_die_with_their_recipe(monkeypatch):
 def test_records_die_with_the_values_of_weights_that_ship_and_not_with_their_header(
     tmp_path, monkeypatch
 ):
-    shutil.copytree(kgt.zoo.WEIGHTS, tmp_path / "weights")
-    monkeypatch.setattr(kgt.zoo, "WEIGHTS", tmp_path / "weights")
+    shutil.copytree(zoo.WEIGHTS, tmp_path / "weights")
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "weights")
     shipped = Cell(kind="training", model="kgt-tiny-x4", task="sr-x4")
     monkeypatch.setitem(CELLS, "shipped", shipped)
     before = digest_all()

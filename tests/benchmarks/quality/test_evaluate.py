@@ -119,7 +119,7 @@ def test_table_names_coverage_and_protocol(set5, capsys):
         ("--task sr-x2 --dataset Set5", "--model NAME, --checkpoint FILE, or both"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
         ("--task sr-x2 --dataset Set5 --model bicubic --against cubic", "swinir-m-x4"),
-        ("--task deblur --dataset Set5 --model identity --protocol native", "valid names: deblur-"),
+        ("--task deblur --dataset Set5 --model identity --protocol native", "valid: deblur-"),
     ],
 )
 def test_wrong_use_exits_with_2_and_one_line(set5, arguments, message, capsys):

@@ -228,7 +228,7 @@ def test_outputs_may_change_where_that_is_said():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"names": ["nothing"]}, "unknown benchmark 'nothing'; valid names: graph"),
+        ({"names": ["nothing"]}, "unknown benchmark 'nothing'; valid: graph"),
         ({"changed_outputs": ["nothing"]}, "unknown benchmark 'nothing'"),
         ({"budget_s": 0.0}, "budget_s must be positive"),
         ({"timeout_s": -1.0}, "timeout_s must be positive"),

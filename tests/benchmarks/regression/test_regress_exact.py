@@ -21,6 +21,7 @@ from benchmarks.regression.exact import (
 )
 from benchmarks.regression.summary import render_exact
 from benchmarks.regression.values import KINDS, Value
+from kgt.network import layers
 from kgt.network.layers import KGTLayer
 
 TORCH = torch.__version__.split("+")[0]
@@ -130,7 +131,7 @@ def test_a_dropped_key_changes_the_digest_of_every_graph(monkeypatch):
 
 def test_a_dropped_key_changes_the_output_of_a_network(monkeypatch):
     found = compare_before_and_after(
-        lambda: [*values._compute_outputs()], lambda: drop_a_key(monkeypatch, kgt.network.layers)
+        lambda: [*values._compute_outputs()], lambda: drop_a_key(monkeypatch, layers)
     )
     assert list(found) == [("output", TINY)]
 

@@ -42,8 +42,8 @@ def test_command_trains_and_prints_json(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "names", "message"),
     [
-        ("", {"model": "swinir"}, "valid names: kgt-"),
-        ("", {"recipe": "mega"}, "valid names: mini"),
+        ("", {"model": "swinir"}, "valid: swinir-"),
+        ("", {"recipe": "mega"}, "valid: mini"),
         ("", {"model": "swinir-tiny-x3"}, "of scale 3"),
         ("--steps 0", {}, "steps"),
     ],

@@ -82,7 +82,7 @@ def test_reduced_images_are_those_of_imresize(toy):
     ("fields", "message"),
     [
         ({"downscale": 2}, "downscale = 2, but the inputs of sr-x2 are made from whole images"),
-        ({"images": ["coins", "lena"]}, "no image lena in .*valid names: brick, .*text"),
+        ({"images": ["coins", "lena"]}, "no image lena in .*valid: brick, .*text"),
         ({"images": ["astronaut"]}, "no image astronaut"),
         ({"datasets": ["Set5"]}, "no 'train' split"),
     ],
