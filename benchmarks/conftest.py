@@ -28,7 +28,9 @@ def measure(
 
     def run(cell: Cell, call: Callable[[], object]) -> Any:
         benchmark.group = "/".join(
-            str(part) for part in (cell.kind, cell.task, cell.mode, cell.n, cell.k) if part
+            str(part)
+            for part in (getattr(cell, name, None) for name in ("kind", "task", "mode", "n", "k"))
+            if part
         )
         benchmark.extra_info.update(
             cell=cell.id,

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -18,6 +17,7 @@ import kgt
 from baselines import registry
 from baselines.checkpoints import read_weights
 from benchmarks.records.components import versions_of
+from benchmarks.records.description import Description
 from kgt import zoo
 from kgt.config import preset
 from kgt.contract import Restorer
@@ -52,7 +52,7 @@ def components_of(description: str, device: str | None = None) -> dict[str, int]
         description: as for `create_described`, or a checkpoint file.
         device: "cuda", or None for the CPU.
     """
-    family = parse_description(description)[0].partition("-")[0]
+    family = Description.parse(description).family
     if family == "kgt":
         kernels = "attention-triton" if device else "attention-native"
         return versions_of("kgt", "graph", "attention-torch", kernels)
@@ -99,24 +99,8 @@ def create_for_task(
     return network
 
 
-def parse_description(description: str) -> tuple[str, dict[str, Any]]:
-    """Name and fields of NAME:field=value:field=value; "spandrel:" may precede the name.
-
-    Raises:
-        ValueError: A field without a value.
-    """
-    name, *fields = description.removeprefix("spandrel:").split(":")
-    values = {}
-    for field in fields:
-        key, equals, value = field.partition("=")
-        if not equals:
-            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
-        values[key] = yaml.safe_load(value)
-    return name, values
-
-
 def create_described(description: str, conditions: Mapping[str, Any] | None = None) -> Restorer:
-    """Create a model from its description, see `parse_description`.
+    """Create a model from its description, NAME:field=value:field=value.
 
     Args:
         description: Name and fields.
@@ -125,10 +109,10 @@ def create_described(description: str, conditions: Mapping[str, Any] | None = No
     Raises:
         ValueError: An unknown name or field, or a field without a value.
     """
-    name, fields = parse_description(description)
+    parsed = Description.parse(description)
     if conditions:
-        return create_for_task(name, {**conditions, **fields})
-    return create_any_model(name, **fields)
+        return create_for_task(parsed.name, {**conditions, **parsed.fields})
+    return create_any_model(parsed.name, **parsed.fields)
 
 
 def create_from_checkpoint(path: Path) -> Restorer:

@@ -13,10 +13,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import yaml
 
 from benchmarks.cli.arguments import add_folders
 from benchmarks.plan.specs import PROFILES, Kind, Profile, TableSpec, get_spec, load_specs
@@ -87,7 +84,7 @@ def _check_device(specs: list[tuple[TableSpec, str, Profile]]) -> None:
     import torch
 
     for spec, name, profile in specs:
-        if any(cell.device for cell in profile.cells()) and not torch.cuda.is_available():
+        if profile.needs_cuda and not torch.cuda.is_available():
             raise ValueError(
                 f"{spec.kind} {spec.name}, profile {name} needs a CUDA device, and torch finds "
                 "none; --from-records renders what is recorded"
@@ -144,25 +141,20 @@ def _judge(rendered: Report) -> Exit:
 
 
 def _print_list() -> Exit:
-    catalog = yaml.safe_load(
-        (Path(__file__).parent / "plan" / "catalog.yaml").read_text(encoding="utf-8")
-    )
-    specs = load_specs()
     print("--table N is the numbering of the ICLR-2024 submission, semanir:N that of the NeurIPS")
     print("paper; the numbering of arXiv 2402.02634 itself could not be recovered.")
-    for number, entry in catalog.items():
-        alias = f" (semanir:{entry['semanir']})" if entry["semanir"] else ""
-        print(f"  {number}{alias}: {entry['content']} -- {_describe_profiles(specs[number])}")
+    _print_specs("table")
     print("--study NAME is one of:")
-    for spec in load_specs("study").values():
-        print(f"  {spec.name}: {spec.title} -- {_describe_profiles(spec)}")
+    _print_specs("study")
     print("* is the default profile.")
     return Exit.FINE
 
 
-def _describe_profiles(spec: TableSpec) -> str:
-    names = [name + "*" * (name == spec.default_profile) for name in spec.profiles]
-    return f"profiles: {', '.join(names)}"
+def _print_specs(kind: Kind) -> None:
+    for spec in load_specs(kind).values():
+        alias = f" ({', '.join(spec.aliases)})" if spec.aliases else ""
+        profiles = [name + "*" * (name == spec.default_profile) for name in spec.profiles]
+        print(f"  {spec.name}{alias}: {spec.title} -- profiles: {', '.join(profiles)}")
 
 
 if __name__ == "__main__":

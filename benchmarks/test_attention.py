@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.measure.attention import check_output
 from benchmarks.measure.problems import DENSE, make_call, make_inputs, shape_of
-from benchmarks.records.cell import Cell, expand
+from benchmarks.records.cell import AttentionCell, expand
 from kgt import list_backends
 from kgt.attention import get_backend
 
@@ -29,12 +29,12 @@ GRID = expand(
 )
 
 
-def can_run(cell: Cell) -> bool:
-    backend = str(cell.backend)
+def can_run(cell: AttentionCell) -> bool:
+    backend = cell.backend
     return backend == DENSE or not get_backend(backend).unsupported_reasons(shape_of(cell))
 
 
-CELLS = [cell for cell in GRID if can_run(cell)]
+CELLS = [cell for cell in GRID if isinstance(cell, AttentionCell) and can_run(cell)]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=[f"{c.mode}-n{c.n}-k{c.k}-{c.backend}" for c in CELLS])

@@ -9,20 +9,17 @@ from typing import Any
 import pytest
 
 from benchmarks.measure.problems import photo_tokens
-from benchmarks.records.cell import expand
+from benchmarks.records.cell import BenchmarkCell
 from kgt import KeyGraph, build_key_graph
 
-CELLS = expand(
-    {
-        "kind": "latency",
-        "task": "graph",
-        "n": [256, 1024],
-        "k": [32, 128],
-        "windows": 4,
-        "graph": "photo",
-        "dtype": "float32",
-    }
-)
+WINDOWS = 4
+CELLS = [
+    BenchmarkCell(
+        kind="latency", task="graph", n=n, k=k, windows=WINDOWS, graph="photo", dtype="float32"
+    )
+    for n in (256, 1024)
+    for k in (32, 128)
+]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=[f"n{c.n}-k{c.k}" for c in CELLS])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks.models import create_any_model
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import BenchmarkCell
 
 MODELS = {
     "kgt-tiny-x4": {},
@@ -29,7 +29,7 @@ def test_forward(name: str, measure: Callable[..., Any]) -> None:
     torch.manual_seed(0)
     network = create_any_model(name, **MODELS[name]).eval()
     x = torch.rand(1, 3, *SIZE)
-    cell = Cell(kind="latency", task="sr-x4", model=name, mode="forward", dtype="float32")
+    cell = BenchmarkCell(kind="latency", task="sr-x4", model=name, mode="forward", dtype="float32")
     with torch.inference_mode():
         y = measure(cell, partial(network, x))
     assert y.shape == (1, 3, 4 * SIZE[0], 4 * SIZE[1])

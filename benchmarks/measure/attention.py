@@ -6,7 +6,7 @@ On a CPU both functions run in a fresh process each time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,21 +29,13 @@ from benchmarks.measure.problems import (
     reference_error,
     resolve_backend,
 )
-from benchmarks.measure.timing import ContenderTiming, LatencyResult, measure_latency
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity
+from benchmarks.measure.timing import ContenderTiming, Timings, measure_latency
+from benchmarks.records.cell import AttentionCell
+from benchmarks.records.result import AttentionLatency, AttentionMemory, Quantity
 from benchmarks.records.statistics import judge
 from kgt.errors import Failure
 
 _WARM_N = 64
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a measurement adds to a record."""
-
-    metrics: dict[str, Quantity]
-    checks: dict[str, object]
 
 
 class WrongOutputError(Failure):
@@ -51,21 +43,24 @@ class WrongOutputError(Failure):
 
 
 def check_call(
-    inputs: AttentionInputs, call: StageCall, backend: str, cell: Cell
-) -> dict[str, object]:
-    """Compare what a call yields, and the gradients if it takes them, with the reference.
+    inputs: AttentionInputs, call: StageCall, backend: str, cell: AttentionCell
+) -> tuple[Tensor, float]:
+    """The output of a call, compared with the reference, as are the gradients if it takes them.
+
+    Returns:
+        The output, and its largest error.
 
     Raises:
         WrongOutputError: when an error is above what the element type allows.
     """
-    checks = check_output(inputs, call(), backend)
+    out = call()
+    error = check_output(inputs, out, backend)
     if cell.mode == "backward":
         check_gradients(inputs, backend, cell)
-    ran = resolve_backend(cell, backend)
-    return {**checks, "backend": ran, "stage_calls": call.layers}
+    return out, error
 
 
-def check_gradients(inputs: AttentionInputs, backend: str, cell: Cell) -> None:
+def check_gradients(inputs: AttentionInputs, backend: str, cell: AttentionCell) -> None:
     """Compare the gradients of a backend with those of the reference.
 
     Raises:
@@ -78,21 +73,20 @@ def check_gradients(inputs: AttentionInputs, backend: str, cell: Cell) -> None:
             )
 
 
-def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str, object]:
-    """Compare an output with the reference, and describe what ran.
+def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> float:
+    """The largest error of an output against the reference.
 
     Raises:
-        WrongOutputError: when the error is above what the element type allows.
+        WrongOutputError: when it is above what the element type allows.
     """
     error, allowed = reference_error(inputs, out, backend)
     if not error <= allowed:
         raise WrongOutputError(f"{backend}: error {error:.3g} against {allowed:.3g} allowed")
-    return {**_describe(inputs, out, backend), "max_error": error}
+    return error
 
 
-def _describe(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str, object]:
+def _describe(inputs: AttentionInputs, out: Tensor) -> dict[str, Any]:
     return {
-        "backend": backend,
         "k": inputs.graph.k,
         "clamped": inputs.graph.clamped,
         "inputs": inputs.digest(),
@@ -100,31 +94,30 @@ def _describe(inputs: AttentionInputs, out: Tensor, backend: str) -> dict[str, o
     }
 
 
-def measure_memory_cell(cell: Cell) -> Measured:
+def measure_memory_cell(cell: AttentionCell) -> AttentionMemory:
     """Peak memory of one call of the cell's backend, beside its closed form."""
     pin_allocator(reuse=False)
-    backend = cell.backend or "auto"
     # The first call loads libraries and starts threads, which are not the backend's memory.
-    small = cell.model_copy(update={"n": _WARM_N, "k": min(cell.k or _WARM_N, _WARM_N)})
-    make_call(make_inputs(small), backend, small)()
+    small = cell.model_copy(update={"n": _WARM_N, "k": min(cell.k, _WARM_N)})
+    make_call(make_inputs(small), cell.backend, small)()
     inputs = make_inputs(cell)
-    call = StageCall(make_call(inputs, backend, cell), inputs.graph)
+    call = StageCall(make_call(inputs, cell.backend, cell), inputs.graph)
     peak = (measure_device_peak if cell.device else measure_peak)(call)
-    metrics = summarize_memory(peak)
+    expected: dict[str, Any] = {}
     cost = closed_form(cell)
     if cost is not None:
-        metrics["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
-        metrics["flops"] = Quantity(value=cost.flops, unit="FLOP")
+        expected["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
+        expected["flops"] = Quantity(value=cost.flops, unit="FLOP")
         if peak.peak_bytes is not None:
-            metrics["peak_over_closed_form"] = Quantity(value=peak.peak_bytes / cost.peak_bytes)
+            ratio = peak.peak_bytes / cost.peak_bytes
+            expected["peak_over_closed_form"] = Quantity(value=ratio)
     # The latency cell compares with the reference; equal digests tell that this output is that one.
-    checks = _describe(inputs, call(), backend)
-    if peak.peak_missing:
-        checks["peak_missing"] = peak.peak_missing
-    return Measured(metrics, checks)
+    return AttentionMemory(
+        **summarize_memory(peak), **expected, **_describe(inputs, call()), backend=cell.backend
+    )
 
 
-def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
+def measure_latency_cell(job: tuple[AttentionCell, float]) -> AttentionLatency:
     """Latency of the cell's backend, interleaved with its baseline and the baseline's twin.
 
     Args:
@@ -132,13 +125,13 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
     """
     cell, budget_s = job
     pin_allocator(reuse=True)
-    backend, baseline = cell.backend or "auto", cell.baseline or cell.backend or "auto"
+    backend, baseline = cell.backend, cell.baseline or cell.backend
     inputs = make_inputs(cell)
     names = dict.fromkeys((baseline, backend))
     calls = {name: make_stage_call(inputs, name, cell) for name in names}
     # The baseline's output is checked by its own cell.
-    checks = check_call(inputs, calls[backend], backend, cell)
-    result = measure_latency(
+    out, error = check_call(inputs, calls[backend], backend, cell)
+    timings = measure_latency(
         calls,
         baseline,
         budget_s=budget_s,
@@ -147,18 +140,24 @@ def measure_latency_cell(job: tuple[Cell, float]) -> Measured:
         calls_per_run=layers_of(calls),
         synchronize=synchronizer(cell.device),
     )
-    return Measured(*summarize(result, result.contenders[backend], checks))
+    return AttentionLatency(
+        **summarize(timings, backend),
+        **_describe(inputs, out),
+        backend=resolve_backend(cell, backend),
+        max_error=error,
+        stage_calls=calls[backend].layers,
+    )
 
 
-def summarize_memory(peak: PeakMemory) -> dict[str, Quantity]:
-    """Metrics of a memory measurement."""
-    metrics = {
+def summarize_memory(peak: PeakMemory) -> dict[str, Any]:
+    """The fields of a `MemoryResult`."""
+    held = peak.peak_bytes
+    return {
         "live_tensors": Quantity(value=peak.live_tensor_bytes, unit="bytes", statistic="peak"),
         "called": Quantity(value=round(peak.called_s, 4), unit="s", statistic="sum"),
+        "peak": None if held is None else Quantity(value=held, unit="bytes", statistic="peak"),
+        "peak_missing": peak.peak_missing,
     }
-    if peak.peak_bytes is not None:
-        metrics["peak"] = Quantity(value=peak.peak_bytes, unit="bytes", statistic="peak")
-    return metrics
 
 
 def synchronizer(device: str | None) -> Callable[[], object]:
@@ -171,45 +170,36 @@ def layers_of(calls: Mapping[str, StageCall]) -> dict[str, int]:
     return {name: call.layers for name, call in calls.items()}
 
 
-def summarize(
-    result: LatencyResult, timing: ContenderTiming, checks: dict[str, object]
-) -> tuple[dict[str, Quantity], dict[str, object]]:
-    """Metrics and checks of one contender of an interleaved measurement."""
-    base = result.contenders[result.baseline]
+def summarize(timings: Timings, contender: str) -> dict[str, Any]:
+    """The fields of a `LatencyResult` of one contender, but for its output."""
+    timing, base = timings.contenders[contender], timings.contenders[timings.baseline]
     # Of the baseline itself, what can be said is how far its twin strayed.
-    ratio = result.twin_ratio if timing is base else timing.ratio
-    verdict = judge(ratio, result.floor)
-    lo, hi = timing.median_interval_ms
-    metrics = {
-        "latency": Quantity(
-            value=timing.median_ms,
-            unit="ms",
-            statistic="median",
-            lo=lo,
-            hi=hi,
-            samples=_rounded(timing.samples_ms),
-        ),
+    ratio = timings.twin_ratio if timing is base else timing.ratio
+    verdict = judge(ratio, timings.floor)
+    return {
+        "latency": _median(timing, timing.median_interval_ms),
         "ratio": Quantity(
             value=ratio.value, statistic="median of paired ratios", lo=ratio.lo, hi=ratio.hi
         ),
-        "floor": Quantity(value=result.floor, statistic="reach of the A/A twin's interval"),
+        "floor": Quantity(value=timings.floor, statistic="reach of the A/A twin's interval"),
         "first_call": Quantity(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
-        "called": Quantity(value=round(result.called_s, 4), unit="s", statistic="sum"),
-    }
-    if timing is not base:
-        metrics["baseline_latency"] = Quantity(
-            value=base.median_ms, unit="ms", statistic="median", samples=_rounded(base.samples_ms)
-        )
-    return metrics, {
-        **checks,
-        "baseline": result.baseline,
+        "called": Quantity(value=round(timings.called_s, 4), unit="s", statistic="sum"),
+        "baseline_latency": None if timing is base else _median(base, (None, None)),
+        "baseline": timings.baseline,
         "verdict": verdict.label,
         "why": verdict.reason,
-        "rounds": result.rounds,
-        "stopped_by": result.stopped_by,
+        "rounds": timings.rounds,
+        "stopped_by": timings.stopped_by,
     }
 
 
-def _rounded(samples_ms: tuple[float, ...]) -> tuple[float, ...]:
-    """Samples to a nanosecond-scale digit count that does not swell the records."""
-    return tuple(round(sample, 4) for sample in samples_ms)
+def _median(timing: ContenderTiming, interval: tuple[float | None, float | None]) -> Quantity:
+    """Median and samples, these to a number of digits that does not swell the records."""
+    return Quantity(
+        value=timing.median_ms,
+        unit="ms",
+        statistic="median",
+        lo=interval[0],
+        hi=interval[1],
+        samples=tuple(round(sample, 4) for sample in timing.samples_ms),
+    )

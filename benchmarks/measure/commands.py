@@ -25,8 +25,8 @@ from benchmarks.measure.restoration import RestorationJob, describe_restorations
 from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
-from benchmarks.measure.timing import LatencyResult, measure_latency
-from benchmarks.records.cell import Cell
+from benchmarks.measure.timing import Timings, measure_latency
+from benchmarks.records.cell import AttentionCell
 from benchmarks.records.environment import capture_environment
 from kgt import KeyGraph, build_key_graph
 from kgt.attention.graph import SIMILARITIES
@@ -64,7 +64,7 @@ def _compare(
     return _rows(result)
 
 
-def _rows(result: LatencyResult) -> list[Row]:
+def _rows(result: Timings) -> list[Row]:
     return [
         {
             "contender": name,
@@ -85,10 +85,11 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
     device = _choose_cell_device(options)
     for n in options.tokens:
         for k in options.k:
-            cell = Cell(
+            cell = AttentionCell(
                 kind="latency",
                 n=n,
                 k=k,
+                backend="auto",
                 windows=options.windows,
                 heads=options.heads,
                 head_dim=options.head_dim,

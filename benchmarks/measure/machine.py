@@ -19,8 +19,8 @@ import torch
 from benchmarks.measure.attention import check_call
 from benchmarks.measure.memory import measure_peak, pin_allocator
 from benchmarks.measure.problems import make_inputs, make_stage_call
-from benchmarks.measure.timing import LatencyResult, measure_latency
-from benchmarks.records.cell import Cell
+from benchmarks.measure.timing import Timings, measure_latency
+from benchmarks.records.cell import AttentionCell
 from benchmarks.records.statistics import FLOOR_FACTOR, THRESHOLD
 
 Grade = Literal["quiet", "usable", "unfit"]
@@ -45,8 +45,17 @@ _MODES_EXPLAIN = 0.85
 _MODES_RATIO = 1.1
 _PROC, _SYS = Path("/proc"), Path("/sys")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_CELL = Cell(
-    kind="latency", n=1024, k=128, windows=4, heads=6, head_dim=30, graph="photo", dtype="float32"
+_CELL = AttentionCell(
+    kind="latency",
+    n=1024,
+    k=128,
+    backend="auto",
+    windows=4,
+    heads=6,
+    head_dim=30,
+    graph="photo",
+    dtype="float32",
+    mode="forward",
 )
 
 
@@ -272,7 +281,7 @@ def read_memory_limit(proc: Path = _PROC, sys: Path = _SYS) -> int | None:
     return min(limits, default=None)
 
 
-def measure_floor(backend: str, budget_s: float) -> LatencyResult:
+def measure_floor(backend: str, budget_s: float) -> Timings:
     """Measure an attention call against its own twin until the budget ends.
 
     Args:
@@ -293,7 +302,7 @@ def measure_floor(backend: str, budget_s: float) -> LatencyResult:
     )
 
 
-def judge_floor(result: LatencyResult) -> list[Finding]:
+def judge_floor(result: Timings) -> list[Finding]:
     """Grade the noise floor by what it does to verdicts, and the samples by their modes."""
     grade = grade_by(result.floor, QUIET_FLOOR, USABLE_FLOOR)
     edge = max(THRESHOLD, FLOOR_FACTOR * result.floor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from benchmarks.measure.memory import PeakMemory, measure_device_peak, measure_p
 from benchmarks.measure.problems import digest_tensors, photo_images
 from benchmarks.measure.timing import measure_latency
 from benchmarks.models import create_described
+from benchmarks.records.result import NetworkLatency
 from kgt.contract import Restorer
 
 # Of networks that differ in nothing but how they attend; a wrong window would differ by all of it.
@@ -102,8 +103,8 @@ class LatencyJob:
     budget_s: float
 
 
-def measure_network_latency(job: LatencyJob) -> tuple[dict[str, Any], dict[str, object]]:
-    """Metrics and checks of a network beside its baseline; runs in a fresh process.
+def measure_network_latency(job: LatencyJob) -> NetworkLatency:
+    """Time of a network beside its baseline; runs in a fresh process.
 
     Raises:
         WrongOutputError: for an output that is not finite, or not the baseline's where it must be.
@@ -113,9 +114,10 @@ def measure_network_latency(job: LatencyJob) -> tuple[dict[str, Any], dict[str, 
     calls = {described.description: make_network_call(described) for described in jobs}
     outputs = {name: call() for name, call in calls.items()}
     own = outputs[job.job.description]
-    checks = _check_output(own, outputs[job.baseline.description], job)
+    difference = _check_output(own, outputs[job.baseline.description], job)
+    digest = digest_tensors(own)
     del outputs, own  # they would stay in memory beside those of the rounds
-    result = measure_latency(
+    timings = measure_latency(
         calls,
         job.baseline.description,
         budget_s=job.budget_s,
@@ -123,24 +125,25 @@ def measure_network_latency(job: LatencyJob) -> tuple[dict[str, Any], dict[str, 
         max_rounds=200,
         seed=job.job.seed,
     )
-    return summarize(result, result.contenders[job.job.description], checks)
+    summary = summarize(timings, job.job.description)
+    return NetworkLatency(**summary, output=digest, difference=difference)
 
 
-def _check_output(own: Tensor, baseline: Tensor, job: LatencyJob) -> dict[str, object]:
+def _check_output(own: Tensor, baseline: Tensor, job: LatencyJob) -> float | None:
+    """The relative difference of the outputs, where there must be none."""
     if not torch.isfinite(own).all():
         raise WrongOutputError(f"{job.job.description}: the output is not finite")
-    checks: dict[str, object] = {"output": digest_tensors(own)}
-    if job.same_function:
-        difference = ((own - baseline).abs().max() / baseline.abs().max()).item()
-        allowed = _MOST_DIFFERENCE[job.job.dtype]
-        if not difference <= allowed:
-            raise WrongOutputError(
-                f"{job.job.description}: the output differs from that of "
-                f"{job.baseline.description} by {difference:.2g} of its largest value, "
-                f"{allowed:g} allowed"
-            )
-        checks["difference"] = difference
-    return checks
+    if not job.same_function:
+        return None
+    difference = ((own - baseline).abs().max() / baseline.abs().max()).item()
+    allowed = _MOST_DIFFERENCE[job.job.dtype]
+    if not difference <= allowed:
+        raise WrongOutputError(
+            f"{job.job.description}: the output differs from that of "
+            f"{job.baseline.description} by {difference:.2g} of its largest value, "
+            f"{allowed:g} allowed"
+        )
+    return difference
 
 
 def measure_network_memory(job: NetworkJob) -> PeakMemory:

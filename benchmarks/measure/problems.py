@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from benchmarks.data.datasets import load_dataset
 from benchmarks.measure.closed_form import DENSE, attention_cost
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import AttentionCell
 from kgt import KeyGraph, build_key_graph, key_graph_attention
 from kgt.attention import AttentionShape, choose_backend
 from kgt.attention.bias import dense_bias, window_of
@@ -135,16 +135,15 @@ def random_graph(windows: int, n: int, k: int, generator: torch.Generator) -> Ke
     return KeyGraph(indices.sort(-1).values.int(), k)
 
 
-def shape_of(cell: Cell) -> AttentionShape:
+def shape_of(cell: AttentionCell) -> AttentionShape:
     """The shape of an attention cell, with k clamped as its graph's is."""
-    nodes = cell.n or 1
     return AttentionShape(
-        windows=cell.windows or 1,
-        heads=cell.heads or 1,
-        nodes=nodes,
-        head_dim=cell.head_dim or 1,
-        k=min(cell.k or nodes, nodes),
-        dtype=getattr(torch, cell.dtype or "float32"),
+        windows=cell.windows,
+        heads=cell.heads,
+        nodes=cell.n,
+        head_dim=cell.head_dim,
+        k=min(cell.k, cell.n),
+        dtype=getattr(torch, cell.dtype),
         device=cell.device or "cpu",
         has_bias=bool(cell.bias),
         requires_grad=cell.mode == "backward",
@@ -152,15 +151,15 @@ def shape_of(cell: Cell) -> AttentionShape:
     )
 
 
-def make_inputs(cell: Cell) -> AttentionInputs:
+def make_inputs(cell: AttentionCell) -> AttentionInputs:
     """The inputs of an attention cell, on its device; equal cells give equal inputs.
 
     Raises:
         ValueError: when a bias is asked for and n is not the square of a window's side.
     """
     shape = shape_of(cell)
-    windows, n, k = shape.windows, shape.nodes, cell.k or shape.nodes
-    sizes = (windows, shape.heads, n, shape.head_dim)
+    windows, n, k = cell.windows, cell.n, cell.k
+    sizes = (windows, cell.heads, n, cell.head_dim)
     generator = torch.Generator().manual_seed(cell.seed)
 
     def draw(*sizes: int) -> Tensor:
@@ -181,7 +180,7 @@ def make_inputs(cell: Cell) -> AttentionInputs:
     return AttentionInputs(q.clone(), key.clone(), v.clone(), graph, bias, gradient)
 
 
-def make_call(inputs: AttentionInputs, backend: str, cell: Cell) -> Callable[[], Tensor]:
+def make_call(inputs: AttentionInputs, backend: str, cell: AttentionCell) -> Callable[[], Tensor]:
     """One call of `backend` on the inputs, with a backward pass if the cell asks.
 
     Raises:
@@ -222,7 +221,7 @@ class StageCall:
         return out
 
 
-def make_stage_call(inputs: AttentionInputs, backend: str, cell: Cell) -> StageCall:
+def make_stage_call(inputs: AttentionInputs, backend: str, cell: AttentionCell) -> StageCall:
     """The call that is timed; the backend is called once to see whether its layers share work.
 
     Raises:
@@ -262,7 +261,7 @@ def _differentiate(attend: Attend, inputs: AttentionInputs) -> tuple[Tensor, lis
     return out.detach(), [torch.zeros_like(t) if t.grad is None else t.grad for t in leaves]
 
 
-def resolve_backend(cell: Cell, backend: str) -> str:
+def resolve_backend(cell: AttentionCell, backend: str) -> str:
     """The name of what will run: `auto` chooses, every other name stands for itself.
 
     Raises:
@@ -271,11 +270,11 @@ def resolve_backend(cell: Cell, backend: str) -> str:
     return backend if backend == DENSE else choose_backend(shape_of(cell), backend).name
 
 
-def closed_form(cell: Cell) -> Cost | None:
+def closed_form(cell: AttentionCell) -> Cost | None:
     """Closed-form cost of a cell's backend; None where there is no formula (backward passes)."""
     if cell.mode == "backward":
         return None
-    return attention_cost(shape_of(cell), cell.backend or AUTO)
+    return attention_cost(shape_of(cell), cell.backend)
 
 
 @torch.no_grad()
@@ -292,7 +291,7 @@ def reference_error(inputs: AttentionInputs, out: Tensor, backend: str) -> tuple
 
 
 def gradient_errors(
-    inputs: AttentionInputs, backend: str, cell: Cell
+    inputs: AttentionInputs, backend: str, cell: AttentionCell
 ) -> dict[str, tuple[float, float]]:
     """Largest error of each gradient against float64, and what is allowed, on the last head.
 

@@ -62,7 +62,7 @@ class RestorationJob:
 
 
 @dataclass(frozen=True)
-class RestorationResult:
+class RestorationRun:
     """What a restoration took.
 
     Attributes:
@@ -93,8 +93,8 @@ class BothWays:
         max_steps: largest difference of the two in 8-bit steps; likewise.
     """
 
-    tiled: RestorationResult
-    whole: RestorationResult | RestorationFailed | None = None
+    tiled: RestorationRun
+    whole: RestorationRun | RestorationFailed | None = None
     gain: float | None = None
     max_steps: int | None = None
 
@@ -119,7 +119,7 @@ def measure_restoration(
     memory_limit_bytes: int | None = None,
     timeout_s: float | None = None,
     on_progress: Callable[[float], object] = lambda done: None,
-) -> RestorationResult:
+) -> RestorationRun:
     """Restore an image in a fresh process, and read that process's memory from this one.
 
     Args:
@@ -165,7 +165,7 @@ def measure_restoration(
         peak = read_status_bytes("VmHWM", process.pid) - before
         ours.send("end")
         seconds, plan = message
-        return RestorationResult(seconds, peak, before, plan)
+        return RestorationRun(seconds, peak, before, plan)
     finally:
         ours.close()
         if process.pid is not None:

@@ -65,7 +65,7 @@ class ContenderTiming:
 
 
 @dataclass(frozen=True)
-class LatencyResult:
+class Timings:
     """Outcome of one interleaved measurement.
 
     Attributes:
@@ -106,7 +106,7 @@ def measure_latency(
     synchronize: Callable[[], object] = lambda: None,
     on_round: Callable[[int, float], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
-) -> LatencyResult:
+) -> Timings:
     """Time contenders against a baseline in interleaved rounds.
 
     Each contender is warmed up until two successive blocks agree. Then every round calls all
@@ -189,7 +189,7 @@ def measure_latency(
     *own_samples_ms, twin_samples_ms = samples_ms
     twin_ratio = compare_paired(twin_samples_ms, samples_ms[base])
     floor = twin_ratio.distance_from_one
-    return LatencyResult(
+    return Timings(
         baseline=baseline,
         contenders={
             name: _summarize(warm_up, times, samples_ms[base], floor)

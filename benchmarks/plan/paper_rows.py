@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from benchmarks.plan.specs import Paper, TableSpec
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.cell import Cell, PrintedCell
+from benchmarks.records.printed import read_printed
+from benchmarks.records.record import Record
+from benchmarks.records.result import PrintedResult, Quantity
 from benchmarks.tasks import METRICS
 
-_PAPER = Path(__file__).parents[1] / "records" / "paper"
 _METRICS = {
     **{metric.label: (metric.key, metric.unit, 1.0) for metric in METRICS.values()},
     "params_M": ("parameters", "", 1e6),
@@ -21,7 +19,6 @@ _METRICS = {
     "PSNR_gain_percent": ("stated", "% PSNR", 1.0),
     "params_reduction_percent": ("stated", "% parameters", -1.0),
 }
-_NO_DATASET = "-"
 
 
 def load_printed(spec: TableSpec) -> dict[Cell, Record]:
@@ -35,30 +32,24 @@ def load_paper_records(paper: Paper) -> list[Record]:
     Numbers of a method as a whole, its parameters, become a record of kind "training".
     """
     records = []
-    for key, rows in _read(paper.file).groupby(["method", "setting", "dataset"], sort=False):
-        method, setting, printed = map(str, key)
-        named, _, variant = setting.rpartition(";")
+    for row in read_printed(paper.file):
+        *named, variant = row.setting
         if variant not in paper.variants:
-            named, variant = setting, ""
-        if (name := named or printed) not in paper.tasks:
+            named, variant = [*named, variant], ""
+        if (name := ";".join(named) or row.dataset) not in paper.tasks:
             continue
-        metrics = {}
-        for metric, value in zip(rows["metric"], rows["value"], strict=True):
+        found: dict[str, Any] = {}
+        for metric, value in row.values.items():
             quantity, unit, factor = _METRICS[metric]
-            metrics[quantity] = Quantity(value=value * factor, unit=unit, statistic="as printed")
-        whole = printed == _NO_DATASET
-        cell = Cell(
-            kind="training" if whole else "quality",
-            dataset=None if whole else paper.datasets.get(printed, printed),
+            found[quantity] = Quantity(value=value * factor, unit=unit, statistic="as printed")
+        dataset = paper.datasets.get(row.dataset, row.dataset)
+        cell = PrintedCell(
+            kind="training" if row.of_whole_method else "quality",
             task=paper.tasks[name],
-            model=method,
-            recipe=", ".join(filter(None, (paper.source, paper.variants.get(variant)))),
-            protocol=paper.source,
+            dataset=None if row.of_whole_method else dataset,
+            model=row.method,
+            source=paper.source,
+            variant=paper.variants.get(variant, ""),
         )
-        records.append(Record(cell=cell, source="paper", metrics=metrics))
+        records.append(Record(cell=cell, result=PrintedResult(**found)))
     return records
-
-
-@cache
-def _read(file: str) -> pd.DataFrame:
-    return pd.read_csv(_PAPER / file, dtype={"value": float})

@@ -17,9 +17,18 @@ from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restor
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.specs import Profile
 from benchmarks.plan.validity import code_digest, is_valid
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import (
+    AttentionCell,
+    BaseCell,
+    Cell,
+    NetworkCell,
+    QualityCell,
+    RestorationCell,
+    TrainingCell,
+)
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import Quantity, Record, RecordStore
+from benchmarks.records.record import Record, RecordStore
+from benchmarks.records.result import AnyResult, Missing, Quantity
 from kgt.attention import get_backend
 
 
@@ -33,7 +42,7 @@ class Run:
         environment: machine and software.
         command: the command line, for the records.
         checkpoints: folder of training checkpoints and weights.
-        on_step: told (what is going on, fraction done) within a long cell.
+        on_step: called with (what is going on, fraction done) within a long cell.
     """
 
     profile: Profile
@@ -55,51 +64,58 @@ def measure_cell(cell: Cell, run: Run) -> Record:
     """Measure one cell and append its record; what goes wrong becomes a record, too."""
     begin = time.perf_counter()
     try:
-        result = _choose_runner(cell)(cell, run)
+        result = _RUNNERS[type(cell)](cell, run)
     except Exception as error:
-        result = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        result = Missing(status="failed", reason=f"{type(error).__name__}: {error}")
     wall = Quantity(value=round(time.perf_counter() - begin, 4), unit="s", statistic="once")
-    result["metrics"] = {**result.get("metrics", {}), "wall": wall}
     record = Record(
         cell=cell,
+        result=result.model_copy(update={"wall": wall}),
         code=code_digest(cell, run.profile.limits),
         environment=run.environment,
         command=run.command,
-        **result,
     )
     run.store.append(record)
     return record
 
 
-def _run_attention_cell(cell: Cell, run: Run) -> dict[str, Any]:
+def _limits(threads: int | None, run: Run) -> dict[str, Any]:
+    """What `run_isolated` may spend on a cell."""
+    return {
+        "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
+        "timeout_s": run.profile.timeout_s,
+        "threads": threads or run.environment.threads,
+    }
+
+
+def _run_attention_cell(cell: AttentionCell, run: Run) -> AnyResult:
     reasons = _unsupported_reasons(cell)
     if reasons:
-        return {"status": "unsupported", "reason": "; ".join(reasons)}
+        return Missing(status="unsupported", reason="; ".join(reasons))
     outcome = (_run_on_device if cell.device else _run_on_cpu)(cell, run)
     if outcome.status == "ok":
-        return {"metrics": outcome.value.metrics, "checks": outcome.value.checks}
-    return _explain(cell, outcome, run.profile)
+        return outcome.value
+    cost = closed_form(cell)
+    if outcome.status != "oom" or cost is None:
+        return Missing(status=outcome.status, reason=outcome.reason)
+    return Missing(
+        status="oom",
+        reason=f"wanted {cost.peak_bytes / 2**20:,.0f} MiB by the closed form, "
+        f"the limit is {run.profile.memory_limit_mib:,} MiB; {outcome.reason}",
+        closed_form=Quantity(value=cost.peak_bytes, unit="bytes"),
+    )
 
 
-def _run_on_cpu(cell: Cell, run: Run) -> Outcome:
+def _run_on_cpu(cell: AttentionCell, run: Run) -> Outcome:
     """Measure in a fresh process, whose memory is the cell's alone."""
-    limits = _limits(cell, run)
+    limits = _limits(cell.threads, run)
     if cell.kind == "memory":
         return run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
     job = (cell, run.profile.budget_s)
     return run_isolated("benchmarks.measure.attention:measure_latency_cell", job, **limits)
 
 
-def _limits(cell: Cell, run: Run) -> dict[str, Any]:
-    """What `run_isolated` may spend on a cell."""
-    return {
-        "memory_limit_bytes": run.profile.memory_limit_mib * 2**20,
-        "timeout_s": run.profile.timeout_s,
-        "threads": cell.threads or run.environment.threads,
-    }
-
-
-def _run_on_device(cell: Cell, run: Run) -> Outcome:
+def _run_on_device(cell: AttentionCell, run: Run) -> Outcome:
     """Measure in this process: a new one would take seconds to find the GPU, to no one's use."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties().total_memory
@@ -113,70 +129,43 @@ def _run_on_device(cell: Cell, run: Run) -> Outcome:
         return Outcome("oom", reason=str(error))
 
 
-def _unsupported_reasons(cell: Cell) -> list[str]:
+def _unsupported_reasons(cell: AttentionCell) -> list[str]:
     if cell.device and not torch.cuda.is_available():
         return ["needs a CUDA device, and there is none"]
     if cell.kind == "memory" and cell.backend == "flex":
         return ["flex is compiled as a whole, and tensors within compiled code are not counted"]
     return [
         f"{name} {reason}"
-        for name in dict.fromkeys((cell.backend, cell.baseline))
-        if name not in (DENSE, AUTO, None)
-        for reason in get_backend(str(name)).unsupported_reasons(shape_of(cell))
+        for name in dict.fromkeys((cell.backend, cell.baseline or cell.backend))
+        if name not in (DENSE, AUTO)
+        for reason in get_backend(name).unsupported_reasons(shape_of(cell))
     ]
 
 
-def _explain(cell: Cell, outcome: Outcome, profile: Profile) -> dict[str, Any]:
-    """The part of a record that says why a cell has no value, and what it would have taken."""
-    reason, metrics = outcome.reason, {}
-    cost = closed_form(cell)
-    if outcome.status == "oom" and cost is not None:
-        metrics["closed_form"] = Quantity(value=cost.peak_bytes, unit="bytes")
-        reason = (
-            f"wanted {cost.peak_bytes / 2**20:,.0f} MiB by the closed form, "
-            f"the limit is {profile.memory_limit_mib:,} MiB; {reason}"
-        )
-    return {"status": outcome.status, "reason": reason, "metrics": metrics}
-
-
-def _run_network_cell(cell: Cell, run: Run) -> dict[str, Any]:
-    outcome = run_network_cell(cell, run.profile.budget_s, _limits(cell, run))
+def _run_network_cell(cell: NetworkCell, run: Run) -> AnyResult:
+    if cell.device:
+        return Missing(status="unsupported", reason="whole networks are measured on a CPU alone")
+    if cell.kind == "cost":
+        return run_cost_cell(cell)
+    outcome = run_network_cell(cell, run.profile.budget_s, _limits(cell.threads, run))
     if outcome.status == "ok":
-        metrics, checks = outcome.value
-        return {"metrics": metrics, "checks": checks}
+        return outcome.value
     reason = outcome.reason
     if outcome.status == "oom":
         reason = f"needs more than the {run.profile.memory_limit_mib:,} MiB allowed; {reason}"
-    return {"status": outcome.status, "reason": reason}
+    return Missing(status=outcome.status, reason=reason)
 
 
-def _run_cost_cell(cell: Cell, run: Run) -> dict[str, Any]:
-    return run_cost_cell(cell)
-
-
-def _run_restoration_cell(cell: Cell, run: Run) -> dict[str, Any]:
+def _run_restoration_cell(cell: RestorationCell, run: Run) -> AnyResult:
     return run_restoration_cell(
-        cell, _limits(cell, run), lambda done: run.on_step(str(cell.model), done)
+        cell, _limits(None, run), lambda done: run.on_step(cell.model, done)
     )
 
 
-def _run_quality_cell(cell: Cell, run: Run) -> dict[str, Any]:
-    return run_quality_cell(cell, run.checkpoints, run.on_step)
-
-
-def _run_training_cell(cell: Cell, run: Run) -> dict[str, Any]:
-    return run_training_cell(cell, run.checkpoints, run.on_step)
-
-
-def _choose_runner(cell: Cell) -> Callable[[Cell, Run], dict[str, Any]]:
-    if cell.kind in _RUNNERS:
-        return _RUNNERS[cell.kind]
-    return _run_attention_cell if cell.model is None else _run_network_cell
-
-
-_RUNNERS: dict[str, Callable[[Cell, Run], dict[str, Any]]] = {
-    "cost": _run_cost_cell,
-    "restoration": _run_restoration_cell,
-    "quality": _run_quality_cell,
-    "training": _run_training_cell,
+_RUNNERS: dict[type[BaseCell], Callable[[Any, Run], AnyResult]] = {
+    AttentionCell: _run_attention_cell,
+    NetworkCell: _run_network_cell,
+    RestorationCell: _run_restoration_cell,
+    QualityCell: lambda cell, run: run_quality_cell(cell, run.checkpoints, run.on_step),
+    TrainingCell: lambda cell, run: run_training_cell(cell, run.checkpoints, run.on_step),
 }

@@ -5,21 +5,25 @@ A table is one of the paper's; a study answers a question of our own by the same
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from benchmarks.records.cell import Cell, expand
 from benchmarks.records.cell import Kind as CellKind
+from benchmarks.records.result import RESULTS
 from benchmarks.tasks import get_task
 from kgt.errors import unknown
 
 Kind = Literal["table", "study"]
-PROFILES = ("smoke", "cpu", "gpu", "paper")
+ProfileName = Literal["smoke", "cpu", "gpu"]
+PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
 _SPECS = Path(__file__).with_name("specs")
 
 
@@ -61,6 +65,17 @@ class Column(_Strict):
         "text",
     ]
 
+    @model_validator(mode="after")
+    def _check_names(self) -> Column:
+        cells = [cell for cell, kind in RESULTS if kind == self.kind]
+        results = [result for (_, kind), result in RESULTS.items() if kind == self.kind]
+        _check_known("field", self.where, (name for cell in cells for name in cell.model_fields))
+        # The scores of a quality cell are named by its protocol.
+        if self.metric and self.kind != "quality":
+            known = (name for result in results for name in result.model_fields)
+            _check_known("metric", [self.metric], known)
+        return self
+
     def expand(self) -> list[Column]:
         """The columns that the lists of `where` stand for; the last one varies fastest."""
         axes = [value if isinstance(value, list) else [value] for value in self.where.values()]
@@ -69,6 +84,14 @@ class Column(_Strict):
             self.model_copy(update={"header": _name_column(self.header, where), "where": where})
             for where in points
         ]
+
+
+def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    known = dict.fromkeys(known)
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=len(known), cutoff=0.0)
+            raise ValueError(f"unknown {what} {name!r}; valid: {', '.join(near)}")
 
 
 def _name_column(header: str, where: dict[str, Any]) -> str:
@@ -142,6 +165,11 @@ class Profile(_Strict):
         """What bounds each cell; a record made under other limits is not this profile's."""
         return (self.memory_limit_mib, self.budget_s, self.timeout_s)
 
+    @property
+    def needs_cuda(self) -> bool:
+        """Whether cells are measured on a CUDA device."""
+        return any(getattr(cell, "device", None) == "cuda" for cell in self.cells())
+
     def cells(self) -> list[Cell]:
         """All cells in the order they are measured."""
         return [cell for grid in self.grids for cell in expand({**self.common, **grid})]
@@ -162,7 +190,7 @@ class TableSpec(_Strict):
         columns: columns after the row's fields.
         papers: files of printed numbers whose rows are shown below the measured ones.
         twins: printed methods that are measured here, too.
-        plot: name of the plot.
+        plot: name of the plot, a module of `benchmarks.report.plots`.
     """
 
     kind: Kind = "table"
@@ -171,22 +199,19 @@ class TableSpec(_Strict):
     title: str
     text: str
     default_profile: str
-    profiles: dict[Literal["smoke", "cpu", "gpu", "paper"], Profile]
+    profiles: dict[ProfileName, Profile]
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
     papers: tuple[Paper, ...] = ()
     twins: tuple[Twin, ...] = ()
-    plot: Literal[
-        "attention",
-        "quality",
-        "crossover",
-        "axes",
-        "efficiency",
-        "scaling",
-        "keys",
-        "restoration",
-        "pareto",
-    ]
+    plot: str
+
+    @field_validator("rows")
+    @classmethod
+    def _check_rows(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        fields = (name for cell, _ in RESULTS for name in (*cell.model_fields, *vars(cell)))
+        _check_known("field", rows, (name for name in fields if not name.startswith("_")))
+        return rows
 
     @field_validator("columns")
     @classmethod

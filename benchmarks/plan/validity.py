@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from benchmarks.measure.problems import AUTO
 from benchmarks.models import components_of, digest_shipped
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import (
+    AttentionCell,
+    Cell,
+    NetworkCell,
+    QualityCell,
+    TrainingCell,
+)
 from benchmarks.records.components import digest_kernels, digest_versions, versions_of
 from benchmarks.records.record import Record
 from benchmarks.tasks import get_task
 from benchmarks.training.loop import components_of_training
-from benchmarks.training.recipes import list_recipes, load_recipe
+from benchmarks.training.recipes import Recipe, list_recipes, load_recipe
 from kgt import list_backends
 
 # Until versions took their place, digests of source files stood in records. These stand for version
@@ -41,6 +47,7 @@ _METHODS = {
     "restoration": ("tiles", "data", "timing", "memory"),
     "quality": ("tiles", "data"),
 }
+_TRAINED = (NetworkCell, QualityCell, TrainingCell)
 
 
 def is_valid(record: Record, limits: tuple[float, ...]) -> bool:
@@ -66,10 +73,10 @@ def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
     """
     versions = find_components(cell)
     own = [cell.kind, repr(limits)]
-    if cell.recipe in list_recipes():
-        own.append(load_recipe(str(cell.recipe)).digest)
-    elif cell.kind in ("quality", "training"):
-        own += digest_shipped(str(cell.model))
+    if (recipe := _recipe_of(cell)) is not None:
+        own.append(recipe.digest)
+    elif isinstance(cell, QualityCell | TrainingCell):
+        own += digest_shipped(cell.model)
     if cell.kind in ("latency", "restoration"):
         timed = (name for name in ("native", "triton") if f"attention-{name}" in versions)
         own += map(digest_kernels, timed)
@@ -80,27 +87,35 @@ def find_components(cell: Cell) -> dict[str, int]:
     """What a cell's record depends on, with versions."""
     versions = _find_models(cell) | versions_of(*_METHODS.get(cell.kind, ()))
     tasks = []
-    if cell.kind == "quality":
-        tasks.append(str(cell.task))
-        versions |= components_of(get_task(tasks[0]).reference)
-    if cell.recipe in list_recipes():
-        tasks += load_recipe(str(cell.recipe)).tasks
-        versions |= components_of_training(str(cell.model))
+    if isinstance(cell, QualityCell):
+        tasks.append(cell.task)
+        versions |= components_of(get_task(cell.task).reference)
+    if isinstance(cell, _TRAINED) and (recipe := _recipe_of(cell)) is not None:
+        tasks += recipe.tasks
+        versions |= components_of_training(cell.model)
     made = (rule for task in tasks for rule in get_task(task).degradations.values())
     return versions | {rule.name: rule.version for rule in made}
 
 
 def _find_models(cell: Cell) -> dict[str, int]:
     """Of the networks, or of the attention, that is measured or compared with."""
-    if cell.model is None:
+    if isinstance(cell, AttentionCell):
         versions = versions_of("graph")
         for backend in filter(None, (cell.backend, cell.baseline)):
             versions |= _find_attention(backend, cell.device)
         return versions
+    if not isinstance(cell, NetworkCell):
+        return components_of(str(cell.model))
     versions = components_of(cell.network, cell.device)
-    if cell.baseline not in (None, *list_backends()):
-        versions |= components_of(str(cell.baseline), cell.device)
+    if cell.baseline is not None and cell.baseline not in list_backends():
+        versions |= components_of(cell.baseline, cell.device)
     return versions
+
+
+def _recipe_of(cell: Cell) -> Recipe | None:
+    """The recipe of a network that is trained here."""
+    name = cell.recipe if isinstance(cell, _TRAINED) else None
+    return load_recipe(name) if name in list_recipes() else None
 
 
 def _find_attention(backend: str, device: str | None) -> dict[str, int]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 import baselines
 from benchmarks.data.datasets import Dataset, DatasetNotFound, load_dataset
 from benchmarks.quality.evaluation import evaluate
+from benchmarks.records.printed import read_printed
 from benchmarks.tasks import get_protocol, get_task
 from benchmarks.tasks.metrics import PEAK, psnr
 
@@ -21,9 +20,6 @@ PSNR_TOLERANCE_DB = 5e-3
 SSIM_TOLERANCE = 2e-4
 # Half a unit of the last of the three decimals that the tables print.
 SSIM_PRINT_TOLERANCE = 5e-4
-
-_PAPER = Path(__file__).resolve().parents[1] / "records" / "paper"
-_PRINTED = {"gray": "table1_jpeg_gray.csv", "color": "table2_jpeg_color.csv"}
 
 Verdict = Literal["HOLDS", "DIFFERS", "ABSENT"]
 
@@ -103,48 +99,42 @@ def _noise(kind: str, dataset: str, images: int, values: dict[int, float]) -> li
 
 def _printed_jpeg_columns() -> list[Golden]:
     """The rows "JPEG" of Tables 1 and 2 for the sets whose images are those of the papers."""
-    found = []
     images = {"Classic5": 5, "LIVE1": 29, "BSDS500": 200, "Urban100": 100}
-    for kind, name in _PRINTED.items():
-        with (_PAPER / name).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                if row["method"] != "JPEG":
-                    continue
-                column = row["metric"].lower()
-                quality = row["setting"].removeprefix("QF=")
-                tolerance = PSNR_TOLERANCE_DB if column == "psnr" else SSIM_PRINT_TOLERANCE
-                found.append(
-                    Golden(
-                        f"jpeg-{kind}-q{quality}",
-                        row["dataset"],
-                        images[row["dataset"]],
-                        column,
-                        float(row["value"]),
-                        tolerance,
-                        f"Table {name[5]}",
-                        f"jpeg-{kind}",
-                    )
-                )
-    return found
+    tolerances = {"PSNR": PSNR_TOLERANCE_DB, "SSIM": SSIM_PRINT_TOLERANCE}
+    return [
+        Golden(
+            f"jpeg-{kind}-q{row.setting[0].removeprefix('QF=')}",
+            row.dataset,
+            images[row.dataset],
+            metric.lower(),
+            value,
+            tolerances[metric],
+            f"Table {number}",
+            f"jpeg-{kind}",
+        )
+        for number, kind in ((1, "gray"), (2, "color"))
+        for row in read_printed(f"table{number}_jpeg_{kind}.csv")
+        if row.method == "JPEG"
+        for metric, value in row.values.items()
+    ]
 
 
 def _printed_malvar_column() -> list[Golden]:
     """The row "Matlab" of Table 7, which is Malvar's filter, under the crop that meets it."""
     names = {"Kodak": ("Kodak24", 24), "McMaster": ("McMaster", 18)}
-    with (_PAPER / "table7_demosaick.csv").open(encoding="utf-8", newline="") as file:
-        return [
-            Golden(
-                "demosaic",
-                *names[row["dataset"]],
-                "psnr",
-                float(row["value"]),
-                PSNR_TOLERANCE_DB,
-                "Table 7",
-                "demosaic-border10",
-            )
-            for row in csv.DictReader(file)
-            if row["method"] == "Matlab"
-        ]
+    return [
+        Golden(
+            "demosaic",
+            *names[row.dataset],
+            "psnr",
+            row.values["PSNR"],
+            PSNR_TOLERANCE_DB,
+            "Table 7",
+            "demosaic-border10",
+        )
+        for row in read_printed("table7_demosaick.csv")
+        if row.method == "Matlab"
+    ]
 
 
 def list_golden() -> list[Golden]:

@@ -1,4 +1,4 @@
-"""A cell: one experiment as frozen data. Its id and hash are derived, never typed."""
+"""Cells: one experiment each as frozen data. Its id and hash are derived, never typed."""
 
 from __future__ import annotations
 
@@ -7,67 +7,32 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
+
+from benchmarks.records.description import Description
 
 Kind = Literal["latency", "memory", "cost", "restoration", "quality", "training"]
+Mode = Literal["forward", "backward"]
+Graph = Literal["photo", "random"]
+
+# Fields whose value alone names them in an id.
+_NAMED = frozenset(
+    ("kind", "task", "dataset", "model", "backend", "baseline", "input", "mode", "graph", "device")
+)
 
 
-class Cell(BaseModel):
-    """One experiment; a field that does not apply is None.
+class BaseCell(BaseModel):
+    """What all cells have; a field that is None is not set, and in neither id nor hash.
 
     Attributes:
         kind: what is measured.
-        task, dataset, protocol: of a quality cell.
-        model: network or method by its registry name, with fields as NAME:field=value; what is
-            measured where it is set, attention alone where it is not.
-        recipe: training recipe of a network that is trained here; of a printed row where it is
-            printed, and which variant of its method it is.
-        n, k: tokens per window and keys per token.
-        backend: attention backend that is measured, or "dense" (every key, no graph).
-        baseline: backend that a latency is relative to; of a network also a network.
-        input: height x width in pixels of what a network is given, e.g. "540x960".
-        window: side of a network's windows in pixels; None is its own.
-        windows, heads, head_dim: the other axes of an attention problem.
-        graph: "photo" (features of photographs) or "random" (uniform keys).
-        byte_budget: bytes a chunked backend, or restoring in tiles, may hold; None is the default,
-            0 without limit.
-        bias: whether a position-bias table is added to the scores.
-        layers: layers that share what a backend derives from the graph; None is 6.
-        device: "cuda" for a GPU; None is the CPU.
-        threads: torch's intra-op threads; None is the environment's number.
-        dtype: element type.
-        mode: "forward" or "backward" (forward and backward).
-        seed: seed of inputs or training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     kind: Kind
-    task: str | None = None
-    dataset: str | None = None
-    model: str | None = None
-    recipe: str | None = None
-    protocol: str | None = None
-    n: int | None = None
-    k: int | None = None
-    backend: str | None = None
-    baseline: str | None = None
-    input: str | None = None
-    window: int | None = None
-    windows: int | None = None
-    heads: int | None = None
-    head_dim: int | None = None
-    graph: Literal["photo", "random"] | None = None
-    byte_budget: int | None = None
-    bias: bool | None = None
-    layers: int | None = None
-    device: Literal["cuda"] | None = None
-    threads: int | None = None
-    dtype: str | None = None
-    mode: Literal["forward", "backward"] | None = None
-    seed: int = 0
 
     @property
     def hash(self) -> str:
@@ -76,66 +41,312 @@ class Cell(BaseModel):
         return hashlib.sha256(fields.encode()).hexdigest()[:12]
 
     @property
+    def id(self) -> str:
+        """Readable name, unique with the hash: the fields that are set, in order."""
+        fields = self.model_dump(exclude_none=True, exclude_defaults=True)
+        return "/".join(
+            str(value) if field in _NAMED else f"{field}={value}" for field, value in fields.items()
+        )
+
+
+class AttentionCell(BaseCell):
+    """Time or memory of attention alone.
+
+    Attributes:
+        n, k: tokens per window and keys per token.
+        backend: attention backend that is measured, "auto", or "dense" (every key, no graph).
+        baseline: backend that a latency is relative to; None is the backend itself.
+        windows, heads, head_dim: the other axes of the problem.
+        graph: "photo" (features of photographs) or "random" (uniform keys).
+        byte_budget: bytes a chunked backend may hold; None is the default, 0 without limit.
+        bias: whether a position-bias table is added to the scores.
+        layers: layers that share what a backend derives from the graph; None is 6.
+        device: "cuda" for a GPU; None is the CPU.
+        threads: torch's intra-op threads; None is the environment's number.
+        dtype: element type.
+        mode: "forward" or "backward" (forward and backward).
+        seed: seed of the inputs.
+    """
+
+    kind: Literal["latency", "memory"]
+    n: int
+    k: int
+    backend: str
+    baseline: str | None = None
+    windows: int
+    heads: int
+    head_dim: int
+    graph: Graph
+    byte_budget: int | None = None
+    bias: bool | None = None
+    layers: int | None = None
+    device: Literal["cuda"] | None = None
+    threads: int | None = None
+    dtype: str
+    mode: Mode
+    seed: int = 0
+
+    @property
     def contender(self) -> str:
-        """What is measured: a network with its k and backend, or a backend with its byte budget."""
-        if self.model is not None:
-            k = None if self.k is None else f"k = {self.k}"
-            return ", ".join(filter(None, (self.model, k, self.backend)))
+        """The backend with its byte budget."""
         if self.byte_budget is None:
-            return self.backend or ""
+            return self.backend
         budget = f"{self.byte_budget:,} bytes" if self.byte_budget else "whole"
         return f"{self.backend}, {budget}"
+
+
+class NetworkCell(BaseCell):
+    """Time, memory or cost of a whole network on a photograph.
+
+    Attributes:
+        task: what its inputs are like, for a network that has to know.
+        model: network by its registry name, with fields as NAME:field=value.
+        recipe: training recipe of a network that is trained here, to find its quality beside it.
+        k: keys per token; None is the network's own, as for the next two.
+        backend: attention backend.
+        baseline: backend or network that a latency is relative to; None is the network itself.
+        input: height x width in pixels of what the network is given, e.g. "540x960".
+        window: side of the network's windows in pixels.
+        device: "cuda" for a GPU; None is the CPU.
+        threads: torch's intra-op threads; None is the environment's number.
+        dtype: element type; None is float32.
+        mode: "forward", which None is, or "backward" (a training step).
+        seed: seed of the weights.
+    """
+
+    kind: Literal["latency", "memory", "cost"]
+    task: str | None = None
+    model: str
+    recipe: str | None = None
+    k: int | None = None
+    backend: str | None = None
+    baseline: str | None = None
+    input: str
+    window: int | None = None
+    device: Literal["cuda"] | None = None
+    threads: int | None = None
+    dtype: str | None = None
+    mode: Mode | None = None
+    seed: int = 0
+
+    @property
+    def contender(self) -> str:
+        """The network with its k and backend."""
+        k = None if self.k is None else f"k = {self.k}"
+        return ", ".join(filter(None, (self.model, k, self.backend)))
 
     @property
     def network(self) -> str:
         """The network as NAME:field=value, with the axes that are fields of it."""
         axes = {"window": self.window, "k": self.k, "backend": self.backend}
         fields = (f"{name}={value}" for name, value in axes.items() if value is not None)
-        return ":".join([str(self.model), *fields])
+        return ":".join([self.model, *fields])
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of `input`."""
-        height, _, width = str(self.input).partition("x")
-        return int(height), int(width)
+        return _parse_size(self.input)
 
     @property
     def pixels(self) -> int:
-        """Number of pixels of `input`, 0 without one."""
-        return math.prod(self.size) if self.input else 0
+        """Number of pixels of `input`."""
+        return math.prod(self.size)
+
+
+class RestorationCell(BaseCell):
+    """Restoring a large photograph in tiles and whole.
+
+    Attributes:
+        model: network by its registry name, with fields as NAME:field=value.
+        input: height x width in pixels of what the network is given.
+        byte_budget: bytes that restoring in tiles may hold.
+        seed: seed of the weights.
+    """
+
+    kind: Literal["restoration"]
+    model: str
+    input: str
+    byte_budget: int
+    seed: int = 0
 
     @property
-    def id(self) -> str:
-        """Readable name, unique with the hash: the fields that are set, in order."""
-        named = {
-            "kind",
-            "task",
-            "dataset",
-            "model",
-            "backend",
-            "baseline",
-            "input",
-            "mode",
-            "graph",
-            "device",
-        }
-        parts = []
-        for field, value in self.model_dump(exclude_none=True, exclude_defaults=True).items():
-            parts.append(str(value) if field in named else f"{field}={value}")
-        return "/".join(parts)
+    def size(self) -> tuple[int, int]:
+        """Height and width of `input`."""
+        return _parse_size(self.input)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of `input`."""
+        return math.prod(self.size)
+
+
+class QualityCell(BaseCell):
+    """How well a network or method restores a set.
+
+    Attributes:
+        task, dataset: degradation and set.
+        model: network or method by its registry name, with fields as NAME:field=value.
+        recipe: training recipe of a network that is trained here; None is the weights that ship.
+        protocol: NAME@version of the rules of scoring.
+        k: keys per token; None is the network's own.
+        seed: seed of the training.
+    """
+
+    kind: Literal["quality"]
+    task: str
+    dataset: str
+    model: str
+    recipe: str | None = None
+    protocol: str
+    k: int | None = None
+    seed: int = 0
+
+    @property
+    def described(self) -> Description:
+        """The model's name and fields."""
+        return Description.parse(self.model)
+
+    @property
+    def rules(self) -> str:
+        """Name of the protocol, without its version."""
+        return self.protocol.partition("@")[0]
+
+
+class TrainingCell(BaseCell):
+    """What a training took, of a recipe or, without one, of the weights that ship.
+
+    Attributes:
+        task: row of the table that it belongs to.
+        model: network by its registry name.
+        recipe: training recipe.
+        seed: seed of the training.
+    """
+
+    kind: Literal["training"]
+    task: str | None = None
+    model: str
+    recipe: str | None = None
+    seed: int = 0
+
+
+class BenchmarkCell(BaseCell):
+    """A function or network that pytest-benchmark times, on inputs that its test makes.
+
+    Attributes:
+        task: what is timed: "graph", "imresize", "score", or a network's task.
+        dataset, model, protocol, n, k, windows, graph, dtype, mode: what the inputs are.
+        seed: seed of the inputs.
+    """
+
+    kind: Literal["latency"]
+    task: str
+    dataset: str | None = None
+    model: str | None = None
+    protocol: str | None = None
+    n: int | None = None
+    k: int | None = None
+    windows: int | None = None
+    graph: Graph | None = None
+    dtype: str | None = None
+    mode: Mode | None = None
+    seed: int = 0
+
+
+class PrintedCell(BaseCell):
+    """A printed number of a method: its quality on a set, or of the method as a whole.
+
+    Attributes:
+        kind: "quality", or "training" of a method as a whole.
+        task, dataset: degradation and set, where the number is of one.
+        model: the printed name of the method, or of two that a text compares.
+        source: where it is printed, e.g. "as printed by GRL".
+        variant: which variant of the method it is, empty where only one is printed.
+    """
+
+    kind: Literal["quality", "training"]
+    task: str | None
+    dataset: str | None
+    model: str
+    source: str
+    variant: str
+
+    @property
+    def recipe(self) -> str:
+        """What stands in the place of a recipe: source and variant."""
+        return ", ".join(filter(None, (self.source, self.variant)))
+
+    @property
+    def protocol(self) -> str:
+        """What stands in the place of a protocol: the source."""
+        return self.source
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+def tag_cell(fields: Any) -> str | None:
+    """Which type of cell it is, or that a mapping describes; None for what is neither."""
+    if isinstance(fields, BaseCell):
+        return type(fields).__name__
+    if not isinstance(fields, Mapping):
+        return None
+    kind = fields.get("kind")
+    if "source" in fields:
+        return "PrintedCell"
+    if kind == "latency" and "task" in fields and "input" not in fields:
+        return "BenchmarkCell"
+    if kind in ("latency", "memory"):
+        return "NetworkCell" if "model" in fields else "AttentionCell"
+    named = {
+        "cost": "NetworkCell",
+        "restoration": "RestorationCell",
+        "quality": "QualityCell",
+        "training": "TrainingCell",
+    }
+    return named.get(str(kind))
+
+
+Cell = Annotated[
+    Annotated[AttentionCell, Tag("AttentionCell")]
+    | Annotated[NetworkCell, Tag("NetworkCell")]
+    | Annotated[RestorationCell, Tag("RestorationCell")]
+    | Annotated[QualityCell, Tag("QualityCell")]
+    | Annotated[TrainingCell, Tag("TrainingCell")]
+    | Annotated[BenchmarkCell, Tag("BenchmarkCell")]
+    | Annotated[PrintedCell, Tag("PrintedCell")],
+    Discriminator(
+        tag_cell,
+        custom_error_type="cell_kind",
+        custom_error_message="a cell is an object whose kind is latency, memory, cost, "
+        "restoration, quality or training",
+    ),
+]
+_ADAPTER: TypeAdapter[Cell] = TypeAdapter(Cell)
+
+
+def parse_cell(fields: Mapping[str, Any]) -> Cell:
+    """The cell that fields describe, of the type of its kind.
+
+    Raises:
+        ValueError: for a field that is missing or that such a cell does not have, or a value that
+            it does not take.
+    """
+    return _ADAPTER.validate_python(fields)
 
 
 def expand(axes: Mapping[str, Sequence[Any] | Any]) -> list[Cell]:
     """The grid of cells over axes; a list is an axis, anything else is the same in all cells.
 
-    The last axis varies fastest.
+    The last axis varies fastest. None unsets a field.
 
     Raises:
-        ValueError: for a field that a cell does not have or a value it does not take.
+        ValueError: as `parse_cell`.
     """
-    names = list(axes)
+    given = {name: axis for name, axis in axes.items() if axis is not None}
     values = [
         axis if isinstance(axis, Sequence) and not isinstance(axis, str) else [axis]
-        for axis in axes.values()
+        for axis in given.values()
     ]
-    return [Cell(**dict(zip(names, point, strict=True))) for point in product(*values)]
+    return [parse_cell(dict(zip(given, point, strict=True))) for point in product(*values)]

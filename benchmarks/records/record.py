@@ -7,57 +7,40 @@ a crash costs at most the line being written, which is then reported and skipped
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import Cell, tag_cell
 from benchmarks.records.environment import Environment
+from benchmarks.records.result import RESULTS, AnyResult, Fault, Missing, PrintedResult
 
-Status = Literal["ok", "oom", "unsupported", "timeout", "failed"]
-
-
-class Quantity(BaseModel):
-    """One measured quantity; NaN and infinity, which JSON cannot hold, are refused.
-
-    Attributes:
-        value: the statistic's value; a metric that could not be taken is left out.
-        unit: e.g. "ms", "bytes", "dB", or "" for a ratio.
-        statistic: how the value came from the samples, e.g. "median".
-        lo, hi: 99 % interval, where there is one.
-        samples: raw samples in the order taken, where there are any.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    value: float
-    unit: str = ""
-    statistic: str = "exact"
-    lo: float | None = None
-    hi: float | None = None
-    samples: tuple[float, ...] = ()
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """(lo, hi), or the value twice where there is no interval."""
-        return (
-            self.value if self.lo is None else self.lo,
-            self.value if self.hi is None else self.hi,
-        )
+_FORMS = {
+    (cell.__name__, kind): result.model_fields["form"].default
+    for (cell, kind), result in RESULTS.items()
+}
+# Names that early records have.
+_RENAMED = {"peak_rss": "peak", "rss_over_closed_form": "peak_over_closed_form"}
 
 
 class Record(BaseModel):
     """What a cell gave.
 
+    As JSON the quantities of the result are "metrics" by name, and what else it says are "checks":
+    what ran, digests, error against the reference.
+
     Attributes:
         cell: the experiment.
-        source: "measured" here, or "paper" for a printed number.
-        status: "ok", or why there is no value; `reason` says it in words.
-        metrics: measured quantities by name.
-        checks: facts about the run: what ran, digests, error against the reference.
-        per_image: scores by image and metric, of a quality cell.
+        result: of the type of the cell's kind, or why there is none.
         code: digest of what the record depends on (`benchmarks.plan.validity`).
         environment: machine and software; None for printed numbers.
         command: the command that was run.
@@ -66,20 +49,82 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell: Cell
-    source: Literal["measured", "paper"] = "measured"
-    status: Status = "ok"
-    reason: str = ""
-    metrics: dict[str, Quantity] = {}
-    checks: dict[str, Any] = {}
-    per_image: dict[str, dict[str, Any]] = {}
+    result: Annotated[AnyResult, Field(discriminator="form")]
     code: str = ""
     environment: Environment | None = None
     command: str = ""
 
     @property
+    def status(self) -> Literal["ok"] | Fault:
+        """Whether there are values, or what went wrong."""
+        return self.result.status if isinstance(self.result, Missing) else "ok"
+
+    @property
+    def reason(self) -> str:
+        """Why there are no values, empty where there are."""
+        return self.result.reason if isinstance(self.result, Missing) else ""
+
+    @property
+    def source(self) -> Literal["measured", "paper"]:
+        """Whether the values were measured here or printed."""
+        return "paper" if isinstance(self.result, PrintedResult) else "measured"
+
+    @property
     def environment_key(self) -> str:
         """Key of the environment, empty for printed numbers."""
         return self.environment.key if self.environment else ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, data: Any) -> Any:
+        """Put the result together, whose parts lie apart in JSON."""
+        if not isinstance(data, Mapping) or "result" in data:
+            return data
+        rest = dict(data)
+        parts = {name: rest.pop(name, {}) for name in ("metrics", "checks", "per_image")}
+        if not all(isinstance(part, Mapping) for part in parts.values()):
+            raise ValueError("metrics, checks and per_image are objects")
+        quantities = {_RENAMED.get(name, name): value for name, value in parts["metrics"].items()}
+        result = {**quantities, **parts["checks"]}
+        status = rest.pop("status", "ok")
+        rest.pop("source", None)  # which a printed cell says itself
+        cell = rest.get("cell")
+        if status != "ok":
+            result |= {"form": "missing", "status": status, "reason": rest.pop("reason", "")}
+        elif "benchmark" in result:
+            result["form"] = "benchmark"
+        elif isinstance(cell, Mapping):
+            result["form"] = _FORMS.get((str(tag_cell(cell)), str(cell.get("kind"))))
+        if result.get("form") == "quality":
+            apart = {name: result.pop(name) for name in ("gain", "wall") if name in result}
+            scores = {name: result.pop(name) for name in quantities if name in result}
+            result |= {**apart, "scores": scores, "per_image": parts["per_image"]}
+        return {**rest, "result": result}
+
+    @model_serializer
+    def _scatter(self) -> dict[str, Any]:
+        """The parts of the result where JSON has them; what is not set is left out."""
+        quantities = self.result.quantities()
+        if "wall" in quantities:
+            quantities["wall"] = quantities.pop("wall")
+        metrics = {n: value.model_dump(exclude_defaults=True) for n, value in quantities.items()}
+        own: dict[str, Any] = {"metrics": metrics, "checks": {}}
+        for name, value in self.result:
+            if name in ("status", "reason", "per_image"):
+                own[name] = value
+            elif name not in ("form", "scores", *quantities) and value is not None:
+                own["checks"][name] = value
+        if self.source == "paper":
+            own["source"] = "paper"
+        environment = self.environment and self.environment.model_dump(exclude_defaults=True)
+        whole = {
+            "cell": self.cell.model_dump(exclude_defaults=True),
+            **own,
+            "code": self.code,
+            "environment": environment,
+            "command": self.command,
+        }
+        return {name: value for name, value in whole.items() if value}
 
 
 class RecordStore:

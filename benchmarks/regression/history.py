@@ -25,7 +25,7 @@ from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record
 from benchmarks.regression.importing import import_records
 
-TRACKED = ("latency", "peak_rss", "peak", "training_time")
+TRACKED = ("latency", "peak", "training_time")
 MIN_SEGMENT = 3
 MIN_POINTS = 2 * MIN_SEGMENT
 MIN_CHANGE = 0.02
@@ -97,9 +97,9 @@ def build_series(records: Iterable[Record]) -> list[Series]:
         environment = record.environment
         if environment is None or record.status != "ok":
             continue
-        name = " ".join(filter(None, [record.cell.id, record.checks.get("benchmark")]))
+        name = " ".join(filter(None, [record.cell.id, getattr(record.result, "benchmark", None)]))
         for metric in TRACKED:
-            found = record.metrics.get(metric)
+            found = record.result.quantity(metric)
             if found is not None and found.value > 0:
                 point = Point(environment.timestamp, environment.commit, found.value)
                 key = (name, metric, found.unit, environment.key)

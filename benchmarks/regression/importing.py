@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import parse_cell
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.record import Record
+from benchmarks.records.result import BenchmarkResult, Quantity
 
 _NEEDED = ("cell_fields", "environment", "environment_key")
 _MS = 1e3
@@ -75,7 +76,7 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
             "benchmarks/conftest.py can be imported"
         )
     try:
-        cell = Cell(**extra["cell_fields"])
+        cell = parse_cell(extra["cell_fields"])
         environment = Environment(**extra["environment"])
     except ValidationError as error:
         raise ValueError(f"{path}: {name}: {_first(error)}") from error
@@ -93,8 +94,7 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
     )
     return Record(
         cell=cell,
-        metrics={"latency": latency},
-        checks={"benchmark": name},
+        result=BenchmarkResult(latency=latency, benchmark=name),
         environment=environment,
         command="pytest benchmarks/ --benchmark-only",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.plan.specs import Column
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.result import LatencyResult, Quantity, Result
 from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report.printed import Distance
 from benchmarks.tasks import get_metric
@@ -41,16 +41,17 @@ _FORMATS = {
 }
 
 
-def format_record(column: Column, record: Record) -> Entry:
-    """What a column shows of a record that has values."""
+def format_result(column: Column, result: Result) -> Entry:
+    """What a column shows of a result."""
     if column.format == "text":
-        text = str(record.checks.get(column.metric, MISSING))
+        value = getattr(result, column.metric)
+        text = MISSING if value is None else str(value)
         return Entry(text, {"": text})
     if column.format == "quality":
-        scores = [(get_metric(name), record.metrics.get(name)) for name in ("psnr", "ssim")]
+        scores = [(get_metric(name), result.quantity(name)) for name in ("psnr", "ssim")]
         text = " / ".join(_decimals(score, metric.digits) for metric, score in scores)
         return Entry(text, {metric.label: score and score.value for metric, score in scores})
-    metric = record.metrics.get("psnr" if column.format == "psnr" else column.metric)
+    metric = result.quantity("psnr" if column.format == "psnr" else column.metric)
     if metric is None:
         return Entry(MISSING)
     if column.format in ("interval", "gain") and metric.lo is None:
@@ -58,7 +59,7 @@ def format_record(column: Column, record: Record) -> Entry:
     values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
     if metric.lo is not None:
         values |= {"lo": metric.lo, "hi": metric.hi}
-    rounds = record.checks.get("rounds", MIN_PAIRS)
+    rounds = result.rounds if isinstance(result, LatencyResult) else MIN_PAIRS
     if column.format == "interval" and rounds < MIN_PAIRS:
         # So few rounds carry no interval; what is known is the range that they covered.
         text = f"{metric.value:.3f} ({metric.lo:.3f} to {metric.hi:.3f} in {rounds} rounds)"

@@ -6,8 +6,11 @@ UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from benchmarks.report.series import Records
 
 VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
 
@@ -26,3 +29,17 @@ class Judgment:
     claim: str
     verdict: VerdictLabel
     evidence: str
+
+
+Judge = Callable[[Records], list[Judgment]]
+JUDGES: dict[str, Judge] = {}
+
+
+def judges(name: str) -> Callable[[Judge], Judge]:
+    """Registers a function as the judge of the claim of that name in specifications."""
+
+    def register(judge: Judge) -> Judge:
+        JUDGES[name] = judge
+        return judge
+
+    return register

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import TableSpec, Twin
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Record
+from benchmarks.records.cell import PrintedCell, QualityCell
+from benchmarks.records.result import QualityResult, Result
 from benchmarks.report.judgment import Judgment
-from benchmarks.report.series import Records
+from benchmarks.report.series import Records, select
 
 
 @dataclass(frozen=True)
@@ -20,39 +20,38 @@ class Distance:
         twin: what ties the two together.
         cell: the measured cell.
         psnr, ssim: measured minus printed, dB and absolute; None where either has no value.
-        partial: "25 of 100" where images of the set are missing, else empty.
+        partial: "25 of 100" where images of the set are missing.
     """
 
     twin: Twin
-    cell: Cell
+    cell: QualityCell
     psnr: float | None
     ssim: float | None
-    partial: str
+    partial: str | None
 
 
 def measure_distances(spec: TableSpec, records: Records) -> list[Distance]:
     """The distances of all twins of a table that have a measured and a printed value."""
     printed = {
-        (cell.model, cell.task, cell.dataset): record for cell, record in load_printed(spec).items()
+        (cell.model, cell.task, cell.dataset): record.result
+        for cell, record in load_printed(spec).items()
+        if isinstance(cell, PrintedCell)
     }
+    measured = select(records, QualityCell, QualityResult)
     distances = []
     for twin in spec.twins:
-        for cell, record in records.items():
-            measured = record.source == "measured" and record.status == "ok"
-            if measured and (cell.model, cell.protocol) == (twin.model, twin.protocol):
-                other = printed.get((twin.method, cell.task, cell.dataset))
-                if other is not None:
-                    partial = str(record.checks.get("partial", ""))
-                    psnr, ssim = (_subtract(record, other, name) for name in ("psnr", "ssim"))
-                    distances.append(Distance(twin, cell, psnr, ssim, partial))
+        for cell, result in measured.items():
+            other = printed.get((twin.method, cell.task, cell.dataset))
+            if other and (cell.model, cell.protocol) == (twin.model, twin.protocol):
+                psnr, ssim = (_subtract(result, other, name) for name in ("psnr", "ssim"))
+                distances.append(Distance(twin, cell, psnr, ssim, result.partial))
     return distances
 
 
-def _subtract(measured: Record, printed: Record, name: str) -> float | None:
-    if name not in measured.metrics or name not in printed.metrics:
-        return None
+def _subtract(measured: Result, printed: Result, name: str) -> float | None:
+    ours, theirs = measured.quantity(name), printed.quantity(name)
     # Printed numbers have few digits; the rest of a difference is noise of its binary form.
-    return round(measured.metrics[name].value - printed.metrics[name].value, 6)
+    return round(ours.value - theirs.value, 6) if ours and theirs else None
 
 
 def judge_twins(spec: TableSpec, records: Records) -> list[Judgment]:

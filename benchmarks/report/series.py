@@ -1,49 +1,66 @@
-"""Attention records arranged for judging and drawing."""
+"""Records of a kind, and attention records arranged for judging and drawing."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.cell import AttentionCell, BaseCell, Cell
+from benchmarks.records.record import Record
+from benchmarks.records.result import AttentionLatency, AttentionRun, Quantity, Result
 
 Records = Mapping[Cell, Record]
+CellT = TypeVar("CellT", bound=BaseCell)
+ResultT = TypeVar("ResultT", bound=Result)
+RunT = TypeVar("RunT", bound=AttentionRun)
 Line = dict[int, Quantity]
+# Contender -> N -> k -> quantity.
+Lines = Mapping[str, Mapping[int, Line]]
 # Value of an axis -> (contender, baseline) -> ratio of their times.
 Sweep = dict[Any, dict[tuple[str, str], Quantity]]
 
 SWEPT = ("head_dim", "heads", "dtype", "threads", "bias", "mode", "graph")
 
 
-def attention_series(records: Records, kind: str, metric: str) -> dict[str, dict[int, Line]]:
-    """Values of a metric as contender -> N -> k -> metric, of cells without a position bias.
+def select(records: Records, cells: type[CellT], results: type[ResultT]) -> dict[CellT, ResultT]:
+    """The results of a type of cells of a type, in order; what has no values is left out."""
+    return {
+        cell: record.result
+        for cell, record in records.items()
+        if isinstance(cell, cells) and isinstance(record.result, results)
+    }
+
+
+def attention_series(
+    records: Records, results: type[RunT], quantity: Callable[[RunT], Quantity | None]
+) -> Lines:
+    """A quantity as contender -> N -> k, of cells without a position bias.
 
     Clamped cells repeat others, so they are left out.
     """
     found: dict[str, dict[int, Line]] = defaultdict(lambda: defaultdict(dict))
-    for cell, record in records.items():
-        usable = cell.kind == kind and record.status == "ok" and not cell.bias
-        usable &= not record.checks.get("clamped")
-        if usable and metric in record.metrics and cell.backend and cell.n and cell.k:
-            found[cell.contender][cell.n][cell.k] = record.metrics[metric]
+    for cell, result in select(records, AttentionCell, results).items():
+        value = quantity(result)
+        if value is not None and not (cell.bias or result.clamped):
+            found[cell.contender][cell.n][cell.k] = value
     return found
 
 
-def latency_lines(records: Records) -> dict[tuple[int, str], dict[str, dict[int, Record]]]:
-    """Records of cells timed beside dense attention, as (N, graph) -> contender -> k -> record.
+LatencyLines = dict[tuple[int, str], dict[str, dict[int, AttentionLatency]]]
+
+
+def latency_lines(records: Records) -> LatencyLines:
+    """Results of cells timed beside dense attention, as (N, graph) -> contender -> k -> result.
 
     Smallest N first. Cells with a position bias and clamped cells are left out as in
     `attention_series`.
     """
-    found: dict[tuple[int, str], dict[str, dict[int, Record]]] = {}
-    for cell, record in records.items():
-        usable = cell.kind == "latency" and cell.baseline == "dense" and not cell.bias
-        usable &= not record.checks.get("clamped")
-        if usable and "ratio" in record.metrics and cell.n and cell.k and cell.graph:
+    found: LatencyLines = {}
+    for cell, result in select(records, AttentionCell, AttentionLatency).items():
+        if cell.baseline == "dense" and not (cell.bias or result.clamped):
             contenders = found.setdefault((cell.n, cell.graph), {})
-            contenders.setdefault(cell.contender, {})[cell.k] = record
+            contenders.setdefault(cell.contender, {})[cell.k] = result
     return dict(sorted(found.items()))
 
 
@@ -52,7 +69,8 @@ def axis_sweeps(records: Records) -> dict[str, Sweep]:
 
     One axis is changed at a time, so the usual value of an axis is the commonest.
     """
-    cells = [cell for cell in records if cell.kind == "latency"]
+    cells = [c for c in records if isinstance(c, AttentionCell) and c.kind == "latency"]
+    timed = select(records, AttentionCell, AttentionLatency)
     usual = {
         axis: Counter(getattr(cell, axis) for cell in cells).most_common(1)[0][0]
         for axis in (SWEPT if cells else ())
@@ -63,9 +81,8 @@ def axis_sweeps(records: Records) -> dict[str, Sweep]:
         for cell in cells:
             if all(getattr(cell, other) == usual[other] for other in SWEPT if other != axis):
                 ratios = sweep.setdefault(getattr(cell, axis), {})
-                if "ratio" in records[cell].metrics:
-                    pair = (cell.contender, cell.baseline or "")
-                    ratios[pair] = records[cell].metrics["ratio"]
+                if cell in timed:
+                    ratios[cell.contender, cell.baseline or ""] = timed[cell].ratio
         if len(sweep) > 1:
             numeric = all(isinstance(value, int) for value in sweep)
             sweeps[axis] = dict(sorted(sweep.items())) if numeric else sweep

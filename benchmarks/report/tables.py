@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import Column, Profile, TableSpec
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import Cell, PrintedCell, QualityCell
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record
-from benchmarks.report.entries import MISSING, Entry, format_distance, format_record
+from benchmarks.records.result import (
+    AttentionRun,
+    LatencyResult,
+    MemoryResult,
+    PrintedResult,
+    QualityResult,
+    Quantity,
+    TrainingResult,
+)
+from benchmarks.report.entries import MISSING, Entry, format_distance, format_result
 from benchmarks.report.printed import Distance, measure_distances
+from benchmarks.report.series import select
 from benchmarks.tasks import get_protocol
 
 # Below the text of a table that has such rows beside printed ones.
@@ -76,8 +86,14 @@ def build_table(
     """Lay records out as the specification says; what is missing is printed with its reason."""
     printed = load_printed(spec)
     everything = {**records, **printed}
-    distances = {distance.cell: distance for distance in measure_distances(spec, records)}
-    stated = {cell: r for cell, r in printed.items() if "stated" in r.metrics}
+    distances: dict[Cell, Distance] = {
+        distance.cell: distance for distance in measure_distances(spec, records)
+    }
+    stated = {
+        cell: result.stated
+        for cell, result in select(printed, PrintedCell, PrintedResult).items()
+        if result.stated
+    }
     cells = [*profile.cells(), *(cell for cell in printed if cell not in stated)]
     elsewhere = [cell for other in spec.profiles.values() for cell in other.cells()]
     footnotes = _Footnotes()
@@ -93,12 +109,12 @@ def build_table(
         rows.append([*_describe_row(key), *_say_once(row), *source])
         if any(cell in distances for cell in own):
             rows.append(_subtract_print(spec, key, own, distances, footnotes))
-    footnotes.notes += map(_describe_statement, stated.values())
+    footnotes.notes += [_describe_statement(*found) for found in stated.items()]
     header = [*spec.rows, *(column.header for column in spec.columns)]
     return Table(
         name=f"{spec.stem}-{profile_name}",
         title=f"{spec.kind.capitalize()} {spec.name} ({profile_name}): {spec.title}",
-        text=spec.text + (_OURS if any(map(_is_ours, records.values())) and spec.papers else ""),
+        text=spec.text + (_OURS if any(map(_recipe_of, records.values())) and spec.papers else ""),
         command=(
             f"python -m benchmarks.reproduce --{spec.kind} {spec.name} "
             f"--profile {profile_name} --from-records"
@@ -116,7 +132,7 @@ def build_table(
 
 def _order_rows(spec: TableSpec, cells: list[Cell]) -> list[tuple[object, ...]]:
     """Keys of the rows: by number, then by task where rows have one, then as planned or printed."""
-    tasks = list(dict.fromkeys(cell.task for cell in cells))
+    tasks = list(dict.fromkeys(getattr(cell, "task", None) for cell in cells))
 
     def place(key: tuple[object, ...]) -> tuple[list[int], int]:
         numbers = [part for part in key if isinstance(part, int)]
@@ -127,7 +143,7 @@ def _order_rows(spec: TableSpec, cells: list[Cell]) -> list[tuple[object, ...]]:
 
 
 def _row_key(spec: TableSpec, cell: Cell) -> tuple[object, ...]:
-    return tuple(getattr(cell, name) for name in spec.rows)
+    return tuple(getattr(cell, name, None) for name in spec.rows)
 
 
 def _describe_key(value: object) -> str:
@@ -137,15 +153,14 @@ def _describe_key(value: object) -> str:
 
 
 def _describe_protocols(cells: list[Cell]) -> list[str]:
-    named = dict.fromkeys(cell.protocol.partition("@")[0] for cell in cells if cell.protocol)
+    named = dict.fromkeys(cell.rules for cell in cells if isinstance(cell, QualityCell))
     return [get_protocol(name).text for name in named]
 
 
-def _describe_statement(record: Record) -> str:
+def _describe_statement(cell: PrintedCell, stated: Quantity) -> str:
     """What a text says of two methods, as a note below the table."""
-    cell, metric = record.cell, record.metrics["stated"]
     where = " ".join(filter(None, (cell.task, cell.dataset)))
-    return f"{cell.recipe}: {cell.model}, {where}: {metric.value:+g} {metric.unit}"
+    return f"{cell.recipe}: {cell.model}, {where}: {stated.value:+g} {stated.unit}"
 
 
 def _describe_row(key: tuple[object, ...]) -> list[Entry]:
@@ -162,19 +177,21 @@ def _provenance(spec: TableSpec, cells: list[Cell], records: Mapping[Cell, Recor
     """Where a row's numbers come from, and by which protocol."""
     found = [records[cell] for cell in cells if cell in records]
     sources = sorted({_describe_source(record) for record in found if record.status == "ok"})
-    protocols = sorted({cell.protocol for cell in cells if cell.protocol})
+    protocols = sorted({c.protocol for c in cells if isinstance(c, (QualityCell, PrintedCell))})
     texts = (", ".join(sources) or "not measured", ", ".join(protocols))
     return [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]
 
 
-def _is_ours(record: Record) -> bool:
-    """Whether it is a measurement of weights that this project trained."""
-    return "trained" in record.checks
+def _recipe_of(record: Record) -> str | None:
+    """The recipe of weights that this project trained, where some were measured."""
+    result = record.result
+    return result.trained if isinstance(result, (QualityResult, TrainingResult)) else None
 
 
 def _describe_source(record: Record) -> str:
     """Print, a measurement, or a measurement of weights that this project trained."""
-    return f"ours, recipe {record.checks['trained']}" if _is_ours(record) else record.source
+    recipe = _recipe_of(record)
+    return f"ours, recipe {recipe}" if recipe else record.source
 
 
 def _subtract_print(
@@ -190,18 +207,19 @@ def _subtract_print(
     names["model"] = f"{names['model']} - {found[0].twin.method}"
     row = _describe_row(tuple(names.values()))
     for column in spec.columns:
-        cell = next((cell for cell in _select(column, cells) if cell in distances), None)
-        row.append(Entry(MISSING) if cell is None else format_distance(column, distances[cell]))
-        if cell is not None and (partial := distances[cell].partial):
-            mark = footnotes.mark(_describe_partial(cell, partial))
-            row[-1] = Entry(row[-1].text + mark, row[-1].values)
+        shown = [distances[cell] for cell in _select(column, cells) if cell in distances]
+        entry = format_distance(column, shown[0]) if shown else Entry(MISSING)
+        if shown and (partial := shown[0].partial):
+            mark = footnotes.mark(_describe_partial(shown[0].cell.dataset, partial))
+            entry = Entry(entry.text + mark, entry.values)
+        row.append(entry)
     texts = ("measured - printed", found[0].twin.protocol)
     row += [Entry(text, {"": text}) for text in texts[: len(_provenance_header(spec))]]
     return row
 
 
-def _describe_partial(cell: Cell, coverage: str) -> str:
-    return f"{cell.dataset}: {coverage} images"
+def _describe_partial(dataset: str, coverage: str) -> str:
+    return f"{dataset}: {coverage} images"
 
 
 def _say_once(row: list[Entry]) -> list[Entry]:
@@ -220,22 +238,26 @@ def _describe_coverage(
     planned: list[Cell], records: Mapping[Cell, Record], printed: Mapping[Cell, Record]
 ) -> str:
     valued = [records[cell] for cell in planned if cell in records and records[cell].status == "ok"]
-    partial = sum("partial" in record.checks for record in valued)
+    partial = sum(bool(getattr(record.result, "partial", None)) for record in valued)
     text = f"{len(valued)} of {len(planned)} planned cells have values"
     if partial:
         text += f", {partial} of them of partial sets"
     if printed:
-        values = sum(len(record.metrics) for record in printed.values())
+        values = sum(len(list(record.result.quantities())) for record in printed.values())
         text += f"; {values} printed values are shown"
     return text
 
 
 def _describe_time(records: Iterable[Record]) -> str:
     """Seconds of the cells that time calls, and the share spent outside of these calls."""
-    timed = [r.metrics for r in records if "called" in r.metrics and "wall" in r.metrics]
+    timed = [
+        (result.called.value, result.wall.value)
+        for result in (record.result for record in records)
+        if isinstance(result, (LatencyResult, MemoryResult)) and result.called and result.wall
+    ]
     if not timed:
         return ""
-    called, wall = (sum(metrics[name].value for metrics in timed) for name in ("called", "wall"))
+    called, wall = map(sum, zip(*timed, strict=True))
     return (
         f"{wall:,.0f} s in {len(timed)} cells, {1 - called / wall:.0%} of it outside the measured "
         "calls: starting processes, making inputs, checking outputs, statistics"
@@ -248,7 +270,7 @@ def _select(column: Column, cells: list[Cell]) -> list[Cell]:
         cell
         for cell in cells
         if cell.kind == column.kind
-        and all(getattr(cell, name) == value for name, value in column.where.items())
+        and all(getattr(cell, name, None) == value for name, value in column.where.items())
     ]
 
 
@@ -273,15 +295,15 @@ def _fill(
     if record.status != "ok":
         mark = footnotes.mark(record.reason.splitlines()[0])
         status = {"status": record.status}
-        if column.metric in record.metrics:
-            entry = format_record(column, record)
+        if record.result.quantity(column.metric):
+            entry = format_result(column, record.result)
             return Entry(entry.text + mark, {**entry.values, **status})
         return Entry(record.status + mark, status)
-    entry = format_record(column, record)
-    if record.checks.get("clamped"):
+    entry = format_result(column, record.result)
+    if isinstance(record.result, AttentionRun) and record.result.clamped:
         mark = footnotes.mark("k is clamped to the N tokens of the window")
         return Entry(entry.text + mark, entry.values)
-    if "partial" in record.checks:
-        mark = footnotes.mark(_describe_partial(record.cell, record.checks["partial"]))
+    if isinstance(record.result, QualityResult) and record.result.partial:
+        mark = footnotes.mark(_describe_partial(column.where["dataset"], record.result.partial))
         return Entry(entry.text + mark, entry.values)
     return entry

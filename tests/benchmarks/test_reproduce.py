@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.plan import specs
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import QualityCell
 from benchmarks.records.record import Record, RecordStore
 from benchmarks.report.judgment import Judgment
 from benchmarks.reproduce import main
@@ -103,7 +103,7 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
     assert any("semanir-3 (semanir:3)" in line and "smoke, cpu*" in line for line in lines)
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
     assert any("attention-axes: What" in line and "smoke, cpu*" in line for line in lines)
-    assert any("  1: gray JPEG" in line and "smoke*, cpu" in line for line in lines)
+    assert any("  1: Artifacts of gray" in line and "smoke*, cpu" in line for line in lines)
     assert "arXiv 2402.02634" in out
 
 
@@ -259,7 +259,7 @@ def test_cell_beyond_the_memory_limit_is_recorded_with_what_it_wanted(tiny, run,
     record = Record.model_validate_json(line)
     assert record.status == "oom"
     assert "the limit is 128 MiB" in record.reason
-    wanted = record.metrics["closed_form"].value
+    wanted = record.result.closed_form.value
     # The gathered keys alone are N K H D floats.
     assert wanted >= 1024 * 512 * 6 * 30 * 4
     assert f"wanted {wanted / 2**20:,.0f} MiB" in record.reason
@@ -291,7 +291,7 @@ def test_a_dataset_that_was_absent_is_looked_for_again(run, tmp_path, monkeypatc
     monkeypatch.setattr(
         "benchmarks.plan.specs.Profile.cells",
         lambda _: [
-            Cell(
+            QualityCell(
                 kind="quality",
                 task="sr-x4",
                 dataset="Set5",

@@ -3,10 +3,10 @@ import torch
 
 from benchmarks.measure import problems
 from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
-from benchmarks.records.cell import Cell
+from tests.benchmarks.making import make_cell
 
-CELL = Cell(
-    kind="latency",
+CELL = make_cell(
+    "latency",
     n=64,
     k=8,
     windows=1,
@@ -40,22 +40,22 @@ def deriving(monkeypatch):
 
 def test_record_says_how_many_layers_a_call_stood_for(deriving):
     cell = CELL.model_copy(update={"layers": 3})
-    assert measure_latency_cell((cell, 0.01)).checks["stage_calls"] == 3
+    assert measure_latency_cell((cell, 0.01)).stage_calls == 3
     plain = cell.model_copy(update={"backend": "sdpa"})
-    assert measure_latency_cell((plain, 0.01)).checks["stage_calls"] == 1
+    assert measure_latency_cell((plain, 0.01)).stage_calls == 1
 
 
 def test_record_of_auto_names_what_ran():
     cell = CELL.model_copy(update={"backend": "auto"})
-    checks = measure_latency_cell((cell, 0.01)).checks
-    assert checks["backend"] == problems.resolve_backend(cell, "auto") != "auto"
+    result = measure_latency_cell((cell, 0.01))
+    assert result.backend == problems.resolve_backend(cell, "auto") != "auto"
 
 
 def test_every_call_of_a_memory_cell_derives_anew(deriving):
     measured = measure_memory_cell(CELL.model_copy(update={"kind": "memory"}))
     # Warm-up, resident set, tensors, digest.
     assert len(deriving) == 4
-    assert measured.metrics["live_tensors"].value >= 64 * 64
+    assert measured.live_tensors.value >= 64 * 64
 
 
 @pytest.mark.gpu
@@ -63,8 +63,8 @@ def test_every_call_of_a_memory_cell_derives_anew(deriving):
 def test_cells_are_measured_on_a_gpu():
     cell = CELL.model_copy(update={"device": "cuda", "backend": "triton", "mode": "backward"})
     timed = measure_latency_cell((cell, 0.01))
-    assert timed.metrics["latency"].value > 0
+    assert timed.latency.value > 0
     held = measure_memory_cell(CELL.model_copy(update={"kind": "memory", "device": "cuda"}))
     # Scores of 2 heads of 64 x 64 and their softmax, in blocks of 512 bytes.
-    assert held.metrics["peak"].value >= 2 * 2 * 64 * 64 * 4
-    assert held.metrics["peak"].value % 512 == 0
+    assert held.peak.value >= 2 * 2 * 64 * 64 * 4
+    assert held.peak.value % 512 == 0

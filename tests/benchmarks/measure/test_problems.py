@@ -19,12 +19,12 @@ from benchmarks.measure.problems import (
     shape_of,
     window_shape,
 )
-from benchmarks.records.cell import Cell
 from kgt import KeyGraph, build_key_graph
 from kgt.attention import Backend, choose_backend, get_backend, list_backends, registry
 from kgt.attention.cost import Cost
+from tests.benchmarks.making import make_cell
 
-CELL = Cell(kind="latency", n=48, k=6, windows=2, heads=3, head_dim=5, graph="photo", byte_budget=0)
+CELL = make_cell("latency", n=48, k=6, windows=2, heads=3, head_dim=5, graph="photo", byte_budget=0)
 
 
 @pytest.mark.parametrize("graph", ["photo", "random"])

@@ -11,7 +11,7 @@ from benchmarks.measure.restoration import (
     BothWays,
     RestorationFailed,
     RestorationJob,
-    RestorationResult,
+    RestorationRun,
     compare_restorations,
     describe_restorations,
     measure_restoration,
@@ -98,7 +98,7 @@ def test_nothing_is_compared_without_a_whole_result():
 
 def test_whole_that_fails_ends_the_rows(monkeypatch):
     failed = RestorationFailed("oom")
-    both = BothWays(RestorationResult(1.0, 1, 1, "plan"), failed)
+    both = BothWays(RestorationRun(1.0, 1, 1, "plan"), failed)
     monkeypatch.setattr(restoration, "restore_both_ways", lambda *args, **options: both)
     with pytest.raises(RestorationFailed, match="oom"):
         next(describe_restorations([TINY], (64, 64), RestorationJob("")))

@@ -5,15 +5,15 @@ import pytest
 import kgt
 from benchmarks.data.datasets import load_dataset
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
-from benchmarks.records.cell import Cell
 from benchmarks.tasks import TASKS, get_task
 from benchmarks.training import cards
 from benchmarks.training.loop import train
 from benchmarks.training.recipes import Recipe
+from tests.benchmarks.making import make_cell
 
 
 def run(tmp_path, **fields):
-    cell = Cell(kind="quality", **fields)
+    cell = make_cell("quality", **fields)
     return run_quality_cell(cell, tmp_path, lambda what, fraction: None)
 
 
@@ -25,19 +25,19 @@ def test_a_method_without_weights_is_scored_on_every_image(tmp_path):
         model="identity",
         protocol="jpeg-gray@1",
     )
-    assert set(result["metrics"]) == {"psnr", "ssim", "psnr_b"}
-    assert [result["metrics"][name].unit for name in ("psnr", "ssim", "psnr_b")] == ["dB", "", "dB"]
-    assert list(result["per_image"]) == list(load_dataset("embedded").paths)
-    assert result["checks"]["tiling"] == "whole"
+    assert set(result.scores) == {"psnr", "ssim", "psnr_b"}
+    assert [result.scores[name].unit for name in ("psnr", "ssim", "psnr_b")] == ["dB", "", "dB"]
+    assert list(result.per_image) == list(load_dataset("embedded").paths)
+    assert result.tiling == "whole"
     degradation = get_task("jpeg-gray-q10").degradation(load_dataset("embedded"))
-    assert result["checks"]["degradation"] == degradation
+    assert result.degradation == degradation
 
 
 @pytest.mark.parametrize("dataset", ["embedded", "GoPro"])
 def test_a_network_without_trained_weights_is_not_scored(tmp_path, dataset):
     result = run(tmp_path, task="deblur", dataset=dataset, model="kgt-u", protocol="deblur-rgb@1")
-    assert result["status"] == "unsupported"
-    assert "no trained weights ship for 'kgt-u'" in result["reason"]
+    assert result.status == "unsupported"
+    assert "no trained weights ship for 'kgt-u'" in result.reason
 
 
 def test_an_absent_set_is_named_without_the_machines_paths(tmp_path, monkeypatch):
@@ -45,9 +45,9 @@ def test_an_absent_set_is_named_without_the_machines_paths(tmp_path, monkeypatch
     result = run(
         tmp_path, task="deblur", dataset="GoPro", model="identity", protocol="deblur-rgb@1"
     )
-    assert result["status"] == "unsupported"
-    assert "GoPro is absent: 1,111 images expected" in result["reason"]
-    assert str(tmp_path) not in result["reason"]
+    assert result.status == "unsupported"
+    assert "GoPro is absent: 1,111 images expected" in result.reason
+    assert str(tmp_path) not in result.reason
 
 
 def test_a_protocol_whose_rules_have_changed_is_refused(tmp_path):
@@ -88,26 +88,25 @@ def shipped(tmp_path, monkeypatch):
 def test_a_network_that_ships_says_its_recipe_and_its_gain_over_bicubic(shipped, tmp_path):
     fields = {"task": "sr-x2", "dataset": "embedded", "protocol": "sr-y601-crop-scale@1"}
     own, plain = (run(tmp_path, model=model, **fields) for model in (shipped, "bicubic"))
-    assert own["checks"]["trained"] == "mini@1"
-    assert "trained" not in plain["checks"]
-    gain = own["metrics"]["psnr"].value - plain["metrics"]["psnr"].value
-    assert own["metrics"]["gain"].value == pytest.approx(gain)
+    assert own.trained == "mini@1"
+    assert plain.trained is None
+    gain = own.scores["psnr"].value - plain.scores["psnr"].value
+    assert own.gain.value == pytest.approx(gain)
 
 
 def test_the_training_of_a_network_that_ships_is_read_from_its_log(shipped, tmp_path):
-    cell = Cell(kind="training", model=shipped)
+    cell = make_cell("training", model=shipped)
     result = run_training_cell(cell, tmp_path, lambda what, fraction: None)
-    metrics, checks = result["metrics"], result["checks"]
     network = kgt.create_model(shipped)
-    assert metrics["parameters"].value == sum(p.numel() for p in network.parameters())
-    assert (checks["trained"], checks["steps"], checks["loss_every"]) == ("mini@1", 20, 10)
-    assert len(metrics["loss"].samples) == 2
-    assert metrics["loss"].value == metrics["loss"].samples[-1] > 0
-    assert metrics["training_time"].value > 0
+    assert result.parameters.value == sum(p.numel() for p in network.parameters())
+    assert (result.trained, result.steps, result.loss_every) == ("mini@1", 20, 10)
+    assert len(result.loss.samples) == 2
+    assert result.loss.value == result.loss.samples[-1] > 0
+    assert result.training_time.value > 0
 
 
 def test_there_is_no_training_of_a_network_without_weights(tmp_path):
-    cell = Cell(kind="training", model="kgt-u")
+    cell = make_cell("training", model="kgt-u")
     result = run_training_cell(cell, tmp_path, lambda what, fraction: None)
-    assert result["status"] == "unsupported"
-    assert "no trained weights ship for 'kgt-u'" in result["reason"]
+    assert result.status == "unsupported"
+    assert "no trained weights ship for 'kgt-u'" in result.reason

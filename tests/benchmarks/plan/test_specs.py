@@ -10,8 +10,10 @@ from baselines import list_models as list_baselines
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.plan.paper_rows import load_paper_records, load_printed
 from benchmarks.plan.specs import PROFILES, Column, Profile, TableSpec, get_spec, load_specs
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import AttentionCell, QualityCell
+from benchmarks.records.description import Description
 from benchmarks.report.claims import judge_claims
+from benchmarks.report.plots import draw_plot
 from benchmarks.tasks import get_protocol, get_task
 from kgt import list_backends, list_models
 
@@ -33,15 +35,19 @@ def test_every_shipped_file_is_a_table_or_a_study():
     assert {spec.kind for spec in STUDIES.values()} == {"study"}
 
 
-def test_names_are_unique_and_agree_with_the_catalog():
+def test_names_are_unique_and_those_of_both_numberings():
     names = [name for spec in SPECS.values() for name in (spec.name, *spec.aliases)]
     assert len(set(names)) == len(names)
-    catalog = yaml.safe_load((PLAN / "catalog.yaml").read_text())
+    semanir = {"3": "1", "4": "2", "6": "8", "7": "9", "8": "10", "semanir-3": "3"}
     for number, spec in SPECS.items():
-        semanir = catalog[number]["semanir"]
-        assert spec.aliases == ((f"semanir:{semanir}",) if semanir else ())
+        assert spec.aliases == ((f"semanir:{semanir[number]}",) if number in semanir else ())
         assert all(get_spec(alias) == spec for alias in spec.aliases)
-    assert list(SPECS) == list(catalog)
+    assert list(SPECS) == [*map(str, range(1, 9)), "semanir-3"]
+
+
+@pytest.mark.parametrize("spec", [*SPECS.values(), *STUDIES.values()], ids=lambda s: s.stem)
+def test_there_is_a_plot_of_its_name(spec):
+    assert draw_plot(spec.plot, spec.title, {}).startswith("<?xml")
 
 
 @pytest.mark.parametrize(("spec", "name"), PROFILE_CASES)
@@ -53,7 +59,6 @@ def test_profile_is_complete(spec, name):
     assert len({cell.hash for cell in cells}) == len(cells)
     printed = load_printed(spec)
     for column in spec.columns:
-        assert set(column.where) <= set(Cell.model_fields)
         # A set's column may wait for a profile that measures it; a kind's column may not.
         assert column.kind in {cell.kind for cell in (*cells, *printed)}
     headers = [column.header for column in spec.columns]
@@ -61,7 +66,7 @@ def test_profile_is_complete(spec, name):
     # One column at most shows a cell's quality, so that a row has one place for each.
     for cell in (*cells, *printed):
         shown = [column for column in spec.columns if shows_quality(column, cell)]
-        stated = cell in printed and "stated" in printed[cell].metrics
+        stated = cell in printed and bool(printed[cell].result.stated)
         assert stated or len(shown) == (cell.kind == "quality")
     assert {judged.verdict for judged in judge_claims(profile.claims, {})} <= {"NOT MEASURED"}
     for cell in cells:
@@ -71,13 +76,14 @@ def test_profile_is_complete(spec, name):
             assert get_protocol(name) in get_task(cell.task).protocols
             assert get_protocol(name).version == int(version)
             assert cell.dataset in MANIFEST
-    models = {cell.model.partition(":")[0] for cell in cells if cell.model}
+    described = {cell.model for cell in cells if not isinstance(cell, AttentionCell)}
+    models = {Description.parse(model).name for model in described}
     assert models <= {*list_models(), *list_baselines()}
 
 
 def shows_quality(column, cell):
     return column.format in ("quality", "psnr") and all(
-        getattr(cell, name) == value for name, value in column.where.items()
+        getattr(cell, name, None) == value for name, value in column.where.items()
     )
 
 
@@ -130,7 +136,7 @@ def test_axes_change_one_thing_at_a_time():
         for cell in profile.cells():
             changed = {
                 name
-                for name in set(Cell.model_fields) - {"backend", "baseline"}
+                for name in set(AttentionCell.model_fields) - {"backend", "baseline"}
                 if getattr(cell, name) != getattr(usual, name)
             }
             assert len(changed) <= 1
@@ -142,10 +148,10 @@ def test_axes_change_one_thing_at_a_time():
 
 
 def test_a_grid_overrides_what_is_common():
-    profile = Profile(
-        about="", common={"kind": "memory", "n": [64, 128], "k": 8}, grids=({}, {"n": 256})
-    )
-    assert [(cell.n, cell.k) for cell in profile.cells()] == [(64, 8), (128, 8), (256, 8)]
+    common = {"kind": "cost", "model": "net", "input": "8x8", "k": [64, 128], "backend": "sdpa"}
+    profile = Profile(about="", common=common, grids=({}, {"k": 256}, {"k": 9, "backend": None}))
+    cells = [(cell.k, cell.backend) for cell in profile.cells()]
+    assert cells == [(64, "sdpa"), (128, "sdpa"), (256, "sdpa"), (9, None)]
 
 
 def test_unknown_table_lists_the_valid_names():
@@ -166,9 +172,9 @@ def test_studies_and_tables_are_looked_up_apart():
 
 
 def test_unknown_profile_lists_those_of_the_table():
-    missing = next(name for name in PROFILES if name not in SPECS["3"].profiles)
-    with pytest.raises(ValueError, match=rf"table 3 has no profile '{missing}'; valid: smoke, cpu"):
-        SPECS["3"].profile(missing)
+    missing = next(name for name in PROFILES if name not in SPECS["4"].profiles)
+    with pytest.raises(ValueError, match=rf"table 4 has no profile '{missing}'; valid: smoke"):
+        SPECS["4"].profile(missing)
 
 
 @pytest.mark.parametrize(
@@ -187,14 +193,16 @@ def test_misspelled_key_of_a_specification_is_refused(place, key):
 def test_paper_rows_are_the_printed_numbers():
     records = load_printed(SPECS["8"])
     found = {
-        (cell.model, cell.task, cell.dataset): record.metrics for cell, record in records.items()
+        (cell.model, cell.task, cell.dataset): record.result for cell, record in records.items()
     }
     swinir = found["SwinIR", "sr-x4", "Set5"]
     # SwinIR (ICCVW 2021), Table 2, trained on DF2K, x4.
-    assert (swinir["psnr"].value, swinir["ssim"].value) == (32.92, 0.9044)
+    assert (swinir.psnr.value, swinir.ssim.value) == (32.92, 0.9044)
     assert {record.source for record in records.values()} == {"paper"}
     assert {record.environment_key for record in records.values()} == {""}
-    metrics = [metric for record in records.values() for metric in record.metrics.values()]
+    metrics = [
+        metric for record in records.values() for metric in record.result.quantities().values()
+    ]
     assert {metric.statistic for metric in metrics} == {"as printed"}
 
 
@@ -209,7 +217,7 @@ def test_every_printed_number_is_in_a_table(file):
         round(abs(metric.value) / (1e6 if name == "parameters" else 1), 6)
         for _, paper in papers
         for record in load_paper_records(paper)
-        for name, metric in record.metrics.items()
+        for name, metric in record.result.quantities().items()
     )
     assert shown == Counter(rows["value"].round(6))
     for spec, paper in papers:
@@ -218,7 +226,7 @@ def test_every_printed_number_is_in_a_table(file):
 
 def test_variants_of_a_printed_method_are_told_apart():
     kgt = {
-        cell.recipe: record.metrics["psnr"].value
+        cell.recipe: record.result.psnr.value
         for cell, record in load_printed(SPECS["1"]).items()
         if (cell.model, cell.task, cell.dataset) == ("KGT", "jpeg-gray-q10", "Urban100")
     }
@@ -249,6 +257,25 @@ def test_twins_are_measured_and_printed(spec):
             cell
             for profile in spec.profiles.values()
             for cell in profile.cells()
-            if (cell.model, cell.protocol) == (twin.model, twin.protocol)
+            if isinstance(cell, QualityCell)
+            and (cell.model, cell.protocol) == (twin.model, twin.protocol)
         ]
         assert any((twin.method, cell.task, cell.dataset) in methods for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"kind": "memory", "metric": "peek"}, "unknown metric 'peek'; valid: peak"),
+        ({"kind": "cost", "metric": "flops", "where": {"inputs": "8x8"}}, "valid: input"),
+    ],
+)
+def test_a_column_names_what_cells_and_results_of_its_kind_have(column, message):
+    with pytest.raises(ValueError, match=message):
+        Column(header="", format="count", **column)
+
+
+def test_rows_are_fields_of_cells():
+    raw = yaml.safe_load((PLAN / "specs" / "table3.yaml").read_text())
+    with pytest.raises(ValueError, match="unknown field 'backends'; valid: backend"):
+        TableSpec.model_validate({**raw, "rows": ["backends"]})

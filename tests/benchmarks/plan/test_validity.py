@@ -15,35 +15,35 @@ from benchmarks.plan import validity
 from benchmarks.plan.specs import load_specs
 from benchmarks.plan.validity import code_digest, find_components, is_valid
 from benchmarks.records import components
-from benchmarks.records.cell import Cell
 from benchmarks.records.components import VERSIONS
 from benchmarks.records.record import Record
 from benchmarks.tasks import TASKS
 from benchmarks.training.recipes import load_recipe
 from kgt import zoo
+from tests.benchmarks.making import make_cell, make_record
 
 LIMITS = (1.0,)
 ROOT = Path(components.__file__).parents[2]
 
 CELLS = {
-    "native": Cell(kind="latency", n=64, k=8, backend="native", baseline="dense"),
-    "sdpa": Cell(kind="latency", n=64, k=8, backend="sdpa"),
-    "auto on a GPU": Cell(kind="latency", n=64, k=8, backend="auto", device="cuda"),
-    "memory": Cell(kind="memory", n=64, k=8, backend="native"),
-    "KGT": Cell(kind="latency", model="kgt-tiny-x4", input="32x32"),
-    "KGT on a GPU": Cell(kind="latency", model="kgt-tiny-x4", input="32x32", device="cuda"),
-    "SwinIR": Cell(kind="latency", model="swinir-tiny-x4", input="32x32"),
-    "SwinIR against KGT": Cell(
-        kind="latency", model="swinir-tiny-x4", baseline="kgt-tiny-x4", input="32x32"
+    "native": make_cell("latency", n=64, k=8, backend="native", baseline="dense"),
+    "sdpa": make_cell("latency", n=64, k=8, backend="sdpa"),
+    "auto on a GPU": make_cell("latency", n=64, k=8, backend="auto", device="cuda"),
+    "memory": make_cell("memory", n=64, k=8, backend="native"),
+    "KGT": make_cell("latency", model="kgt-tiny-x4", input="32x32"),
+    "KGT on a GPU": make_cell("latency", model="kgt-tiny-x4", input="32x32", device="cuda"),
+    "SwinIR": make_cell("latency", model="swinir-tiny-x4", input="32x32"),
+    "SwinIR against KGT": make_cell(
+        "latency", model="swinir-tiny-x4", baseline="kgt-tiny-x4", input="32x32"
     ),
-    "memory of KGT": Cell(kind="memory", model="kgt-tiny-x4", input="32x32"),
-    "cost": Cell(kind="cost", model="kgt-tiny-x4", input="32x32"),
-    "restoration": Cell(kind="restoration", model="kgt-tiny-x4", input="32x32"),
-    "bicubic": Cell(kind="quality", model="bicubic", task="sr-x4"),
-    "quality": Cell(kind="quality", model="kgt-tiny-x4", task="sr-x4"),
-    "training": Cell(kind="training", model="kgt-tiny-x4", recipe="sr-smoke"),
-    "trained": Cell(kind="quality", model="kgt-tiny-x4", recipe="sr-smoke", task="sr-x4"),
-    "latency of a trained": Cell(kind="latency", model="kgt-tiny-x4", recipe="sr-smoke"),
+    "memory of KGT": make_cell("memory", model="kgt-tiny-x4", input="32x32"),
+    "cost": make_cell("cost", model="kgt-tiny-x4", input="32x32"),
+    "restoration": make_cell("restoration", model="kgt-tiny-x4", input="32x32"),
+    "bicubic": make_cell("quality", model="bicubic", task="sr-x4"),
+    "quality": make_cell("quality", model="kgt-tiny-x4", task="sr-x4"),
+    "training": make_cell("training", model="kgt-tiny-x4", recipe="sr-smoke"),
+    "trained": make_cell("quality", model="kgt-tiny-x4", recipe="sr-smoke", task="sr-x4"),
+    "latency of a trained": make_cell("latency", model="kgt-tiny-x4", recipe="sr-smoke"),
 }
 TRAINED = {"training", "trained", "latency of a trained"}
 SCORED = {"bicubic", "quality", "trained"}
@@ -129,7 +129,7 @@ def test_records_die_with_the_values_of_weights_that_ship_and_not_with_their_hea
 ):
     shutil.copytree(zoo.WEIGHTS, tmp_path / "weights")
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "weights")
-    shipped = Cell(kind="training", model="kgt-tiny-x4", task="sr-x4")
+    shipped = make_cell("training", model="kgt-tiny-x4", task="sr-x4")
     monkeypatch.setitem(CELLS, "shipped", shipped)
     before = digest_all()
     path = tmp_path / "weights" / "kgt-tiny-x4.safetensors"
@@ -204,10 +204,10 @@ def test_a_comment_in_every_source_leaves_all_records_valid(tmp_path):
 def test_a_digest_of_bytes_counts_as_version_1_and_dies_with_it(monkeypatch):
     cell = CELLS["native"]
     monkeypatch.setitem(validity.BYTE_DIGESTS, code_digest(cell, LIMITS), "of bytes")
-    record = Record(cell=cell, code="of bytes")
+    record = make_record(cell).model_copy(update={"code": "of bytes"})
     assert is_valid(record, LIMITS)
     assert not is_valid(record, (2.0,))
     assert not is_valid(record.model_copy(update={"code": "of others"}), LIMITS)
-    assert not is_valid(record.model_copy(update={"status": "failed"}), LIMITS)
+    assert not is_valid(make_record(cell, "failed"), LIMITS)
     monkeypatch.setitem(VERSIONS, "attention-native", 2)
     assert not is_valid(record, LIMITS)

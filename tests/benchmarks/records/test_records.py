@@ -1,12 +1,18 @@
+import hashlib
+import json
 import math
+from pathlib import Path
 
 import pytest
 
-from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Quantity, Record, RecordStore
+from benchmarks.records.record import Record, RecordStore
+from benchmarks.records.result import QualityResult, Quantity
+from tests.benchmarks import making
 
-CELLS = [Cell(kind="memory", n=64, k=k, backend="sdpa") for k in (1, 2, 3)]
+CELLS = [making.make_cell("latency", k=k) for k in (1, 2, 3)]
+MEMORY = making.make_cell("memory").model_dump_json(exclude_none=True)
+RECORDS = Path(__file__).parents[3] / "results" / "records"
 
 
 @pytest.fixture(scope="module")
@@ -20,27 +26,34 @@ def path(tmp_path):
 
 
 def make_record(environment, cell=CELLS[0], value=1.0, **fields):
-    metric = Quantity(value=value, unit="ms", statistic="median", lo=0.5, samples=(1.0, 0.1 + 0.2))
-    return Record(cell=cell, environment=environment, metrics={"latency": metric}, **fields)
+    time = Quantity(value=value, unit="ms", statistic="median", lo=0.5, samples=(1.0, 0.1 + 0.2))
+    return making.make_record(cell, environment=environment, latency=time, **fields)
 
 
 def test_records_come_back_as_they_were(path, here):
+    cells = [*CELLS[:2], making.make_cell("quality")]
     records = [
-        make_record(here, CELLS[0], 1 / 3, checks={"why": "ä | \n", "failed": {}}, code="abc"),
-        Record(cell=CELLS[1], environment=here, status="oom", reason="wanted 3 MiB"),
-        Record(cell=CELLS[2], environment=here, per_image={"a": {"psnr": "exact", "ssim": 0.5}}),
+        make_record(here, CELLS[0], 1 / 3, why="ä | \n").model_copy(update={"code": "abc"}),
+        making.make_record(CELLS[1], "oom", "wanted 3 MiB", here),
+        making.make_record(
+            cells[2],
+            environment=here,
+            psnr=Quantity(value=30.0),
+            failed={"b": "too small"},
+            per_image={"a": {"psnr": "exact", "ssim": 0.5}},
+        ),
     ]
     store = RecordStore(path)
-    assert store.latest(CELLS, here.key) == {}
-    assert store.newest_environment(CELLS) is None
+    assert store.latest(cells, here.key) == {}
+    assert store.newest_environment(cells) is None
     for record in records:
         store.append(record)
     read = RecordStore(path)
     assert read.problems == []
-    expected = dict(zip(CELLS, records, strict=True))
-    assert read.latest(CELLS, here.key) == store.latest(CELLS, here.key) == expected
-    assert read.newest_environment(CELLS) == here
-    assert set(read.latest(CELLS[:1], here.key)) == {CELLS[0]}
+    expected = dict(zip(cells, records, strict=True))
+    assert read.latest(cells, here.key) == store.latest(cells, here.key) == expected
+    assert read.newest_environment(cells) == here
+    assert set(read.latest(cells[:1], here.key)) == {cells[0]}
 
 
 @pytest.mark.parametrize(
@@ -49,8 +62,12 @@ def test_records_come_back_as_they_were(path, here):
         (b'{"cell":{"kind":"mem', "JSON"),
         (b"[1, 2]", "object"),
         (b"{}", "cell: Field required"),
-        (b'{"cell":{"kind":"memory","n":"many"}}', "cell.n"),
-        (b'{"cell":{"kind":"memory"},"surprise":1}', "surprise"),
+        (b'{"cell":{"kind":"memory","n":"many"}}', "cell.AttentionCell.n"),
+        (b'{"cell":7}', "cell: a cell is an object whose kind is latency, memory"),
+        (b'{"cell":{"kind":"speed"}}', "cell: a cell is an object whose kind is latency, memory"),
+        (f'{{"cell":{MEMORY},"status":"oom","surprise":1}}'.encode(), "surprise"),
+        (f'{{"cell":{MEMORY},"metrics":{{"peek":{{"value":1}}}}}}'.encode(), "live_tensors"),
+        (f'{{"cell":{MEMORY},"metrics":[1]}}'.encode(), "metrics, checks and per_image"),
         (b"\xff\xfe\x00\r\x85junk\rjunk", "JSON"),
         (b"[" * 5000, "JSON"),
     ],
@@ -100,7 +117,7 @@ def test_later_record_supersedes_and_nothing_is_rewritten(path, here):
     store.append(make_record(here, value=2.0))
     assert path.read_bytes().startswith(first)
     for view in (store, RecordStore(path)):
-        assert view.latest(CELLS, here.key)[CELLS[0]].metrics["latency"].value == 2.0
+        assert view.latest(CELLS, here.key)[CELLS[0]].result.latency.value == 2.0
 
 
 def test_environments_are_kept_apart(path, here):
@@ -110,7 +127,7 @@ def test_environments_are_kept_apart(path, here):
     store.append(make_record(here, CELLS[0], 1.0))
     store.append(make_record(there, CELLS[0], 2.0))
     store.append(make_record(there, CELLS[1], 3.0))
-    assert store.latest(CELLS, here.key)[CELLS[0]].metrics["latency"].value == 1.0
+    assert store.latest(CELLS, here.key)[CELLS[0]].result.latency.value == 1.0
     assert set(store.latest(CELLS, here.key)) == {CELLS[0]}
     assert set(store.latest(CELLS, there.key)) == set(CELLS[:2])
     assert later.key == here.key
@@ -128,3 +145,71 @@ def test_values_that_json_cannot_hold_are_refused(value):
 def test_interval_falls_back_to_the_value():
     assert Quantity(value=2.0).interval == (2.0, 2.0)
     assert Quantity(value=2.0, lo=1.0, hi=4.0).interval == (1.0, 4.0)
+
+
+@pytest.mark.parametrize("part", ["metrics", "checks"])
+def test_a_misspelt_name_of_a_result_is_refused(part):
+    record = make_record(None).model_dump(mode="json")
+    record[part]["latencies"] = record["metrics"]["latency"] if part == "metrics" else 1
+    with pytest.raises(ValueError, match="latencies"):
+        Record.model_validate(record)
+
+
+def test_scores_are_quantities_by_column():
+    cell = making.make_cell("quality")
+    gain, score = Quantity(value=0.5, unit="dB"), Quantity(value=30.0, unit="dB")
+    record = making.make_record(cell, psnr_y=score, gain=gain, wall=Quantity(value=1.0))
+    line = json.loads(record.model_dump_json())
+    assert list(line["metrics"]) == ["psnr_y", "gain", "wall"]
+    result = Record.model_validate(line).result
+    assert isinstance(result, QualityResult)
+    assert (result.scores, result.gain) == ({"psnr_y": score}, gain)
+
+
+# Of what the cells and results of all lines of a file give as hash, id and JSON.
+DIGESTS = {
+    "study-attention-axes-cpu": "99331f2a97de",
+    "study-attention-axes-gpu": "f493f0c6bd18",
+    "study-attention-crossover-cpu": "e02d686a54a9",
+    "study-attention-crossover-gpu": "1820c7f7eeb1",
+    "study-method-cpu": "d987ee156491",
+    "study-network-keys-cpu": "21a1e43838ec",
+    "study-pareto-cpu": "452b1a7b56fd",
+    "study-restoration-cpu": "8e81ac0416f0",
+    "study-scaling-cpu": "310343c1d571",
+    "study-small-cpu": "c35f8a5af4ec",
+    "table-semanir-3-cpu": "a1a289b436c3",
+    "table1-cpu": "99af094aea4b",
+    "table1-smoke": "fa2163dc5e78",
+    "table2-cpu": "b46a2897f85c",
+    "table2-smoke": "d692db969664",
+    "table3-cpu": "b9645dcc27bb",
+    "table3-gpu": "31e5ae1566e7",
+    "table3-smoke": "b89ce7c47585",
+    "table4-smoke": "8d92d932e06d",
+    "table5-cpu": "f2f223836845",
+    "table5-smoke": "a6f7de95a23b",
+    "table6-smoke": "c4d9cd6fce03",
+    "table7-cpu": "1889e6752b2f",
+    "table7-smoke": "a7ccf44a0406",
+    "table8-cpu": "7c49e6d0d16f",
+    "table8-smoke": "923be96de840",
+}
+
+
+def digest(path):
+    sha = hashlib.sha256()
+    for line in path.read_bytes().splitlines():
+        record = Record.model_validate_json(line)
+        sha.update(f"{record.cell.hash} {record.cell.id}\n".encode())
+        given, kept = json.loads(line), json.loads(record.model_dump_json())
+        for old, new in (("peak_rss", "peak"), ("rss_over_closed_form", "peak_over_closed_form")):
+            if old in given.get("metrics", {}):
+                given["metrics"][new] = given["metrics"].pop(old)
+        assert kept == given
+    return sha.hexdigest()[:12]
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_old_records_keep_their_content_hashes_and_ids(name):
+    assert digest(RECORDS / f"{name}.jsonl") == DIGESTS[name]

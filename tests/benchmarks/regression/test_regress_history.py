@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks import regress
-from benchmarks.records.cell import Cell
+from benchmarks.records.cell import BenchmarkCell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Quantity, Record, RecordStore
+from benchmarks.records.record import RecordStore
+from benchmarks.records.result import Missing, Quantity
 from benchmarks.regression.history import (
     MIN_POINTS,
     build_series,
@@ -22,9 +23,10 @@ from benchmarks.regression.history import (
     list_differences,
 )
 from benchmarks.regression.importing import import_pytest_benchmark, import_records
+from tests.benchmarks import making
 
 ROOT = Path(__file__).parents[3]
-CELL = Cell(kind="latency", task="graph", n=256, k=32)
+CELL = BenchmarkCell(kind="latency", task="graph", n=256, k=32)
 HERE = capture_environment()
 ELSEWHERE = HERE.model_copy(update={"torch": "0.0", "cores": 999})
 START = datetime(2026, 1, 1)
@@ -33,8 +35,8 @@ START = datetime(2026, 1, 1)
 def make_record(day, value, environment=HERE, cell=CELL, metric="latency"):
     timestamp = (START + timedelta(days=day)).isoformat()
     captured = environment.model_copy(update={"timestamp": timestamp, "commit": f"{day:040d}"})
-    metrics = {metric: Quantity(value=value, unit="ms", statistic="median")}
-    return Record(cell=cell, metrics=metrics, environment=captured)
+    quantity = {metric: Quantity(value=value, unit="ms", statistic="median")}
+    return making.make_record(cell, environment=captured, **quantity)
 
 
 def make_records(values, **options):
@@ -113,14 +115,14 @@ def test_environments_cells_and_metrics_are_never_joined():
     others = [
         make_record(0, 5.0, environment=ELSEWHERE),
         make_record(0, 5.0, cell=CELL.model_copy(update={"k": 64})),
-        make_record(0, 5.0, metric="peak_rss"),
+        make_record(0, 5.0, cell=making.make_cell("memory"), metric="peak"),
     ]
     series = build_series([*make_records([1.0, 1.0]), *others])
     assert [len(one.points) for one in series] == [2, 1, 1, 1]
 
 
 def test_what_failed_or_was_printed_in_a_paper_is_in_no_series():
-    failed = make_record(0, 1.0).model_copy(update={"status": "failed"})
+    failed = make_record(0, 1.0).model_copy(update={"result": Missing(status="failed")})
     printed = make_record(0, 1.0).model_copy(update={"environment": None})
     assert build_series([failed, printed]) == []
 
@@ -209,7 +211,7 @@ def benchmark_json(tmp_path_factory):
 def test_the_suite_is_imported_as_records(benchmark_json, tmp_path):
     (record,) = import_pytest_benchmark(benchmark_json)
     stats = json.loads(benchmark_json.read_text())["benchmarks"][0]["stats"]
-    latency = record.metrics["latency"]
+    latency = record.result.latency
     assert (record.cell.task, record.cell.n, record.cell.k) == ("graph", 256, 32)
     assert latency.samples == pytest.approx([1000 * seconds for seconds in stats["data"]])
     assert latency.value == pytest.approx(np.median(latency.samples))
@@ -233,7 +235,7 @@ def test_foreign_and_edited_json_is_refused(benchmark_json, tmp_path):
         import_pytest_benchmark(edited)
     content["benchmarks"][0]["extra_info"]["cell_fields"]["kind"] = "speed"
     edited.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="kind: "):
+    with pytest.raises(ValueError, match="cell is an object whose kind"):
         import_pytest_benchmark(edited)
     edited.write_text("[1]")
     with pytest.raises(ValueError, match=r"is no JSON of pytest-benchmark"):

@@ -3,9 +3,11 @@ import pytest
 
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.cell import PrintedCell
+from benchmarks.records.record import Record
+from benchmarks.records.result import PrintedResult, Quantity
 from benchmarks.report.claims import judge_claims
+from tests.benchmarks.making import make_cell, make_record
 
 KS = (32, 64, 128)
 NS = (256, 512)
@@ -26,10 +28,9 @@ def judge(claim, records):
 
 def make_memory(backend, value_of, name="live_tensors", ns=NS, ks=KS, byte_budget=None, **fields):
     return [
-        Record(
-            cell=Cell(kind="memory", n=n, k=k, backend=backend, byte_budget=byte_budget),
-            metrics={name: Quantity(value=value_of(n, k))},
-            **fields,
+        make_record(
+            make_cell("memory", n=n, k=k, backend=backend, byte_budget=byte_budget),
+            **(fields if "status" in fields else {name: Quantity(value=value_of(n, k)), **fields}),
         )
         for n in ns
         for k in ks
@@ -44,13 +45,13 @@ def make_latency(backend, time_of, noise=0.01, ks=KS, floor=0.01):
         drift = 1.33**place
         samples = drift * time_of(k) * np.exp(noise * random.standard_normal(40))
         baseline = drift * np.exp(noise * random.standard_normal(40))
-        metrics = {
+        quantities = {
             "latency": Quantity(value=float(np.median(samples)), samples=tuple(samples.tolist())),
             "baseline_latency": Quantity(value=drift, samples=tuple(baseline.tolist())),
             "floor": Quantity(value=floor),
         }
-        cell = Cell(kind="latency", n=1024, k=k, backend=backend)
-        records.append(Record(cell=cell, metrics=metrics))
+        cell = make_cell("latency", n=1024, k=k, backend=backend)
+        records.append(make_record(cell, **quantities))
     return records
 
 
@@ -100,7 +101,7 @@ def test_triton_alone_has_beaten_nobody(rivals):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"status": "oom", "reason": "too large"}, {"checks": {"clamped": True}}],
+    [{"status": "oom", "reason": "too large"}, {"clamped": True}],
 )
 def test_cells_without_a_value_of_their_own_are_not_judged(fields):
     records = make_memory("torch-gather", lambda n, k: n * k, **fields)
@@ -139,12 +140,19 @@ def test_flops_are_linear_in_k(flops_of, verdict):
     assert judge("C2", records)[FLOPS_LINEAR] == verdict
 
 
-def make_quality(model, scores, gain=None, task="sr-x4", dataset="Set5"):
-    cell = Cell(kind="quality", task=task, dataset=dataset, model=model)
-    metrics = {} if gain is None else {"gain": Quantity(value=gain[0], lo=gain[1], hi=gain[2])}
+def make_quality(
+    model,
+    scores,
+    gain=None,
+    task="sr-x4",
+    dataset="Set5",
+    trained="small-sr-x4@1",
+    partial=None,
+):
+    cell = make_cell("quality", task=task, dataset=dataset, model=model)
+    gain = gain and Quantity(value=gain[0], lo=gain[1], hi=gain[2])
     per_image = {f"image{index}": {"psnr": score} for index, score in enumerate(scores)}
-    checks = {"trained": "small-sr-x4@1"}
-    return Record(cell=cell, metrics=metrics, per_image=per_image, checks=checks)
+    return make_record(cell, gain=gain, per_image=per_image, trained=trained, partial=partial)
 
 
 @pytest.mark.parametrize(
@@ -210,15 +218,13 @@ def test_a_goal_is_reached_only_by_the_whole_interval(task, gain, claim, verdict
 
 
 def test_claims_on_a_part_of_a_set_say_so():
-    whole = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
-    part = whole.model_copy(update={"checks": {**whole.checks, "partial": "25 of 100"}})
+    part = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3), partial="25 of 100")
     claim = "sr-x4 on Set5 (25 of 100 images): kgt-tiny-x4 restores better than bicubic"
     assert judge("beats-reference", [part]) == {claim: "HOLDS"}
 
 
 def test_networks_that_others_trained_are_not_judged():
-    record = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3))
-    untrained = record.model_copy(update={"checks": {}})
+    untrained = make_quality("kgt-tiny-x4", [30.0], (0.2, 0.1, 0.3), trained=None)
     assert set(judge("beats-reference", [untrained]).values()) == {"NOT MEASURED"}
 
 
@@ -235,20 +241,27 @@ def test_small_networks_are_told_but_do_not_judge_kgt_against_swinir():
     assert alone.evidence == "no pair of trained networks; no comparable rows are printed"
 
 
-def make_printed(model, psnr, recipe="as printed, one model per level", task="jpeg-gray-q10"):
-    cell = Cell(kind="quality", task=task, dataset="LIVE1", model=model, recipe=recipe)
-    return Record(cell=cell, source="paper", metrics={"psnr": Quantity(value=psnr)})
+def make_printed(model, psnr, variant="one model per level", task="jpeg-gray-q10"):
+    cell = PrintedCell(
+        kind="quality",
+        task=task,
+        dataset="LIVE1",
+        model=model,
+        source="as printed",
+        variant=variant,
+    )
+    return Record(cell=cell, result=PrintedResult(psnr=Quantity(value=psnr)))
 
 
 def test_print_is_quoted_but_does_not_judge():
-    one = "as printed, one model for all levels"
+    one = "one model for all levels"
     records = [
         make_printed("KGT", 29.9),
         make_printed("KGT", 32.0, task="jpeg-gray-q20"),
         make_printed("KGT", 29.7, one),
         make_printed("SwinIR", 29.8),
         make_printed("SwinIR", 32.3, task="jpeg-gray-q20"),
-        make_printed("SwinIR", 20.0, "as printed, another"),
+        make_printed("SwinIR", 20.0, "another"),
     ]
     records = {record.cell: record for record in records}
     against, alone, windows = judge_claims(("C7", "C6", "C5"), records)
@@ -291,11 +304,11 @@ def test_claims_are_judged_in_the_order_asked_for():
     ],
 )
 def test_closed_form_is_held_to_the_peak_of_large_cells(ratio, mebibytes, verdict):
-    metrics = {
+    quantities = {
         "closed_form": Quantity(value=mebibytes * 2**20, unit="bytes"),
         "peak": Quantity(value=ratio * mebibytes * 2**20, unit="bytes"),
         "peak_over_closed_form": Quantity(value=ratio),
     }
-    record = Record(cell=Cell(kind="memory", n=64, k=8, backend="sdpa"), metrics=metrics)
+    record = make_record(make_cell("memory"), **quantities)
     (found,) = judge("closed-form", [record]).values()
     assert found == verdict

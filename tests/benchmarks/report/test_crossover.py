@@ -1,8 +1,8 @@
 import pytest
 
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.result import Quantity
 from benchmarks.report.claims import judge_claims
+from tests.benchmarks import making
 
 NEAR_BEST = "auto is at least 0.95x as fast as the best backend at every (N, k)"
 CROSSES = "native is faster than dense where few keys are kept"
@@ -22,12 +22,14 @@ def make_record(
 ):
     """A contender's time over its baseline's, with an interval of a relative reach."""
     label = "FASTER" if ratio < 0.95 else "SLOWER" if ratio > 1.05 else "SAME"
-    cell = Cell(kind="latency", n=n, k=k, backend=backend, baseline=baseline, graph=graph, **fields)
-    metrics = {
-        "ratio": Quantity(value=ratio, lo=ratio / (1 + reach), hi=ratio * (1 + reach)),
-        "floor": Quantity(value=floor),
-    }
-    return Record(cell=cell, metrics=metrics, checks={"backend": ran or backend, "verdict": label})
+    problem = {"n": n, "k": k, "graph": graph}
+    return making.make_record(
+        making.make_cell("latency", backend=backend, baseline=baseline, **problem, **fields),
+        ratio=Quantity(value=ratio, lo=ratio / (1 + reach), hi=ratio * (1 + reach)),
+        floor=Quantity(value=floor),
+        backend=ran or backend,
+        verdict=label,
+    )
 
 
 def judge(claim, records):

@@ -3,17 +3,10 @@ import warnings
 import pytest
 
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity, Record
-from benchmarks.report.network_plots import (
-    draw_efficiency,
-    draw_keys,
-    draw_pareto,
-    draw_restorations,
-    draw_scaling,
-)
-from benchmarks.report.pareto import pareto_front, place_methods
-from benchmarks.report.plots import draw_plot
+from benchmarks.records.result import Quantity
+from benchmarks.report.plots import draw_plot, efficiency, keys, pareto, restoration, scaling
+from benchmarks.report.plots.pareto import pareto_front, place_methods
+from tests.benchmarks.making import make_cell, make_record
 
 SPECS = {
     "scaling": get_spec("scaling", "study"),
@@ -23,11 +16,11 @@ SPECS = {
     "efficiency": get_spec("semanir:3"),
 }
 DRAW = {
-    "scaling": draw_scaling,
-    "keys": draw_keys,
-    "restoration": draw_restorations,
-    "pareto": draw_pareto,
-    "efficiency": draw_efficiency,
+    "scaling": scaling.draw,
+    "keys": keys.draw,
+    "restoration": restoration.draw,
+    "pareto": pareto.draw,
+    "efficiency": efficiency.draw,
 }
 
 
@@ -35,7 +28,7 @@ def make_records(name, profile="cpu"):
     """A record with plausible values of every cell; memory ends at 8 GiB."""
     records = {}
     for cell in SPECS[name].profiles[profile].cells():
-        pixels = cell.pixels or 4096
+        pixels = getattr(cell, "pixels", 4096)
         interval = {"lo": 0.9, "hi": 1.1}
         metrics = {
             "latency": {"latency": pixels / 100, "ratio": 1.0, "floor": 0.01},
@@ -48,15 +41,15 @@ def make_records(name, profile="cpu"):
                 "whole_time": 8,
                 "budget": 2e9,
             },
-            "quality": {"psnr": 30 + (cell.k or 0) / 100},
+            "quality": {"psnr": 30 + (getattr(cell, "k", 0) or 0) / 100},
         }[cell.kind]
         found = {
             key: Quantity(value=value, **(interval if key == "ratio" else {}))
             for key, value in metrics.items()
         }
         too_large = cell.kind == "memory" and found["peak"].value > 8 * 2**30
-        fields = {"status": "oom", "reason": "needs more"} if too_large else {"metrics": found}
-        records[cell] = Record(cell=cell, **fields)
+        fields = {"status": "oom", "reason": "needs more"} if too_large else found
+        records[cell] = make_record(cell, **fields)
     return records
 
 
@@ -82,13 +75,13 @@ def test_plot_of_no_records_says_so(name):
 @pytest.mark.parametrize("name", DRAW)
 def test_plot_of_failures_alone_is_a_picture(name):
     records = {
-        cell: Record(cell=cell, status="failed", reason="why") for cell in make_records(name)
+        cell: make_record(cell, status="failed", reason="why") for cell in make_records(name)
     }
     assert draw_plot(name, "t", records).startswith("<?xml")
 
 
 def test_scaling_shows_units_exponents_and_what_does_not_fit():
-    time, memory = draw_scaling(make_records("scaling")).axes
+    time, memory = scaling.draw(make_records("scaling")).axes
     assert time.get_ylabel() == "median time of a call, s"
     assert memory.get_ylabel() == "peak memory of a call beyond the weights, MiB"
     assert {axis.get_xscale() for axis in (time, memory)} == {"log"}
@@ -102,7 +95,7 @@ def test_scaling_shows_units_exponents_and_what_does_not_fit():
 
 
 def test_keys_have_a_column_per_window_and_a_line_where_both_are_even():
-    axes = draw_keys(make_records("keys")).axes
+    axes = keys.draw(make_records("keys")).axes
     assert [axis.get_title() for axis in axes if axis.get_title()] == [
         f"windows of {side}x{side} tokens" for side in (32, 16, 8)
     ]
@@ -113,10 +106,10 @@ def make_methods(*points):
     records = {}
     for name, ratio, psnr in points:
         common = {"task": "sr-x4", "model": name}
-        quality = Cell(kind="quality", dataset="Set5", **common)
-        latency = Cell(kind="latency", input="64x64", **common)
-        records[quality] = Record(cell=quality, metrics={"psnr": Quantity(value=psnr)})
-        records[latency] = Record(cell=latency, metrics={"ratio": Quantity(value=ratio)})
+        quality = make_cell("quality", dataset="Set5", **common)
+        latency = make_cell("latency", input="64x64", **common)
+        records[quality] = make_record(quality, psnr=Quantity(value=psnr))
+        records[latency] = make_record(latency, ratio=Quantity(value=ratio))
     return records
 
 
@@ -136,7 +129,7 @@ def test_methods_without_time_or_quality_have_no_place():
 
 
 def test_numbers_of_keys_have_markers_of_their_own():
-    (legend,) = draw_pareto(make_records("pareto")).legends
+    (legend,) = pareto.draw(make_records("pareto")).legends
     shapes = {
         handle.get_label(): handle.get_marker()
         for handle in legend.legend_handles

@@ -4,11 +4,12 @@ import io
 import pytest
 
 from benchmarks.plan.specs import get_spec, load_specs
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.result import Quantity
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins, measure_distances
 from benchmarks.report.render import render_csv, render_latex, render_markdown
 from benchmarks.report.tables import build_table
+from tests.benchmarks.making import make_record
 
 SPEC = get_spec("1")
 # Printed JPEG: Classic5 27.82 / .7600, LIVE1 27.77 / .7730, Urban100 26.33 / .7816 at q10.
@@ -20,15 +21,15 @@ def make_records(gaps, partial=()):
     records = {}
     for cell in SPEC.profiles["cpu"].cells():
         if cell.model == "identity" and cell.task == "jpeg-gray-q10" and cell.dataset in gaps:
-            metrics = {
+            scores = {
                 "psnr": Quantity(value=PRINTED[cell.dataset] + gaps[cell.dataset], unit="dB"),
                 "ssim": Quantity(value=0.7731),
             }
-            checks = {"partial": "25 of 100"} if cell.dataset in partial else {}
-            records[cell] = Record(cell=cell, metrics=metrics, checks=checks)
+            coverage = "25 of 100" if cell.dataset in partial else None
+            records[cell] = make_record(cell, **scores, partial=coverage)
         elif cell.model == "kgt-u":
             reason = "no trained weights"
-            records[cell] = Record(cell=cell, status="unsupported", reason=reason)
+            records[cell] = make_record(cell, status="unsupported", reason=reason)
     return records
 
 
@@ -73,7 +74,7 @@ def test_print_is_reproduced_within_the_limit_on_every_complete_set(
 
 def test_a_distance_is_measured_minus_printed():
     (distance,) = measure_distances(SPEC, make_records({"LIVE1": 0.25}))
-    assert (distance.psnr, distance.ssim, distance.partial) == (0.25, 0.0001, "")
+    assert (distance.psnr, distance.ssim, distance.partial) == (0.25, 0.0001, None)
     other = {
         cell.model_copy(update={"protocol": "another@1"}): record
         for cell, record in make_records({"LIVE1": 0.25}).items()
@@ -113,8 +114,8 @@ def test_the_row_below_a_measured_one_is_its_distance_to_print():
 
 def test_a_row_of_weights_trained_here_names_their_recipe():
     cell = next(c for c in SPEC.profiles["cpu"].cells() if c.model == "kgt-tiny-jpeg-color")
-    metrics = {"psnr": Quantity(value=30.0), "ssim": Quantity(value=0.9)}
-    record = Record(cell=cell, metrics=metrics, checks={"trained": "small-jpeg-color@1"})
+    scores = {"psnr": Quantity(value=30.0), "ssim": Quantity(value=0.9)}
+    record = make_record(cell, **scores, trained="small-jpeg-color@1")
     table = make_table({cell: record})
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     (own,) = (row for row in rows if row["model"].text == "kgt-tiny-jpeg-color")

@@ -4,11 +4,12 @@ from scipy import stats
 
 from benchmarks.plan.runner import Run, measure_cell
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Quantity, Record, RecordStore
+from benchmarks.records.record import RecordStore
+from benchmarks.records.result import NetworkLatency, NetworkMemory, Quantity
 from benchmarks.report.claims import judge_claims
-from benchmarks.report.scaling import FIRST_PIXELS, fit_growth, network_lines
+from benchmarks.report.networks import FIRST_PIXELS, fit_growth, network_curves
+from tests.benchmarks.making import make_cell, make_record
 
 SIDES = (32, 128, 192, 256, 384, 512)
 
@@ -20,17 +21,21 @@ def make_line(quantity, value, model="net", backend="native", floor=None, sides=
     )
     records = {}
     for side in sides:
-        cell = Cell(kind=kind, model=model, backend=backend, input=f"{side}x{side}")
-        metrics = {metric: Quantity(value=value(side * side))}
-        if floor is not None:
-            metrics["floor"] = Quantity(value=floor)
-        records[cell] = Record(cell=cell, metrics=metrics)
+        cell = make_cell(kind, model=model, backend=backend, input=f"{side}x{side}")
+        quantities = {metric: Quantity(value=value(side * side))}
+        if kind == "latency":
+            quantities["floor"] = Quantity(value=floor or 0.0)
+        records[cell] = make_record(cell, **quantities)
     return records
 
 
-def growth_of(records, kind="memory", metric="peak"):
-    (line,) = network_lines(records, kind).values()
-    return fit_growth(line, metric)
+def growth_of(records):
+    curves = {
+        **network_curves(records, "memory", NetworkMemory, lambda result: result.peak),
+        **network_curves(records, "latency", NetworkLatency, lambda result: result.latency),
+    }
+    (curve,) = curves.values()
+    return fit_growth(curve)
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0])
@@ -63,7 +68,7 @@ def test_small_sizes_do_not_count():
 
 
 def test_noise_floors_widen_the_interval():
-    growth = growth_of(make_line("time", float, floor=0.1), "latency", "latency")
+    growth = growth_of(make_line("time", float, floor=0.1))
     reach = 2 * np.log(1.1) / np.log(512**2 / 128**2)
     assert growth.value == pytest.approx(1)
     assert growth.hi - 1 == pytest.approx(reach)
@@ -100,9 +105,9 @@ def make_memory(**contenders):
     for backend, (fits, ends) in contenders.items():
         records |= make_line("memory", lambda pixels: 1024.0 * pixels, backend=backend, sides=fits)
         for side in ends:
-            cell = Cell(kind="memory", model="net", backend=backend, input=f"{side}x{side}")
+            cell = make_cell("memory", model="net", backend=backend, input=f"{side}x{side}")
             reason = "needs more than the 9 MiB allowed; RuntimeError: long"
-            records[cell] = Record(cell=cell, status="oom", reason=reason)
+            records[cell] = make_record(cell, status="oom", reason=reason)
     return records
 
 
@@ -148,9 +153,9 @@ def test_a_network_without_backends_is_no_rival_of_native():
 
 
 def make_cost(model, graph, status="ok"):
-    cell = Cell(kind="cost", model=model, input="64x64", k=64)
-    metrics = {"flops": Quantity(value=10**12), "graph_share": Quantity(value=graph / 10**12)}
-    return {cell: Record(cell=cell, status=status, metrics=metrics if status == "ok" else {})}
+    cell = make_cell("cost", model=model, input="64x64", k=64)
+    counts = {"flops": Quantity(value=10**12), "graph_share": Quantity(value=graph / 10**12)}
+    return {cell: make_record(cell, status=status, **(counts if status == "ok" else {}))}
 
 
 @pytest.mark.parametrize(
@@ -200,9 +205,9 @@ def test_counted_networks_pay_once(tmp_path):
 def test_budget_is_judged_by_the_worst(peak, verdict):
     records = {}
     for side, taken in ((32, 10), (64, peak)):
-        cell = Cell(kind="restoration", model="net", input=f"{side}x{side}", byte_budget=100)
-        metrics = {"peak": Quantity(value=taken), "budget": Quantity(value=100)}
-        records[cell] = Record(cell=cell, metrics=metrics)
+        cell = make_cell("restoration", model="net", input=f"{side}x{side}", byte_budget=100)
+        held = {"peak": Quantity(value=taken), "budget": Quantity(value=100)}
+        records[cell] = make_record(cell, **held)
     (judgment,) = judge_claims(("byte-budget",), records)
     assert judgment.verdict == verdict
     assert f"{peak}% of the budget, net at 64x64" in judgment.evidence
@@ -212,9 +217,8 @@ def test_budget_is_judged_by_the_worst(peak, verdict):
 def test_one_count_that_differs_is_named(agrees, verdict):
     records = {}
     for model, own in (("a", True), ("b", agrees)):
-        cell = Cell(kind="cost", model=model, input="64x64")
-        checks = {"agrees": own, "counts": {"torch": 1, "fvcore": 1}}
-        records[cell] = Record(cell=cell, checks=checks)
+        cell = make_cell("cost", model=model, input="64x64")
+        records[cell] = make_record(cell, agrees=own, counts={"torch": 1, "fvcore": 1})
     (judgment,) = judge_claims(("counts-agree",), records)
     assert judgment.verdict == verdict
     assert ("apart: b at 64x64" in judgment.evidence) == (not agrees)

@@ -5,21 +5,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.record import Quantity, Record
-from benchmarks.report.plots import draw_plot
+from benchmarks.records.result import Quantity
+from benchmarks.report.plots import axes, crossover, draw_plot
 from benchmarks.report.series import axis_sweeps, latency_lines
-from benchmarks.report.study_plots import draw_axes, draw_crossover
+from tests.benchmarks.making import make_record
 
 
 def make_records(study, profile="cpu", ratio=0.5, **unsupported):
     """A record of every cell of a study; cells with all fields in `unsupported` have no value."""
     records = {}
     for cell in get_spec(study, "study").profiles[profile].cells():
-        metrics = {"ratio": Quantity(value=ratio, lo=0.9 * ratio, hi=1.1 * ratio)}
-        fields = {"metrics": metrics}
+        fields = {"ratio": Quantity(value=ratio, lo=0.9 * ratio, hi=1.1 * ratio)}
         if unsupported and unsupported.items() <= cell.model_dump().items():
             fields = {"status": "unsupported", "reason": "not here"}
-        records[cell] = Record(cell=cell, **fields)
+        records[cell] = make_record(cell, **fields)
     return records
 
 
@@ -33,7 +32,7 @@ def read_texts(figure):
 
 
 def test_crossover_has_a_panel_per_size_and_a_line_at_one():
-    figure = draw_crossover(make_records("attention-crossover"))
+    figure = crossover.draw(make_records("attention-crossover"))
     assert read_texts(figure) == {
         "titles": ["N = 64 tokens", "N = 256 tokens", "N = 1024 tokens"],
         "x": ["k / N (share of keys kept)"] * 3,
@@ -46,7 +45,7 @@ def test_crossover_has_a_panel_per_size_and_a_line_at_one():
 
 
 def test_axes_have_a_panel_each_and_name_contender_and_baseline():
-    figure = draw_axes(make_records("attention-axes"))
+    figure = axes.draw(make_records("attention-axes"))
     texts = read_texts(figure)
     assert texts["x"] == [
         *("head dimension D", "heads H", "element type", "threads"),
@@ -62,7 +61,7 @@ def test_axes_have_a_panel_each_and_name_contender_and_baseline():
 
 def test_axis_without_values_says_so():
     records = make_records("attention-axes", bias=False)
-    figure = draw_axes({cell: r for cell, r in records.items() if not cell.bias})
+    figure = axes.draw({cell: r for cell, r in records.items() if not cell.bias})
     said = [[text.get_text() for text in axis.texts] for axis in figure.axes if axis.axison]
     assert said == [["no values"]] * len(said)
 
@@ -81,7 +80,7 @@ def test_plots_are_pictures_without_warnings_and_repeatable(name, status, profil
         assert draw_plot(name, "t", records) == first
 
 
-@pytest.mark.parametrize("draw", [draw_crossover, draw_axes])
+@pytest.mark.parametrize("draw", [crossover.draw, axes.draw])
 def test_plot_of_no_records_says_so(draw):
     figure = draw({})
     assert isinstance(figure, Figure)
@@ -108,7 +107,7 @@ def test_sweeps_hold_one_axis_and_the_usual_value_of_all_others():
 def test_lines_leave_out_cells_with_a_bias_clamped_cells_and_those_without_a_value():
     records = make_records("attention-crossover", backend="sdpa")
     clamped = next(cell for cell in records if (cell.n, cell.backend) == (64, "auto"))
-    records[clamped] = records[clamped].model_copy(update={"checks": {"clamped": True}})
+    records[clamped] = make_record(clamped, clamped=True)
     lines = latency_lines(records)
     assert list(lines) == [(64, "photo"), (256, "photo"), (1024, "photo"), (1024, "random")]
     assert {name for contenders in lines.values() for name in contenders} == {
@@ -117,7 +116,14 @@ def test_lines_leave_out_cells_with_a_bias_clamped_cells_and_those_without_a_val
     assert clamped.k not in lines[64, "photo"]["auto"]
     biased = axis_sweeps(make_records("attention-axes"))["bias"][True]
     assert biased
-    (line,) = latency_lines(
-        {cell: r for cell, r in make_records("attention-axes").items() if cell.threads == 2}
-    )[1024, "photo"]["native"].values()
-    assert not line.cell.bias
+    records = {
+        cell: record
+        for cell, record in make_records("attention-axes").items()
+        if (cell.threads, cell.backend, cell.baseline) == (2, "native", "dense")
+    }
+    biased, unbiased = (
+        {cell: record for cell, record in records.items() if bool(cell.bias) == has_bias}
+        for has_bias in (True, False)
+    )
+    assert latency_lines(biased) == {}
+    assert latency_lines(records) == latency_lines(unbiased) != {}

@@ -7,16 +7,16 @@ import pytest
 from matplotlib.axes import Axes
 
 from benchmarks.plan.specs import Column, TableSpec, get_spec
-from benchmarks.records.cell import Cell
 from benchmarks.records.environment import capture_environment
-from benchmarks.records.record import Quantity, Record
+from benchmarks.records.result import Quantity
 from benchmarks.report.claims import judge_claims
-from benchmarks.report.entries import format_record
+from benchmarks.report.entries import format_result
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.render import render_csv, render_latex, render_markdown
 from benchmarks.report.tables import build_table
+from tests.benchmarks.making import make_cell, make_record, make_result
 
 MIB = 2**20
 BACKENDS = ["torch-mask", "torch-gather", "sdpa", "triton"]
@@ -40,7 +40,18 @@ SPEC = TableSpec.model_validate(
                 "about": "tiny",
                 "claims": ["C1", "C2"],
                 "grids": [
-                    {"kind": kind, "n": 64, "k": [16, 128], "backend": BACKENDS}
+                    {
+                        "kind": kind,
+                        "n": 64,
+                        "k": [16, 128],
+                        "backend": BACKENDS,
+                        "windows": 1,
+                        "heads": 1,
+                        "head_dim": 8,
+                        "graph": "photo",
+                        "dtype": "float32",
+                        "mode": "forward",
+                    }
                     for kind in ("memory", "latency")
                 ],
             }
@@ -59,26 +70,26 @@ def make_records(environment):
     """All statuses at k = 16, a clamped k = 128, and sdpa's latency missing."""
     records = {}
     for cell in PROFILE.cells():
-        fields = {"checks": {"clamped": cell.k > cell.n, "verdict": "FASTER"}}
+        fields = {"clamped": cell.k > cell.n}
         if cell.kind == "memory":
-            metrics = {
+            fields |= {
                 "peak": Quantity(value=1.25 * MIB * cell.k),
                 "closed_form": Quantity(value=1.0 * MIB * cell.k),
             }
         else:
-            metrics = {
+            fields |= {
+                "verdict": "FASTER",
                 "ratio": Quantity(value=0.5, lo=0.4567, hi=0.6),
                 "floor": Quantity(value=0.0123),
             }
         if cell.backend == "triton":
-            metrics = {}
             fields = {"status": "unsupported", "reason": "triton runs on cuda\nsecond line"}
         elif cell.backend == "torch-gather" and cell.kind == "memory":
-            metrics.pop("peak")
-            fields = {"status": "oom", "reason": "wanted 16 MiB, 50% over the limit"}
+            reason = "wanted 16 MiB, 50% over the limit"
+            fields = {"status": "oom", "reason": reason, "closed_form": fields["closed_form"]}
         elif cell.backend == "sdpa" and cell.kind == "latency":
             continue
-        records[cell] = Record(cell=cell, environment=environment, metrics=metrics, **fields)
+        records[cell] = make_record(cell, environment=environment, **fields)
     return records
 
 
@@ -121,16 +132,12 @@ def test_markdown_shows_values_statuses_and_reasons(environment):
 
 def test_too_few_rounds_for_an_interval_give_the_range_that_they_covered():
     column = Column(header="time", kind="latency", metric="ratio", format="interval")
-    record = Record(
-        cell=Cell(kind="latency"),
-        metrics={"ratio": Quantity(value=0.5, lo=0.4567, hi=0.6)},
-        checks={"rounds": 7},
-    )
-    entry = format_record(column, record)
+    ratio = Quantity(value=0.5, lo=0.4567, hi=0.6)
+    few, enough = (make_result(make_cell("latency"), ratio=ratio, rounds=n) for n in (7, 8))
+    entry = format_result(column, few)
     assert entry.text == "0.500 (0.457 to 0.600 in 7 rounds)"
     assert entry.values == {"": 0.5, "lo": 0.4567, "hi": 0.6}
-    enough = record.model_copy(update={"checks": {"rounds": 8}})
-    assert format_record(column, enough).text == "0.500 [0.457, 0.600]"
+    assert format_result(column, enough).text == "0.500 [0.457, 0.600]"
 
 
 def test_csv_holds_full_precision_and_statuses(environment):
@@ -182,8 +189,7 @@ def test_rendering_twice_gives_the_same_bytes(environment):
 def test_svg_depends_on_the_records(environment):
     records = make_records(environment)
     cell = next(cell for cell in records if cell.backend == "torch-mask" and cell.kind == "memory")
-    moved = {"peak": Quantity(value=7.0 * MIB)}
-    changed = {**records, cell: records[cell].model_copy(update={"metrics": moved})}
+    changed = {**records, cell: make_record(cell, peak=Quantity(value=7.0 * MIB))}
     assert draw_plot("attention", "t", records) != draw_plot("attention", "t", changed)
 
 
@@ -224,18 +230,16 @@ def test_quality_table_puts_printed_rows_beside_measured_ones(environment):
     cells = {
         cell.model: cell
         for cell in profile.cells()
-        if (cell.kind, cell.dataset, cell.task) == ("quality", "Set5", "sr-x4")
+        if cell.kind == "quality" and (cell.dataset, cell.task) == ("Set5", "sr-x4")
     }
     records = {
-        cell: Record(
-            cell=cell,
+        cell: make_record(
+            cell,
             environment=environment,
-            metrics={
-                "psnr": Quantity(value=28.421, unit="dB"),
-                "ssim": Quantity(value=0.81037),
-                "gain": Quantity(value=0.257, lo=-0.1, hi=0.5),
-            },
-            checks={"partial": "4 of 5"} if model == "bicubic" else {},
+            psnr=Quantity(value=28.421, unit="dB"),
+            ssim=Quantity(value=0.81037),
+            gain=Quantity(value=0.257, lo=-0.1, hi=0.5),
+            partial="4 of 5" if model == "bicubic" else None,
             per_image={"baby": {"psnr": 30.0}, "bird": {"psnr": 27.0}},
         )
         for model, cell in cells.items()

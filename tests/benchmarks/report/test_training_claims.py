@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from benchmarks.plan.specs import get_spec
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Quantity, Record
-from benchmarks.report.training_claims import (
+from benchmarks.records.result import Quantity
+from benchmarks.report.claims.training import (
     judge_one_network_for_levels,
     judge_random_k,
     judge_shared_graph,
     judge_small_kgt_against_swinir,
 )
 from benchmarks.training.recipes import list_recipes
+from tests.benchmarks.making import make_cell, make_record
 
 NETWORK = "kgt-tiny-denoise-color"
 REBUILT = f"{NETWORK}:graph_scope=layer"
@@ -20,14 +20,15 @@ S25 = "denoise-color-s25"
 def quality(model, psnr, *, noise=0.01, images=20, status="ok", **fields):
     """A cell and its record, of images that all have nearly this PSNR."""
     fields = {"task": S25, "dataset": "CBSD68", "protocol": "p@1", "seed": 1, **fields}
-    cell = Cell(kind="quality", model=model, **fields)
+    cell = make_cell("quality", model=model, **fields)
     rng = np.random.default_rng([ord(c) for c in cell.id])
     per_image = {
         str(image): {"psnr": psnr + image + noise * rng.standard_normal()}
         for image in range(images)
     }
-    metrics = {"psnr": Quantity(value=psnr, unit="dB")}
-    return cell, Record(cell=cell, status=status, metrics=metrics, per_image=per_image)
+    if status != "ok":
+        return cell, make_record(cell, status=status)
+    return cell, make_record(cell, psnr=Quantity(value=psnr, unit="dB"), per_image=per_image)
 
 
 def verdicts(judge, *pairs):

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.records.record import Record
-from benchmarks.report.judgment import Judgment, VerdictLabel
-from benchmarks.report.series import Records, latency_lines
+from benchmarks.records.cell import AttentionCell
+from benchmarks.records.result import AttentionLatency
+from benchmarks.report.judgment import Judgment, VerdictLabel, judges
+from benchmarks.report.series import Records, latency_lines, select
 
 # `auto` may take this much of the time of the best backend.
 _MOST_LAG = 1 / 0.95
@@ -35,6 +36,7 @@ class _Lag:
         return "FAILS" if self.lo > _MOST_LAG else "UNCLEAR"
 
 
+@judges("auto-near-best")
 def judge_auto_near_best(records: Records) -> list[Judgment]:
     """Hold the time of `auto` to that of every backend which it did not choose."""
     claim = "auto is at least 0.95x as fast as the best backend at every (N, k)"
@@ -62,7 +64,7 @@ def _lags_of_auto(records: Records) -> Iterator[_Lag]:
     direct = {(lag.where, lag.rival): lag for lag in _direct_lags(records)}
     for (n, graph), lines in latency_lines(records).items():
         for k, own in lines.get("auto", {}).items():
-            chosen = str(own.checks["backend"])
+            chosen = own.backend
             where = f"N = {n}, k = {k}, {graph} graph"
             for name, line in lines.items():
                 if name not in ("auto", chosen) and k in line:
@@ -72,26 +74,27 @@ def _lags_of_auto(records: Records) -> Iterator[_Lag]:
 
 def _direct_lags(records: Records) -> Iterator[_Lag]:
     """`auto` timed in the same rounds as a rival, which tells more than two times of two runs."""
-    for cell, record in records.items():
-        ratio = record.metrics.get("ratio")
-        if cell.backend == "auto" and cell.baseline not in ("dense", None) and ratio:
+    for cell, result in select(records, AttentionCell, AttentionLatency).items():
+        if cell.backend == "auto" and cell.baseline not in ("dense", None):
             yield _Lag(
                 f"N = {cell.n}, k = {cell.k}, {cell.graph} graph",
-                str(record.checks["backend"]),
+                result.backend,
                 str(cell.baseline),
-                ratio.value,
-                *ratio.interval,
+                result.ratio.value,
+                *result.ratio.interval,
             )
 
 
-def _compare(where: str, chosen: str, own: Record, rival: str, other: Record) -> _Lag:
+def _compare(
+    where: str, chosen: str, own: AttentionLatency, rival: str, other: AttentionLatency
+) -> _Lag:
     """The quotient of two ratios over the same baseline.
 
     They were measured one after the other, so the interval is widened by what the A/A twins of
     both allow.
     """
-    ours, theirs = own.metrics["ratio"], other.metrics["ratio"]
-    slack = (1 + own.metrics["floor"].value) * (1 + other.metrics["floor"].value)
+    ours, theirs = own.ratio, other.ratio
+    slack = (1 + own.floor.value) * (1 + other.floor.value)
     return _Lag(
         where,
         chosen,
@@ -102,6 +105,7 @@ def _compare(where: str, chosen: str, own: Record, rival: str, other: Record) ->
     )
 
 
+@judges("kernel-crosses-dense")
 def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
     """Say per N and graph from which k on our kernel is no longer faster than `dense`."""
     claim = "{} is faster than dense where few keys are kept"
@@ -110,11 +114,10 @@ def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
     for (n, graph), lines in latency_lines(records).items():
         for name in filter(lines.__contains__, _KERNELS):
             line = lines[name]
-            label = str(line[min(line)].checks["verdict"])
             judgments.append(
                 Judgment(
                     f"{claim.format(name)} (N = {n}, {graph} graph)",
-                    verdicts.get(label, "UNCLEAR"),
+                    verdicts.get(line[min(line)].verdict, "UNCLEAR"),
                     _describe_crossing(n, line),
                 )
             )
@@ -123,10 +126,10 @@ def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
     ]
 
 
-def _describe_crossing(n: int, line: dict[int, Record]) -> str:
+def _describe_crossing(n: int, line: dict[int, AttentionLatency]) -> str:
     """Where the line of medians crosses 1, and between which k the verdicts change."""
     ks = sorted(line)
-    ratios = {k: line[k].metrics["ratio"].value for k in ks}
+    ratios = {k: line[k].ratio.value for k in ks}
     ends = "time / dense " + ", ".join(
         f"{ratios[k]:.2f} at k = {k}" for k in dict.fromkeys((ks[0], ks[-1]))
     )
@@ -139,7 +142,7 @@ def _describe_crossing(n: int, line: dict[int, Record]) -> str:
         side = "below" if ratios[ks[0]] < 1 else "above"
         return f"{side} dense at every k measured: {ends}"
     places = ", ".join(f"k = {k:.0f} (k/N = {k / n:.2f})" for k in crossings)
-    labels = {k: line[k].checks["verdict"] for k in ks}
+    labels = {k: line[k].verdict for k in ks}
     parts = [f"crosses dense at {places}", ends]
     if faster := [k for k in ks if labels[k] == "FASTER"]:
         parts.append(f"FASTER up to k = {max(faster)}")

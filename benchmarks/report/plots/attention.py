@@ -1,44 +1,23 @@
-"""The plots of tables and studies, as SVG whose bytes depend on the records alone."""
+"""Memory and time of attention over k, one column of panels per N."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.cli.figures import render_svg
-from benchmarks.report.network_plots import (
-    draw_efficiency,
-    draw_keys,
-    draw_pareto,
-    draw_restorations,
-    draw_scaling,
-)
-from benchmarks.report.panels import empty_figure, say_no_values, scale_keys, values_and_reach
-from benchmarks.report.quality_plots import draw_quality
+from benchmarks.records.result import AttentionLatency, AttentionMemory
+from benchmarks.report.plots.panels import empty_figure, say_no_values, scale_keys, values_and_reach
 from benchmarks.report.series import Line, Records, attention_series
-from benchmarks.report.study_plots import draw_axes, draw_crossover
 
 
-def draw_plot(name: str, title: str, records: Records) -> str:
-    """The SVG of a table's plot; a plot without any value says so in the picture."""
-
-    def draw() -> Figure:
-        figure = _PLOTS[name](records)
-        figure.suptitle(title, fontsize=10)
-        return figure
-
-    return render_svg(draw)
-
-
-def _draw_attention(records: Records) -> Figure:
+def draw(records: Records) -> Figure:
     """Memory and relative time over k, one column of panels per N."""
-    memory = attention_series(records, "memory", "peak")
-    closed = attention_series(records, "memory", "closed_form")
-    ratio = attention_series(records, "latency", "ratio")
+    memory = attention_series(records, AttentionMemory, lambda result: result.peak)
+    closed = attention_series(records, AttentionMemory, lambda result: result.closed_form)
+    ratio = attention_series(records, AttentionLatency, lambda result: result.ratio)
     sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})
     if not sizes:
         return empty_figure()
@@ -80,16 +59,3 @@ def _scale_to_values(axis: Axes) -> None:
 def _points(line: Line) -> tuple[np.ndarray, np.ndarray]:
     """Values and reach of a line by rising k."""
     return values_and_reach([line[k] for k in sorted(line)])
-
-
-_PLOTS: dict[str, Callable[[Records], Figure]] = {
-    "attention": _draw_attention,
-    "quality": draw_quality,
-    "crossover": draw_crossover,
-    "axes": draw_axes,
-    "efficiency": draw_efficiency,
-    "scaling": draw_scaling,
-    "keys": draw_keys,
-    "restoration": draw_restorations,
-    "pareto": draw_pareto,
-}

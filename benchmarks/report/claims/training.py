@@ -8,21 +8,23 @@ ship there is one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from benchmarks.quality.comparison import Gain, compare_scores
-from benchmarks.records.cell import Cell
-from benchmarks.records.record import Record
-from benchmarks.report.judgment import Judgment, VerdictLabel, place
-from benchmarks.report.series import Records
+from benchmarks.records.cell import QualityCell
+from benchmarks.records.result import QualityResult
+from benchmarks.report.judgment import Judgment, VerdictLabel, judges, place
+from benchmarks.report.series import Records, select
 from benchmarks.tasks import get_task
 
 # What "no loss", "nearly flat", "little" and a "drop" are taken to mean, in dB.
 _LITTLE = 0.1
-_REBUILT = ":graph_scope=layer"
 _ONE_FOR_ALL = "study-denoise"
 _RANDOM_K, _FIXED_K = "study-denoise-k-random", "study-denoise-k-fixed"
+
+# The cell that a cell is compared with, None for what is compared with none.
+_Twin = Callable[[QualityCell], QualityCell | None]
 
 
 class _Difference(NamedTuple):
@@ -44,30 +46,33 @@ class _Difference(NamedTuple):
         return f"{self.where}{seed}: {self.gain.describe(3, ' dB')}, {images} images"
 
 
+@judges("C3")
 def judge_shared_graph(records: Records) -> list[Judgment]:
     """C3: a graph per stage against one that is built anew in every layer."""
 
-    def twin(cell: Cell) -> Cell | None:
-        model = str(cell.model)
-        return None if _REBUILT in model else _change(cell, model=model + _REBUILT)
+    def twin(cell: QualityCell) -> QualityCell | None:
+        if cell.described.rebuilds_graphs:
+            return None
+        return _change(cell, model=str(cell.described.rebuilt_graphs()))
 
     claim = "C3 sharing the graph over a stage loses no quality against one per layer"
     return [_judge(claim, _compare(records, twin), at_least=-_LITTLE)]
 
 
+@judges("C4")
 def judge_random_k(records: Records) -> list[Judgment]:
     """C4: k drawn anew in each step against every token as a key, over several k of inference."""
-    keys = sorted({cell.k for cell in _trained(records) if cell.recipe == _RANDOM_K and cell.k})
+    keys = sorted({cell.k for cell in _measured(records) if cell.recipe == _RANDOM_K and cell.k})
     if not keys:
         return [Judgment("C4 random k in training", "NOT MEASURED", "no network was trained so")]
     few, many = keys[0], keys[-1]
 
-    def against_fixed(cell: Cell) -> Cell | None:
+    def against_fixed(cell: QualityCell) -> QualityCell | None:
         fits = cell.recipe == _RANDOM_K and cell.k == few
         return _change(cell, recipe=_FIXED_K) if fits else None
 
-    def few_against_many(recipe: str) -> Callable[[Cell], Cell | None]:
-        def pair(cell: Cell) -> Cell | None:
+    def few_against_many(recipe: str) -> _Twin:
+        def pair(cell: QualityCell) -> QualityCell | None:
             return _change(cell, k=many) if (cell.recipe, cell.k) == (recipe, few) else None
 
         return pair
@@ -92,24 +97,27 @@ def judge_random_k(records: Records) -> list[Judgment]:
     ]
 
 
+@judges("C6-small")
 def judge_one_network_for_levels(records: Records) -> list[Judgment]:
     """C6: one network for three levels of noise against one per level, by level."""
 
-    def twin(cell: Cell) -> Cell | None:
-        level = get_task(str(cell.task)).variant
-        fits = cell.recipe == _ONE_FOR_ALL and _REBUILT not in str(cell.model)
+    def twin(cell: QualityCell) -> QualityCell | None:
+        level = get_task(cell.task).variant
+        fits = cell.recipe == _ONE_FOR_ALL and not cell.described.rebuilds_graphs
         return _change(cell, recipe=f"{_ONE_FOR_ALL}-{level}") if fits else None
 
     claim = "C6 one model for many degradation levels loses little"
     return [_judge(claim, _compare(records, twin), at_least=-_LITTLE)]
 
 
+@judges("C7-small")
 def judge_small_kgt_against_swinir(records: Records) -> list[Judgment]:
     """C7: small networks of equal size, task by task, and of all tasks together."""
 
-    def twin(cell: Cell) -> Cell | None:
-        model = str(cell.model)
-        return _change(cell, model="swinir" + model[3:]) if model.startswith("kgt-tiny") else None
+    def twin(cell: QualityCell) -> QualityCell | None:
+        own = cell.described
+        fits = (own.family, own.size) == ("kgt", "tiny")
+        return _change(cell, model=str(own.of_family("swinir"))) if fits else None
 
     claim = "C7 KGT beats SwinIR at the same parameters, small-scale"
     by_task: dict[str, list[_Difference]] = defaultdict(list)
@@ -133,15 +141,15 @@ def _judge(claim: str, differences: Iterable[_Difference], at_least: float) -> J
     return Judgment(claim, verdict, limit + "; ".join(map(str, found)))
 
 
-def _compare(records: Records, twin: Callable[[Cell], Cell | None]) -> list[_Difference]:
+def _compare(records: Records, twin: _Twin) -> list[_Difference]:
     """Differences of all networks from their twins, where both were measured."""
-    trained = {_key(cell): record for cell, record in _trained(records).items()}
+    measured = _measured(records)
     differences = []
-    for cell in _trained(records):
+    for cell, result in measured.items():
         other = twin(cell)
-        if other is None or _key(other) not in trained:
+        if other is None or other not in measured:
             continue
-        gain = compare_scores(trained[_key(cell)].per_image, trained[_key(other)].per_image)
+        gain = compare_scores(result.per_image, measured[other].per_image)
         if gain is not None:
             k = "" if cell.k is None or cell.k != other.k else f", k = {cell.k}"
             seed = cell.seed if cell.recipe else None
@@ -149,21 +157,12 @@ def _compare(records: Records, twin: Callable[[Cell], Cell | None]) -> list[_Dif
     return differences
 
 
-def _trained(records: Records) -> dict[Cell, Record]:
-    """Measured quality of networks."""
-    return {
-        cell: record
-        for cell, record in records.items()
-        if cell.kind == "quality" and record.source == "measured" and record.status == "ok"
-    }
+def _measured(records: Records) -> dict[QualityCell, QualityResult]:
+    return select(records, QualityCell, QualityResult)
 
 
-def _change(cell: Cell, **fields: object) -> Cell:
+def _change(cell: QualityCell, **fields: object) -> QualityCell:
     return cell.model_copy(update=fields)
-
-
-def _key(cell: Cell) -> tuple[Hashable, ...]:
-    return cell.model, cell.recipe, cell.task, cell.dataset, cell.protocol, cell.k, cell.seed
 
 
 def _negate(difference: _Difference) -> _Difference:

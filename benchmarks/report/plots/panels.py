@@ -10,7 +10,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks.records.record import Quantity
+from benchmarks.records.result import Quantity
+
+MIB = 2**20
 
 
 def empty_figure() -> Figure:

@@ -1,37 +1,17 @@
-"""The papers' claims, judged on records and intervals, and all claims by name."""
+"""The papers' claims on the memory and time of attention."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from benchmarks.report.crossover import judge_auto_near_best, judge_kernel_crosses_dense
-from benchmarks.report.judgment import Judgment, VerdictLabel
-from benchmarks.report.quality_claims import (
-    judge_beats_reference,
-    judge_kgt_against_swinir,
-    judge_larger_windows,
-    judge_one_model_for_all,
-    judge_reaches_goal,
-)
-from benchmarks.report.scaling import (
-    judge_byte_budget,
-    judge_counts_agree,
-    judge_graph_paid_once,
-    judge_linear_in_pixels,
-    judge_memory_wall,
-)
-from benchmarks.report.series import Line, Records, attention_series
-from benchmarks.report.training_claims import (
-    judge_one_network_for_levels,
-    judge_random_k,
-    judge_shared_graph,
-    judge_small_kgt_against_swinir,
-)
+from benchmarks.records.cell import AttentionCell
+from benchmarks.records.result import AttentionLatency, AttentionMemory
+from benchmarks.report.judgment import Judgment, VerdictLabel, judges
+from benchmarks.report.series import Line, Lines, Records, attention_series, select
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
 _FLAT = 0.05
@@ -44,15 +24,6 @@ _CLOSED_FORM_RANGE = (0.9, 1.3)
 _WHOLE_GATHER = "torch-gather, whole"
 
 
-def judge_claims(names: tuple[str, ...], records: Records) -> list[Judgment]:
-    """Judge the named claims in order.
-
-    Raises:
-        KeyError: for a claim that has no judge.
-    """
-    return [judgment for name in names for judgment in _JUDGES[name](records)]
-
-
 def _exponent(sizes: list[int], values: list[float]) -> float:
     """Slope of log(value) over log(size)."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
@@ -62,7 +33,7 @@ def _verdict(holds: bool) -> Literal["HOLDS", "FAILS"]:
     return "HOLDS" if holds else "FAILS"
 
 
-def _judge_gather_grows(memory: dict[str, dict[int, Line]]) -> Judgment:
+def _judge_gather_grows(memory: Lines) -> Judgment:
     claim = "C1 Torch-Gather memory grows with k"
     lines = {n: line for n, line in memory.get(_WHOLE_GATHER, {}).items() if len(line) > 1}
     if not lines:
@@ -73,7 +44,7 @@ def _judge_gather_grows(memory: dict[str, dict[int, Line]]) -> Judgment:
     return Judgment(claim, _verdict(grows), evidence)
 
 
-def _judge_mask_flat(memory: dict[str, dict[int, Line]]) -> Judgment:
+def _judge_mask_flat(memory: Lines) -> Judgment:
     claim = "C1 Torch-Mask memory is flat in k"
     lines = [line for line in memory.get("torch-mask", {}).values() if len(line) > 1]
     if not lines:
@@ -87,7 +58,7 @@ def _judge_mask_flat(memory: dict[str, dict[int, Line]]) -> Judgment:
     return Judgment(claim, _verdict(max(changes) <= _FLAT), evidence)
 
 
-def _judge_mask_quadratic(memory: dict[str, dict[int, Line]]) -> Judgment:
+def _judge_mask_quadratic(memory: Lines) -> Judgment:
     claim = "C1 Torch-Mask memory grows with N^2"
     by_n = {n: line[min(line)] for n, line in memory.get("torch-mask", {}).items()}
     if len(by_n) < 2:
@@ -97,7 +68,7 @@ def _judge_mask_quadratic(memory: dict[str, dict[int, Line]]) -> Judgment:
     return Judgment(claim, _verdict(abs(slope - 2) <= _EXPONENT), evidence)
 
 
-def _judge_triton_least(memory: dict[str, dict[int, Line]]) -> Judgment:
+def _judge_triton_least(memory: Lines) -> Judgment:
     claim = "C1 Triton needs the least memory"
     rivals = [memory[name] for name in ("torch-mask", "torch-gather") if name in memory]
     wins = []
@@ -111,13 +82,17 @@ def _judge_triton_least(memory: dict[str, dict[int, Line]]) -> Judgment:
     return Judgment(claim, _verdict(all(wins)), f"least in {sum(wins)} of {len(wins)} cells")
 
 
-def _judge_memory(records: Records) -> list[Judgment]:
-    memory = attention_series(records, "memory", "live_tensors")
+@judges("C1")
+def judge_memory(records: Records) -> list[Judgment]:
+    """How the memory of the implementations grows with k and N, and which needs the least."""
+    memory = attention_series(records, AttentionMemory, lambda result: result.live_tensors)
     judges = (_judge_gather_grows, _judge_mask_flat, _judge_mask_quadratic, _judge_triton_least)
     return [judge(memory) for judge in judges]
 
 
-def _judge_linear_cost(records: Records) -> list[Judgment]:
+@judges("C2")
+def judge_linear_cost(records: Records) -> list[Judgment]:
+    """Whether time and FLOPs are linear in k."""
     claim = "C2 attention time is linear in k at fixed N"
     judgments = []
     verdict: VerdictLabel
@@ -136,7 +111,9 @@ def _judge_linear_cost(records: Records) -> list[Judgment]:
             judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence))
     if not judgments:
         judgments.append(Judgment(claim, "NOT MEASURED", "no backend with three k at one N"))
-    flops = attention_series(records, "memory", "flops").get("torch-gather", {})
+    flops = attention_series(records, AttentionMemory, lambda result: result.flops).get(
+        "torch-gather", {}
+    )
     per_key = {n: {m.value / k for k, m in line.items()} for n, line in flops.items()}
     if per_key:
         judgments.append(
@@ -178,8 +155,12 @@ class _PairedLine:
 def _paired_lines(records: Records, contender: str) -> dict[int, _PairedLine]:
     """Lines of at least three k, by N."""
     series = [
-        attention_series(records, "latency", name).get(contender, {})
-        for name in ("latency", "baseline_latency", "floor")
+        attention_series(records, AttentionLatency, quantity).get(contender, {})
+        for quantity in (
+            lambda result: result.latency,
+            lambda result: result.baseline_latency,
+            lambda result: result.floor,
+        )
     ]
     return {
         n: _PairedLine(line, series[1][n], series[2][n])
@@ -188,39 +169,20 @@ def _paired_lines(records: Records, contender: str) -> dict[int, _PairedLine]:
     }
 
 
-def _judge_closed_form(records: Records) -> list[Judgment]:
+@judges("closed-form")
+def judge_closed_form(records: Records) -> list[Judgment]:
+    """Whether the closed forms say what is measured, where allocator slack is small."""
     low, high = _CLOSED_FORM_RANGE
     claim = f"measured peak over closed form within {low}-{high} above 64 MiB"
     ratios = [
-        record.metrics["peak_over_closed_form"].value
-        for record in records.values()
-        if "peak_over_closed_form" in record.metrics
-        and max(record.metrics[name].value for name in ("closed_form", "peak")) > _CLOSED_FORM_FROM
+        result.peak_over_closed_form.value
+        for result in select(records, AttentionCell, AttentionMemory).values()
+        if result.peak
+        and result.closed_form
+        and result.peak_over_closed_form
+        and max(result.closed_form.value, result.peak.value) > _CLOSED_FORM_FROM
     ]
     if not ratios:
         return [Judgment(claim, "NOT MEASURED", "no cell above 64 MiB")]
     evidence = f"{len(ratios)} cells, from {min(ratios):.3f} to {max(ratios):.3f}"
     return [Judgment(claim, _verdict(low <= min(ratios) and max(ratios) <= high), evidence)]
-
-
-_JUDGES: dict[str, Callable[[Records], list[Judgment]]] = {
-    "C1": _judge_memory,
-    "C2": _judge_linear_cost,
-    "C2-graph": judge_graph_paid_once,
-    "closed-form": _judge_closed_form,
-    "C5": judge_larger_windows,
-    "C6": judge_one_model_for_all,
-    "C7": judge_kgt_against_swinir,
-    "C3": judge_shared_graph,
-    "C4": judge_random_k,
-    "C6-small": judge_one_network_for_levels,
-    "C7-small": judge_small_kgt_against_swinir,
-    "C8": judge_linear_in_pixels,
-    "memory-wall": judge_memory_wall,
-    "byte-budget": judge_byte_budget,
-    "counts-agree": judge_counts_agree,
-    "beats-reference": judge_beats_reference,
-    "reaches-goal": judge_reaches_goal,
-    "auto-near-best": judge_auto_near_best,
-    "kernel-crosses-dense": judge_kernel_crosses_dense,
-}

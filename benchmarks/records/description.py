@@ -1,0 +1,68 @@
+"""What a model is named by: NAME:field=value:field=value."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import yaml
+
+
+class Description(NamedTuple):
+    """A model's registry name and the fields that differ from its own.
+
+    Attributes:
+        name: of a registry, e.g. "kgt-tiny-x4".
+        given: (field, value as it is written), in order.
+    """
+
+    name: str
+    given: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Description:
+        """Read a description; "spandrel:" may precede the name.
+
+        Raises:
+            ValueError: for a field without a value.
+        """
+        name, *fields = text.removeprefix("spandrel:").split(":")
+        for field in fields:
+            if "=" not in field:
+                raise ValueError(f"{text!r}: expected NAME:field=value, got {field!r}")
+        parts = (field.partition("=") for field in fields)
+        return cls(name, tuple((key, value) for key, _, value in parts))
+
+    def __str__(self) -> str:
+        return ":".join([self.name, *(f"{field}={value}" for field, value in self.given)])
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The given values by field, as YAML reads them."""
+        return {field: yaml.safe_load(value) for field, value in self.given}
+
+    @property
+    def family(self) -> str:
+        """The first part of the name: "kgt" of kgt-tiny-x4."""
+        return self.name.partition("-")[0]
+
+    @property
+    def size(self) -> str:
+        """The second part of the name, if it has one: "tiny" of kgt-tiny-x4."""
+        return self.name.partition("-")[2].partition("-")[0]
+
+    @property
+    def rebuilds_graphs(self) -> bool:
+        """Whether every layer builds a graph of its own, where a stage shares one else."""
+        return ("graph_scope", "layer") in self.given
+
+    def shared_graphs(self) -> Description:
+        """The same network with one graph per stage."""
+        return self._replace(given=tuple(g for g in self.given if g[0] != "graph_scope"))
+
+    def rebuilt_graphs(self) -> Description:
+        """The same network with a graph per layer."""
+        return self._replace(given=(*self.shared_graphs().given, ("graph_scope", "layer")))
+
+    def of_family(self, family: str) -> Description:
+        """The network of the same size and task of another family."""
+        return self._replace(name=self.name.replace(self.family, family, 1))

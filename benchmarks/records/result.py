@@ -1,0 +1,354 @@
+"""What a cell gave: a type per kind, which whoever measures builds and reports read."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.records.cell import (
+    AttentionCell,
+    BaseCell,
+    BenchmarkCell,
+    NetworkCell,
+    PrintedCell,
+    QualityCell,
+    RestorationCell,
+    TrainingCell,
+)
+
+Fault = Literal["oom", "unsupported", "timeout", "failed"]
+Verdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
+
+
+class Quantity(BaseModel):
+    """One measured quantity; NaN and infinity, which JSON cannot hold, are refused.
+
+    Attributes:
+        value: the statistic's value; a quantity that could not be taken is left out.
+        unit: e.g. "ms", "bytes", "dB", or "" for a ratio.
+        statistic: how the value came from the samples, e.g. "median".
+        lo, hi: 99 % interval, where there is one.
+        samples: raw samples in the order taken, where there are any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    value: float
+    unit: str = ""
+    statistic: str = "exact"
+    lo: float | None = None
+    hi: float | None = None
+    samples: tuple[float, ...] = ()
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """(lo, hi), or the value twice where there is no interval."""
+        return (
+            self.value if self.lo is None else self.lo,
+            self.value if self.hi is None else self.hi,
+        )
+
+
+class Result(BaseModel):
+    """What all results have.
+
+    Attributes:
+        wall: seconds that the cell took, the harness included.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    wall: Quantity | None = None
+
+    def quantities(self) -> dict[str, Quantity]:
+        """The quantities that could be taken, by name."""
+        return {name: value for name, value in self if isinstance(value, Quantity)}
+
+    def quantity(self, name: str) -> Quantity | None:
+        """A quantity by its name, None where it could not be taken."""
+        return self.quantities().get(name)
+
+
+class Missing(Result):
+    """Why a cell has no values.
+
+    Attributes:
+        status: what went wrong; `reason` says it in words.
+        closed_form: bytes that it would have taken, where a formula says so.
+    """
+
+    form: Literal["missing"] = "missing"
+    status: Fault
+    reason: str = ""
+    closed_form: Quantity | None = None
+
+
+class LatencyResult(Result):
+    """Time beside a baseline, in interleaved rounds.
+
+    Attributes:
+        latency, baseline_latency: median time of a call, ms; the second where there is a baseline.
+        ratio: the median of paired ratios to the baseline; of the baseline itself its twin's.
+        floor: reach of the interval of the baseline's A/A twin.
+        first_call: time of the first call, ms.
+        called: seconds within the calls.
+        output: digest of the output.
+        baseline: name of the baseline.
+        verdict, why: what the ratio shows.
+        rounds, stopped_by: number of rounds, and what ended them.
+    """
+
+    latency: Quantity
+    ratio: Quantity
+    floor: Quantity
+    first_call: Quantity
+    called: Quantity | None = None
+    baseline_latency: Quantity | None = None
+    output: str
+    baseline: str
+    verdict: Verdict
+    why: str
+    rounds: int
+    stopped_by: str
+
+
+class AttentionRun(Result):
+    """What ran of an attention cell.
+
+    Attributes:
+        backend: what `auto` chose, or the backend itself.
+        k, clamped: keys per token, and whether they are fewer than asked for.
+        inputs, output: digests.
+    """
+
+    backend: str
+    k: int
+    clamped: bool
+    inputs: str
+    output: str
+
+
+class AttentionLatency(AttentionRun, LatencyResult):
+    """Time of attention.
+
+    Attributes:
+        max_error: largest error against the float64 reference.
+        stage_calls: layers that one call attended for.
+    """
+
+    form: Literal["attention-latency"] = "attention-latency"
+    max_error: float
+    stage_calls: int | None = None
+
+
+class NetworkLatency(LatencyResult):
+    """Time of a network.
+
+    Attributes:
+        difference: from the output of the baseline, relative, where both compute the same.
+    """
+
+    form: Literal["network-latency"] = "network-latency"
+    difference: float | None = None
+
+
+class MemoryResult(Result):
+    """Peak memory of a call.
+
+    Attributes:
+        live_tensors: largest sum of tensor storages, bytes.
+        called: seconds within the calls.
+        peak: growth of the resident set or of the device's allocator, bytes.
+        peak_missing: why there is no `peak`.
+    """
+
+    live_tensors: Quantity
+    called: Quantity | None = None
+    peak: Quantity | None = None
+    peak_missing: str | None = None
+
+
+class AttentionMemory(AttentionRun, MemoryResult):
+    """Peak memory of attention, beside its closed form where there is one.
+
+    Attributes:
+        closed_form, flops: bytes and FLOP by the shapes alone.
+        peak_over_closed_form: measured over expected.
+    """
+
+    form: Literal["attention-memory"] = "attention-memory"
+    closed_form: Quantity | None = None
+    flops: Quantity | None = None
+    peak_over_closed_form: Quantity | None = None
+
+
+class NetworkMemory(MemoryResult):
+    """Peak memory of a network."""
+
+    form: Literal["network-memory"] = "network-memory"
+
+
+class CostResult(Result):
+    """Parameters and FLOPs of a network's forward pass.
+
+    Attributes:
+        parameters, flops: numbers of values and FLOP.
+        attention_share, graph_share, ...: parts of the FLOPs, 0 to 1.
+        input, padded: height x width in pixels, given and as the network pads it.
+        counts: FLOP by what counted them.
+        agrees: whether all counts of every part are the same.
+    """
+
+    form: Literal["cost"] = "cost"
+    parameters: Quantity
+    flops: Quantity
+    attention_share: Quantity
+    graph_share: Quantity
+    linear_share: Quantity
+    position_bias_share: Quantity
+    convolution_share: Quantity
+    other_share: Quantity
+    input: str
+    padded: str
+    counts: dict[str, int]
+    agrees: bool
+
+    @property
+    def graph_flops(self) -> int:
+        """FLOP of similarities; below 2^51 the share, a float64, gives the count exactly."""
+        return round(self.graph_share.value * self.flops.value)
+
+
+class RestorationResult(Result):
+    """A photograph restored in tiles and, where that is possible, whole.
+
+    Attributes:
+        budget: bytes that tiles may take.
+        time, peak, plan: seconds, growth of the resident set in bytes, and the tiles.
+        whole_time, whole_peak, whole_plan: the same of the whole image.
+        psnr_change: PSNR in tiles minus whole, dB.
+        steps: largest difference of the two in 8-bit steps.
+        whole_missing: why it could not be restored whole.
+    """
+
+    form: Literal["restoration"] = "restoration"
+    budget: Quantity
+    time: Quantity
+    peak: Quantity
+    whole_time: Quantity | None = None
+    whole_peak: Quantity | None = None
+    psnr_change: Quantity | None = None
+    steps: Quantity | None = None
+    plan: str
+    whole_plan: str | None = None
+    whole_missing: str | None = None
+
+
+class QualityResult(Result):
+    """How well a model restores a set.
+
+    Attributes:
+        scores: means over images by column of the protocol, such as "psnr".
+        gain: mean paired difference of PSNR over the task's reference, of what was trained here.
+        trained: recipe of weights that were trained here.
+        weights: digest of weights that were trained for this cell.
+        images: number of images with a score.
+        tiling, degradation, data: how images were restored and made; digest of the set.
+        failed: reasons by image.
+        partial: "25 of 100" where images of the set are missing.
+        per_image: scores by image and column.
+    """
+
+    form: Literal["quality"] = "quality"
+    scores: dict[str, Quantity]
+    gain: Quantity | None = None
+    trained: str | None = None
+    weights: str | None = None
+    images: int
+    tiling: str | None = None
+    degradation: str
+    data: str
+    failed: dict[str, str] = {}
+    partial: str | None = None
+    per_image: dict[str, dict[str, Any]] = {}
+
+    def quantities(self) -> dict[str, Quantity]:
+        """The scores by column, and what else could be taken."""
+        return {**self.scores, **super().quantities()}
+
+
+class TrainingResult(Result):
+    """What a training took.
+
+    Attributes:
+        parameters: number of learned values.
+        loss: mean loss of the last steps, with the curve as samples.
+        training_time: seconds.
+        trained, recipe: name of the recipe, and its digest.
+        steps, loss_every: number of steps, and how many a sample of the curve is of.
+        weights, data: digests.
+    """
+
+    form: Literal["training"] = "training"
+    parameters: Quantity
+    loss: Quantity
+    training_time: Quantity
+    trained: str | None = None
+    steps: int
+    loss_every: int
+    recipe: str
+    weights: str
+    data: str
+
+
+class BenchmarkResult(Result):
+    """A time by pytest-benchmark.
+
+    Attributes:
+        latency: median time of a call, ms.
+        benchmark: name of the test.
+    """
+
+    form: Literal["benchmark"] = "benchmark"
+    latency: Quantity
+    benchmark: str
+
+
+class PrintedResult(Result):
+    """Printed numbers of one method; `stated` is what a text says of one over another."""
+
+    form: Literal["printed"] = "printed"
+    psnr: Quantity | None = None
+    ssim: Quantity | None = None
+    parameters: Quantity | None = None
+    stated: Quantity | None = None
+
+
+AnyResult = (
+    Missing
+    | AttentionLatency
+    | NetworkLatency
+    | AttentionMemory
+    | NetworkMemory
+    | CostResult
+    | RestorationResult
+    | QualityResult
+    | TrainingResult
+    | BenchmarkResult
+    | PrintedResult
+)
+# The type of a result by the type and the kind of its cell.
+RESULTS: dict[tuple[type[BaseCell], str], type[Result]] = {
+    (AttentionCell, "latency"): AttentionLatency,
+    (AttentionCell, "memory"): AttentionMemory,
+    (NetworkCell, "latency"): NetworkLatency,
+    (NetworkCell, "memory"): NetworkMemory,
+    (NetworkCell, "cost"): CostResult,
+    (RestorationCell, "restoration"): RestorationResult,
+    (QualityCell, "quality"): QualityResult,
+    (TrainingCell, "training"): TrainingResult,
+    (BenchmarkCell, "latency"): BenchmarkResult,
+    (PrintedCell, "quality"): PrintedResult,
+    (PrintedCell, "training"): PrintedResult,
+}

@@ -1,0 +1,116 @@
+"""Records of whole networks over the size of their input, and how quantities grow with it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from benchmarks.records.cell import Kind, NetworkCell
+from benchmarks.records.record import Record
+from benchmarks.records.result import LatencyResult, Quantity
+from benchmarks.records.statistics import CONFIDENCE
+from benchmarks.report.judgment import VerdictLabel
+from benchmarks.report.series import Records, ResultT
+
+# Below this many pixels of input what is paid once per call is more than a few percent.
+FIRST_PIXELS = 128 * 128
+LEAST_SIZES = 3
+# An exponent counts as 1 within this.
+_EXPONENT = 0.15
+
+
+@dataclass(frozen=True)
+class Growth:
+    """The exponent of a quantity in the number of pixels, with its 99 % interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+    @property
+    def verdict(self) -> VerdictLabel:
+        """Whether the interval allows for, or excludes, linear growth."""
+        if self.lo >= 1 - _EXPONENT and self.hi <= 1 + _EXPONENT:
+            return "HOLDS"
+        return "FAILS" if self.hi < 1 - _EXPONENT or self.lo > 1 + _EXPONENT else "UNCLEAR"
+
+
+class Attempt(NamedTuple):
+    """A cell and what it gave, be it no values."""
+
+    cell: NetworkCell
+    record: Record
+
+
+class Point(NamedTuple):
+    """A value at a size of input, and the A/A floor of a time (0 of what has none)."""
+
+    input: str
+    value: float
+    floor: float
+
+
+# By pixels of input, smallest first.
+Sizes = dict[int, Attempt]
+Curve = dict[int, Point]
+
+
+def network_lines(records: Records, kind: Kind) -> dict[str, Sizes]:
+    """What was tried of a kind of network cell, by contender."""
+    lines: dict[str, Sizes] = defaultdict(dict)
+    for cell, record in records.items():
+        if isinstance(cell, NetworkCell) and cell.kind == kind:
+            lines[cell.contender][cell.pixels] = Attempt(cell, record)
+    return {name: dict(sorted(line.items())) for name, line in lines.items()}
+
+
+def trace(
+    line: Sizes, results: type[ResultT], quantity: Callable[[ResultT], Quantity | None]
+) -> Curve:
+    """The values of a quantity, where it could be taken."""
+    curve = {}
+    for pixels, (cell, record) in line.items():
+        if isinstance(result := record.result, results) and (found := quantity(result)):
+            floor = result.floor.value if isinstance(result, LatencyResult) else 0.0
+            curve[pixels] = Point(cell.input, found.value, floor)
+    return curve
+
+
+def network_curves(
+    records: Records,
+    kind: Kind,
+    results: type[ResultT],
+    quantity: Callable[[ResultT], Quantity | None],
+) -> dict[str, Curve]:
+    """The values of a quantity by contender."""
+    lines = network_lines(records, kind)
+    return {name: trace(line, results, quantity) for name, line in lines.items()}
+
+
+def large_sizes(curve: Curve) -> Curve:
+    """The part of a curve that growth is judged on."""
+    return {pixels: point for pixels, point in curve.items() if pixels >= FIRST_PIXELS}
+
+
+def fit_growth(curve: Curve) -> Growth | None:
+    """Slope of log(value) over log(pixels) from `FIRST_PIXELS` on; None for fewer than 3 sizes.
+
+    The interval is that of least squares, so a line that bends has a wide one. That of a time is
+    widened by what the A/A twins at both ends allow.
+    """
+    points = large_sizes(curve)
+    if len(points) < LEAST_SIZES:
+        return None
+    sizes = np.log(list(points))
+    _, values, floors = zip(*points.values(), strict=True)
+    fit = stats.linregress(sizes, np.log(values))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(points) - 2) * fit.stderr)
+    reach += (math.log1p(floors[0]) + math.log1p(floors[-1])) / float(np.ptp(sizes))
+    slope = float(fit.slope)
+    return Growth(slope, slope - reach, slope + reach)

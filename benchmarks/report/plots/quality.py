@@ -1,0 +1,138 @@
+"""The plot of quality tables: PSNR of every method, measured ones beside printed ones."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmarks.records.cell import PrintedCell, QualityCell, TrainingCell
+from benchmarks.records.result import QualityResult, Result, TrainingResult
+from benchmarks.report.plots.panels import empty_figure
+from benchmarks.report.series import Records, select
+from benchmarks.tasks import get_task
+
+_STYLES: dict[str, dict[str, Any]] = {
+    "measured": {"marker": "o", "ms": 4.5},
+    "measured on a part of the set": {"marker": "v", "ms": 4.5},
+    "printed": {"marker": "o", "ms": 4.5, "mfc": "none"},
+}
+_PANELS_PER_ROW = 4
+
+
+def draw(records: Records) -> Figure:
+    """A panel per set with a line per method and a color per level, and losses of trainings."""
+    valued = _list_scores(records)
+    losses = {
+        cell.model: result for cell, result in select(records, TrainingCell, TrainingResult).items()
+    }
+    panels: dict[tuple[str, str], list[_Score]] = {}
+    for score in valued:
+        panels.setdefault((score.family, score.dataset), []).append(score)
+    count = len(panels) + bool(losses)
+    if not count:
+        return empty_figure()
+    methods = list(dict.fromkeys(score.method for score in valued))
+    levels = sorted({score.level for score in valued})
+    several = len({family for family, _ in panels}) > 1
+    columns = min(count, _PANELS_PER_ROW)
+    height = max(3.0, 0.17 * len(methods) + 0.8)
+    size = (2.7 * columns + 2.2, height * -(-count // columns) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False).flat)
+    for index, ((family, dataset), scores) in enumerate(panels.items()):
+        _draw_methods(axes[index], scores, methods, levels)
+        axes[index].set_title(f"{dataset} ({family})" if several and family else dataset)
+        axes[index].tick_params(labelleft=index % columns == 0, labelsize=7)
+    if losses:
+        _draw_losses(axes[len(panels)], losses)
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    if levels:
+        handles = [
+            Line2D([], [], ls="", marker="s", color=f"C{index}", label=level)
+            for index, level in enumerate(levels)
+        ]
+        handles += [
+            Line2D([], [], ls="", color="0.3", label=source, **_STYLES[source])
+            for source in _STYLES
+            if any(score.source == source for score in valued)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+class _Score(NamedTuple):
+    """The PSNR of a method on a set, and how it is shown."""
+
+    family: str
+    level: str
+    dataset: str
+    method: str
+    source: str
+    psnr: float
+
+
+def _list_scores(records: Records) -> list[_Score]:
+    scores = []
+    for cell, record in records.items():
+        psnr = record.result.quantity("psnr")
+        if psnr is None or not isinstance(cell, (QualityCell, PrintedCell)):
+            continue
+        task = get_task(cell.task) if cell.task else None
+        scores.append(
+            _Score(
+                # Of tasks that differ in their level, such as denoise-gray of denoise-gray-s25.
+                family=task.family if task and task.family != task.name else "",
+                level=task.variant if task else str(cell.task),
+                dataset=str(cell.dataset),
+                method=_describe_method(cell),
+                source=_describe_source(record.result),
+                psnr=psnr.value,
+            )
+        )
+    return scores
+
+
+def _describe_method(cell: QualityCell | PrintedCell) -> str:
+    """The model with its recipe and k, but not with the paper a printed one stands in."""
+    if isinstance(cell, PrintedCell):
+        details = cell.variant
+    else:
+        keys = f"k = {cell.k}" if cell.k else ""
+        details = ", ".join(filter(None, (cell.recipe, keys)))
+    return f"{cell.model} ({details})" if details else cell.model
+
+
+def _describe_source(result: Result) -> str:
+    if isinstance(result, QualityResult):
+        return "measured on a part of the set" if result.partial else "measured"
+    return "printed"
+
+
+def _draw_methods(axis: Axes, scores: list[_Score], methods: list[str], levels: list[str]) -> None:
+    """Dots at the PSNR of each method, the first one on top."""
+    for score in scores:
+        axis.plot(
+            score.psnr,
+            methods.index(score.method),
+            ls="",
+            color=f"C{levels.index(score.level)}",
+            **_STYLES[score.source],
+        )
+    axis.set_yticks(range(len(methods)), methods)
+    axis.set_ylim(len(methods) - 0.5, -0.5)
+    axis.set_xlabel("PSNR, dB")
+
+
+def _draw_losses(axis: Axes, losses: dict[str, TrainingResult]) -> None:
+    for model, result in losses.items():
+        curve, every = result.loss.samples, result.loss_every
+        axis.plot([every * (index + 1) for index in range(len(curve))], curve, label=model)
+    axis.set_title("training")
+    axis.set_xlabel("step")
+    axis.set_ylabel("L1 loss")
+    axis.set_yscale("log")
+    axis.legend(fontsize=7)
