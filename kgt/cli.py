@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import select
 import sys
@@ -11,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from kgt.errors import Failure
 
@@ -183,6 +184,25 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def parse_model(description: str) -> tuple[str, dict[str, Any]]:
+    """Name and fields of NAME:field=value:field=value; a value is as in Python, or a word.
+
+    Raises:
+        ValueError: for a field without a value.
+    """
+    name, *fields = description.split(":")
+    values = {}
+    for text in fields:
+        field, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"{description!r}: expected NAME:field=value, got {text!r}")
+        try:
+            values[field] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            values[field] = value
+    return name, values
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "one JSON object") -> None:

@@ -27,6 +27,9 @@ def load(*arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
+        "kgt --help",
+        "kgt restore --help",
+        "baselines restore --help",
         "benchmarks.reproduce --help",
         "benchmarks.reproduce --list",
         "benchmarks.evaluate --help",

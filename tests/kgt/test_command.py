@@ -9,8 +9,9 @@ import pytest
 from safetensors.torch import save_model
 
 import kgt
-from baselines.__main__ import NETWORKS
-from kgt.command import KGT, TASKS, main
+from baselines.__main__ import NETWORKS as BASELINES
+from kgt.__main__ import NETWORKS as KGT
+from kgt.command import TASKS, main
 
 DENOISE = "kgt-tiny-denoise-color"
 # Task and scale of the networks that each task of the command line is for.
@@ -46,7 +47,7 @@ def draw(path, *shape, **fields):
 
 
 def restore(*arguments, task="denoise-color"):
-    return main(["restore", *map(str, arguments), "--task", task])
+    return main(KGT, ["restore", *map(str, arguments), "--task", task])
 
 
 def read(path):
@@ -65,7 +66,7 @@ def test_a_file_becomes_what_python_makes_of_it(here, options, capsys):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("networks", [KGT, NETWORKS])
+@pytest.mark.parametrize("networks", [KGT, BASELINES])
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_a_network(networks, task):
     network = networks.create_model(networks.default(task), False)
@@ -133,6 +134,8 @@ def test_nothing_is_overwritten_without_force(here, capsys):
         (["in.png", "-o", "o", "--model=kgt-s-x4"], "sr-x4", "no trained weights"),
         (["in.png", "-o", "o", "--model=kgt-tiny-x4"], "denoise-color", "sr at scale 4"),
         (["in.png", "-o", "o", "--tile=33"], "denoise-color", "64 works"),
+        (["in.png", "-o", "o", f"--model={DENOISE}:kk=3"], "denoise-color", "field 'kk'; valid: k"),
+        (["in.png", "-o", "o", f"--model={DENOISE}:k"], "denoise-color", "NAME:field=value"),
     ],
 )
 def test_wrong_use_is_told(here, arguments, task, message, capsys):
@@ -148,7 +151,7 @@ def test_wrong_use_is_told(here, arguments, task, message, capsys):
 )
 def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        main(["restore", "in.png", "-o", "out.png", *arguments])
+        main(KGT, ["restore", "in.png", "-o", "out.png", *arguments])
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
 
@@ -189,7 +192,7 @@ def test_an_interrupted_run_leaves_nothing_half_done(here, monkeypatch, capsys):
 
 
 def test_long_runs_tell_what_is_left(here, monkeypatch, capsys):
-    monkeypatch.setattr("kgt.command._LINE_EVERY_S", 0)
+    monkeypatch.setattr("kgt.cli._LINE_EVERY_S", 0)
     draw(here / "in" / "a.png", 6, 5, 3)
     draw(here / "in" / "b.png", 6, 5, 3)
     assert restore("in", "-o", "out") == 0
