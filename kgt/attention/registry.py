@@ -49,7 +49,7 @@ def get_backend(name: str) -> Backend:
     """Look a backend up.
 
     Raises:
-        ValueError: for an unknown name, listing the valid ones.
+        ValueError: for an unknown name, listing the valid ones, the nearest first.
     """
     if name not in _BACKENDS:
         raise unknown("backend", name, ["auto", *_BACKENDS])

@@ -95,10 +95,8 @@ def _digest(compiler: str, flags: Sequence[str]) -> str:
     facts = [compiler, version, *_COMPILE_FLAGS, *flags, torch.__version__, platform.machine()]
     cpu = Path("/proc/cpuinfo")
     if "-march=native" in flags and cpu.exists():
-        lines = cpu.read_text().splitlines()
-        facts += [line for line in lines if line.startswith(("flags", "Features", "model name"))][
-            :2
-        ]
+        named = ("flags", "Features", "model name")
+        facts += [line for line in cpu.read_text().splitlines() if line.startswith(named)][:2]
     sha.update(repr(facts).encode())
     return sha.hexdigest()[:16]
 
@@ -106,28 +104,26 @@ def _digest(compiler: str, flags: Sequence[str]) -> str:
 def _compile(compiler: str, flags: Sequence[str], scratch: Path, log: Path) -> Path:
     sources = sorted(_FOLDER.glob("*.cpp"))
     abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
-    commands = [
-        [
-            *(compiler, *_COMPILE_FLAGS, *flags, abi, f"-I{_TORCH / 'include'}"),
-            *("-c", str(source), "-o", str(scratch / f"{source.stem}.o")),
-        ]
-        for source in sources
-    ]
+    options = [*_COMPILE_FLAGS, *flags, abi, f"-I{_TORCH / 'include'}"]
+    objects = [str(scratch / f"{source.stem}.o") for source in sources]
     library = scratch / "library.so"
-    link = [
-        *(compiler, "-shared", *(command[-1] for command in commands)),
-        *(f"-L{_TORCH / 'lib'}", "-lc10", "-ltorch_cpu", "-o", str(library)),
-    ]
+    libraries = [f"-L{_TORCH / 'lib'}", "-lc10", "-ltorch_cpu"]
     start = time.monotonic()
-    print(
-        "kgt: compiling the native kernels, once, about half a minute ...",
-        file=sys.stderr,
-        flush=True,
+    _say("compiling the native kernels, once, about half a minute ...")
+    _run_all(
+        [
+            [compiler, *options, "-c", str(source), "-o", compiled]
+            for source, compiled in zip(sources, objects, strict=True)
+        ],
+        log,
     )
-    _run_all(commands, log)
-    _run_all([link], log)
-    print(f"kgt: compiled in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+    _run_all([[compiler, "-shared", *objects, *libraries, "-o", str(library)]], log)
+    _say(f"compiled in {time.monotonic() - start:.0f} s")
     return library
+
+
+def _say(message: str) -> None:
+    print(f"kgt: {message}", file=sys.stderr, flush=True)
 
 
 def _run_all(commands: Sequence[Sequence[str]], log: Path) -> None:

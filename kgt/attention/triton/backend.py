@@ -38,6 +38,7 @@ from kgt.attention.triton.tiling import (
     tile_keys,
     tile_queries,
 )
+from kgt.errors import unknown
 
 MAX_HEAD_DIM = 64
 MAX_NODES = 32_768  # N * K, and offsets in a union, stay below 2^31
@@ -75,7 +76,7 @@ def _choose_in_float32(graph: KeyGraph) -> str:
 def attend_with(kernel: str, call: AttentionCall) -> Tensor:
     """Attention by a kernel named in KERNELS; the rest as `attend`."""
     if kernel not in KERNELS:
-        raise ValueError(f"unknown kernel {kernel!r}; valid: {', '.join(KERNELS)}")
+        raise unknown("kernel", kernel, KERNELS)
     graph = call.graph
     tiles = graph.derive(tile_keys) if kernel == "tile" else ()
     backward: Inverse | Tiles | tuple[()] = ()

@@ -219,6 +219,8 @@ def test_unknown_backend_lists_the_valid_ones():
     valid = ", ".join(["auto", *list_backends()])
     with pytest.raises(ValueError, match=f"unknown backend 'cuda'; valid: {valid}$"):
         key_graph_attention(*inputs, backend="cuda")
+    with pytest.raises(ValueError, match="unknown backend 'torch-mas'; valid: torch-mask, "):
+        get_backend("torch-mas")
 
 
 def test_a_refusal_gives_every_reason(register_here):
