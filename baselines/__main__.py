@@ -21,4 +21,4 @@ def _create_model(name: str, pretrained: bool = False, **overrides: Any) -> "Res
 NETWORKS = Networks("baselines", "swinir-tiny", _list_models, _create_model)
 
 if __name__ == "__main__":
-    sys.exit(main(NETWORKS))
+    sys.exit(main(networks=NETWORKS))

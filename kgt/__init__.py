@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from kgt.config import KGTConfig
     from kgt.network.model import KGT
     from kgt.pictures.picture import Picture
-    from kgt.restoring import restore_picture
-    from kgt.tiles.inference import plan_tiles, restore, restore_bands, restore_to_png
+    from kgt.restoring import restore_file, restore_picture
+    from kgt.tiles.bands import restore, restore_bands
+    from kgt.tiles.plan import plan_tiles
     from kgt.zoo import build_model, create_model, list_models
 
 __version__ = "0.1.0"
@@ -30,11 +31,11 @@ _HOMES = {
     "key_graph_attention": "attention",
     "list_backends": "attention",
     "list_models": "zoo",
-    "plan_tiles": "tiles.inference",
-    "restore": "tiles.inference",
-    "restore_bands": "tiles.inference",
+    "plan_tiles": "tiles.plan",
+    "restore": "tiles.bands",
+    "restore_bands": "tiles.bands",
+    "restore_file": "restoring",
     "restore_picture": "restoring",
-    "restore_to_png": "tiles.inference",
 }
 __all__ = [*_HOMES]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import kgt
 from kgt.cli import (
     Exit,
     add_device,
@@ -74,7 +75,18 @@ class Networks:
         return self.others.get(task, f"{self.family}-{task.removeprefix('sr-')}")
 
 
-def main(networks: Networks, arguments: Sequence[str] | None = None) -> Exit:
+def _list_models(pretrained: bool) -> list[str]:
+    return kgt.list_models(pretrained)
+
+
+def _create_model(name: str, pretrained: bool = False, **overrides: Any) -> Restorer:
+    return kgt.create_model(name, pretrained, **overrides)
+
+
+KGT = Networks("kgt", "kgt-tiny", _list_models, _create_model)
+
+
+def main(arguments: Sequence[str] | None = None, networks: Networks = KGT) -> Exit:
     """Run the command line and return its exit code."""
     return run(
         lambda: _restore(_build_parser(networks).parse_args(arguments), networks),
@@ -120,7 +132,7 @@ def _build_parser(networks: Networks) -> argparse.ArgumentParser:
 
 def _restore(options: argparse.Namespace, networks: Networks) -> Exit:
     from kgt.pictures.jobs import plan_jobs
-    from kgt.tiles.inference import place_tiles
+    from kgt.tiles.plan import place_tiles
 
     name = options.model or networks.default(options.task)
     network = _load_network(name, options.task, networks)
@@ -158,21 +170,20 @@ def _restore_job(
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
     from kgt.pictures.picture import Picture
-    from kgt.restoring import restore_picture
+    from kgt.restoring import restore_file
 
     start = time.perf_counter()
     on_tile(0)
     picture = Picture.read(job.source)
-    # What cannot be written is refused before the time to restore it is spent.
+    # Before a folder is made for what no file can hold.
     picture.check_format(job.target, network.scale)
     job.target.parent.mkdir(parents=True, exist_ok=True)
     budget = options.byte_budget * 2**20
-    restored = restore_picture(network, picture, options.tile, byte_budget=budget, on_tile=on_tile)
-    restored.save(job.target)
+    restore_file(*(network, picture, job.target, options.tile), byte_budget=budget, on_tile=on_tile)
     return {
         "in": str(job.source),
         "out": str(job.target),
-        "size": restored.size,
+        "size": [network.scale * length for length in picture.size],
         "seconds": round(time.perf_counter() - start, 2),
     }
 

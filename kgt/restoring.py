@@ -1,37 +1,44 @@
-"""A network restores a picture of any size and kind."""
+"""From network to picture, band by band: into memory, or into a file that is larger than memory."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import PIL.Image
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kgt.contract import Restorer, as_module, split_whole
+from kgt.contract import Restorer, split_whole
 from kgt.network.windows import pad_to_multiple
 from kgt.pictures.mosaic import interpolate_mosaic
 from kgt.pictures.picture import Picture
+from kgt.pictures.write import write_bands
 from kgt.tiles import BYTE_BUDGET, OVERLAP
-from kgt.tiles.inference import place_tiles, plan_tiles, restore_bands
+from kgt.tiles.bands import restore_bands
+from kgt.tiles.plan import plan_tiles
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    Source = Picture | PIL.Image.Image | str | os.PathLike[str]
 
 # Of red, green and blue (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
 # Below this, planning tiles takes longer than restoring the picture whole.
 _SMALL_PIXELS = 128**2
+# Rows of the source that bicubic interpolation reaches beyond those it is asked for.
+_REACH = 2
 
 
 def restore_picture(
     net: Restorer,
-    picture: Picture | PIL.Image.Image | str | os.PathLike[str],
+    picture: Source,
     tile: int | Literal["auto"] | None = "auto",
     *,
     overlap: int = OVERLAP,
@@ -52,7 +59,7 @@ def restore_picture(
         tile: as for `restore_bands`.
         overlap: as for `restore`.
         byte_budget: bytes that "auto" may take besides the pictures, see `plan_tiles`.
-        on_tile: told the fraction of the tiles that are restored, after every tile.
+        on_tile: called with the fraction of the tiles that are restored, after every tile.
 
     Returns:
         The picture in as many bits as before, with its color profile, Exif and text.
@@ -62,46 +69,104 @@ def restore_picture(
             `restore` and `Picture.read`.
         OSError: as `Picture.read`.
     """
-    if isinstance(picture, PIL.Image.Image):
-        picture = Picture.from_pil(picture)
-    elif not isinstance(picture, Picture):
-        picture = Picture.read(picture)
-    pixels = picture.pixels
-    if net.task == "demosaic" and pixels.shape[-1] == 1:
-        pixels = _interpolate(pixels)
-    net, image = split_whole(net, _make_input(pixels, net))
+    picture = _interpolate(net, _open(picture))
+    width, height = (net.scale * length for length in picture.size)
+    restored = np.empty((height, width, picture.channels), picture.pixels.dtype)
+    top = 0
+    for rows in _restore_rows(net, picture, tile, overlap, byte_budget, on_tile):
+        restored[top : top + len(rows)] = rows
+        top += len(rows)
+        del rows  # else they live while the next ones are made
+    return picture.with_samples(restored)
+
+
+def restore_file(
+    net: Restorer,
+    picture: Source,
+    path: str | os.PathLike[str],
+    tile: int | Literal["auto"] | None = "auto",
+    *,
+    overlap: int = OVERLAP,
+    byte_budget: int = BYTE_BUDGET,
+    on_tile: Callable[[float], object] = lambda done: None,
+) -> None:
+    """Restore a picture as `restore_picture` does, into a file whose size memory does not limit.
+
+    What is restored goes to the disk band by band, beside the file, which is encoded and appears
+    when all of it is there. What the file cannot hold, or the folder not take, is refused before.
+
+    Args:
+        net: a restorer.
+        picture: as for `restore_picture`.
+        path: a file as for `Picture.save`; one that is there is replaced.
+        tile: as for `restore_bands`.
+        overlap: as for `restore`.
+        byte_budget: as for `restore_picture`.
+        on_tile: as for `restore_picture`.
+
+    Raises:
+        ValueError: as `restore_picture` and `Picture.check_format`.
+        OSError: as `Picture.read`, or the file cannot be written.
+    """
+    path, picture = Path(path), _open(picture)
+    picture.check_format(path, net.scale)
+    picture = _interpolate(net, picture)
+    width, height = (net.scale * length for length in picture.size)
+    rows = _restore_rows(net, picture, tile, overlap, byte_budget, on_tile)
+    write_bands(path, rows, (width, height), picture)
+
+
+def _open(picture: Source) -> Picture:
+    if isinstance(picture, Picture):
+        return picture
+    if isinstance(picture, (str, os.PathLike)):
+        return Picture.read(picture)
+    return Picture.from_pil(picture)
+
+
+def _interpolate(net: Restorer, picture: Picture) -> Picture:
+    """A mosaic as the color picture that networks for demosaicking train on; others as they are."""
+    if net.task != "demosaic" or picture.pixels.shape[-1] > 1:
+        return picture
+    image = interpolate_mosaic(torch.from_numpy(picture.pixels[..., 0].astype(np.float32)))
+    pixels = _round(image, picture.pixels.dtype)
+    return replace(picture, pixels=pixels, icc_profile=b"")  # the profile is of gray
+
+
+def _restore_rows(
+    net: Restorer,
+    picture: Picture,
+    tile: int | Literal["auto"] | None,
+    overlap: int,
+    byte_budget: int,
+    on_tile: Callable[[float], object],
+) -> Iterator[NDArray[Any]]:
+    """Restored samples [rows, scale * w, channels] of the picture, from top to bottom."""
+    pixels, scale = picture.pixels, net.scale
+    body, image = split_whole(net, _make_input(pixels, net))
     if tile == "auto" and image.shape[-2] * image.shape[-1] <= _SMALL_PIXELS:
         tile = None
     elif tile == "auto":
-        plan = plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget, streamed=True)
+        plan = plan_tiles(body, image, overlap=overlap, byte_budget=byte_budget, streamed=True)
         tile = plan.tile
-    height, width = (net.scale * length for length in pixels.shape[:2])
-    restored = np.empty((height, width, pixels.shape[-1]), pixels.dtype)
-    done = 0
-    with _count_calls(net, _count_tiles(net, image, tile, overlap), on_tile):
-        for band in restore_bands(net, image, tile, overlap=overlap):
-            rows = band[0, :, : height - done, :width]
-            if not rows.isfinite().all():
-                raise ValueError(f"the result has NaN or infinite values below row {done}")
-            rows = rows.double() * np.iinfo(pixels.dtype).max
-            if len(rows) > pixels.shape[-1]:
-                rows = torch.einsum("chw,c->hw", rows, rows.new_tensor(_LUMA))[None]
-            restored[done : done + rows.shape[1]] = _round(rows, pixels.dtype)
-            done += rows.shape[1]
-            del band, rows  # else they live while the next ones are made
-    return replace(
-        picture,
-        pixels=restored,
-        alpha=None if picture.alpha is None else _upscale(picture.alpha, net.scale),
-        # A profile is of gray or of color.
-        icc_profile=picture.icc_profile if pixels is picture.pixels else b"",
-    )
-
-
-def _interpolate(mosaic: NDArray[Any]) -> NDArray[Any]:
-    """A mosaic [h, w, 1] as the color image [h, w, 3] of the same dtype that networks train on."""
-    image = interpolate_mosaic(torch.from_numpy(mosaic[..., 0].astype(np.float32)))
-    return _round(image, mosaic.dtype)
+    height, width = (scale * length for length in pixels.shape[:2])
+    top = 0
+    for band in restore_bands(body, image, tile, overlap=overlap, on_tile=on_tile):
+        restored = band[0, :, : height - top, :width]
+        if not restored.isfinite().all():
+            raise ValueError(f"the result has NaN or infinite values below row {top}")
+        restored = restored.double().mul_(np.iinfo(pixels.dtype).max)
+        if len(restored) > pixels.shape[-1]:
+            luma = restored.new_tensor(_LUMA)
+            restored = torch.einsum("chw,c->hw", restored, luma)[None]
+        rows = _round(restored, pixels.dtype)
+        if picture.alpha is not None:
+            alpha = _upscale(picture.alpha, scale, top, top + len(rows))
+            rows = np.concatenate([rows, alpha[..., None]], axis=-1)
+        top += len(rows)
+        del band, restored  # else they live while the next ones are made
+        yield rows
+        del rows
 
 
 def _make_input(pixels: NDArray[Any], net: Restorer) -> Tensor:
@@ -125,29 +190,6 @@ def _make_input(pixels: NDArray[Any], net: Restorer) -> Tensor:
     return image
 
 
-def _count_tiles(net: Restorer, image: Tensor, tile: int | None, overlap: int) -> int:
-    if tile is None:
-        return 1
-    return math.prod(len(place_tiles(net, length, tile, overlap)) for length in image.shape[-2:])
-
-
-@contextmanager
-def _count_calls(net: Restorer, total: int, on_call: Callable[[float], object]) -> Iterator[None]:
-    """Tell after every call of a network what fraction of all its calls is done."""
-    done = 0
-
-    def tell(*_: object) -> None:
-        nonlocal done
-        done += 1
-        on_call(done / total)
-
-    hook = as_module(net).register_forward_hook(tell)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 def _round(steps: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
     """An image [C, h, w] on the scale of a dtype as integers [h, w, C], rounded half up.
 
@@ -157,10 +199,11 @@ def _round(steps: Tensor, dtype: np.dtype[Any]) -> NDArray[Any]:
     return rounded.permute(1, 2, 0).cpu().numpy().astype(dtype)
 
 
-def _upscale(alpha: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Upscale [h, w] bicubically; at scale 1 it stays what it is."""
+def _upscale(alpha: NDArray[Any], scale: int, top: int, bottom: int) -> NDArray[Any]:
+    """Rows of alpha [h, w], upscaled bicubically; at scale 1 they stay what they are."""
     if scale == 1:
-        return alpha
-    samples = torch.from_numpy(alpha.astype(np.float32))[None, None]
+        return alpha[top:bottom]
+    first, last = max(top // scale - _REACH, 0), -(-bottom // scale) + _REACH
+    samples = torch.from_numpy(alpha[first:last].astype(np.float32))[None, None]
     upscaled = F.interpolate(samples, scale_factor=scale, mode="bicubic")[0]
-    return _round(upscaled, alpha.dtype)[..., 0]
+    return _round(upscaled[:, top - first * scale : bottom - first * scale], alpha.dtype)[..., 0]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import PIL.Image
+
+from kgt.pictures.picture import Picture
+from kgt.pictures.picture import read_size as read_width_and_height
 
 Image = npt.NDArray[np.uint8]
 
@@ -18,14 +21,14 @@ _SUFFIXES = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg"})
 
 
 def find_images(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by stem, sorted; empty where the folder is missing.
+    """Image files of a folder by stem, sorted, without hidden ones; empty where it is missing.
 
     Raises:
         ValueError: Two files share a stem, so that it is unclear which is meant.
     """
     paths: dict[str, Path] = {}
     for path in sorted(folder.glob("*")):
-        if path.suffix.lower() not in _SUFFIXES:
+        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
             continue
         if path.stem in paths:
             raise ValueError(f"{paths[path.stem]} and {path.name} share a stem; keep one of them")
@@ -39,15 +42,13 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         OSError: The file cannot be read, or is no image.
     """
-    try:
-        with PIL.Image.open(path) as file:
-            return file.height, file.width
-    except PIL.UnidentifiedImageError as error:
-        raise OSError(f"{path}: not an image of a known format; fetch it anew") from error
+    with _fetch_anew():
+        width, height = read_width_and_height(path)
+    return height, width
 
 
 def read_image(path: Path) -> Image:
-    """Decode an 8-bit image, uint8 [H, W, 3] (RGB) or [H, W] (gray).
+    """Decode an 8-bit image, uint8 [H, W, 3] (RGB) or [H, W] (gray), upright.
 
     Palettes and bilevel images are expanded, and an alpha channel that is opaque everywhere is
     dropped, for neither loses anything. What would have to be converted is refused.
@@ -56,40 +57,28 @@ def read_image(path: Path) -> Image:
         ValueError: More than 8 bits per sample, transparency, CMYK or another color space.
         OSError: The file cannot be read or decoded.
     """
-    try:
-        with PIL.Image.open(path) as file:
-            # Pillow halves the bits of 16-bit RGB files without a word; the raw mode tells.
-            if any("16" in str(tile[3]) for tile in file.tile):
-                raise ValueError(f"{path}: 8 bits per sample expected, got 16; convert it to 8")
-            return np.array(_expand(file, path))
-    except PIL.UnidentifiedImageError as error:
-        raise OSError(f"{path}: not an image of a known format; fetch it anew") from error
-    except PIL.Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: {error}; cut it into parts") from error
-    except (OSError, SyntaxError) as error:
-        if isinstance(error, OSError) and error.filename:
-            raise
-        raise OSError(f"{path}: cannot be decoded: {error}; fetch it anew") from error
-
-
-def _expand(file: PIL.Image.Image, path: Path) -> PIL.Image.Image:
-    if file.mode == "1":
-        return file.convert("L")
-    transparent = "transparency" in file.info
-    image = file.convert("RGBA" if transparent else "RGB") if file.mode == "P" else file
-    if image.mode in ("RGBA", "LA"):
-        lowest = np.asarray(image.getchannel("A")).min()
-        if lowest < 255:
-            raise ValueError(
-                f"{path}: opaque pixels expected, got an alpha channel down to {lowest}; "
-                "flatten it onto a background"
-            )
-        return image.convert(image.mode[:-1])
-    if image.mode not in ("L", "RGB"):
+    with _fetch_anew():
+        picture = Picture.read(path)
+    if picture.pixels.dtype != np.uint8:
+        raise ValueError(f"{path}: 8 bits per sample expected, got 16; convert it to 8")
+    if picture.alpha is not None and not picture.is_opaque:
         raise ValueError(
-            f"{path}: 8-bit gray or RGB expected, got mode {image.mode}; convert it to RGB"
+            f"{path}: opaque pixels expected, got an alpha channel down to {picture.alpha.min()}; "
+            "flatten it onto a background"
         )
-    return image
+    pixels = np.ascontiguousarray(picture.pixels)
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
+@contextmanager
+def _fetch_anew() -> Iterator[None]:
+    """Add the way out to what is said of a damaged file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename:  # it is missing, or closed to us
+            raise
+        raise OSError(f"{error}; fetch it anew") from error
 
 
 def round_half_up(values: npt.NDArray[Any]) -> Image:

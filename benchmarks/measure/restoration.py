@@ -36,6 +36,7 @@ from benchmarks.measure.sandbox import (
 from benchmarks.models import create_described, load_weights
 from benchmarks.tasks.metrics import psnr
 from kgt.errors import Failure
+from kgt.pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def measure_restoration(
     Args:
         job: network and tiles.
         image: uint8 [h, w, 3].
-        path: where the PNG file goes.
+        path: where the PNG file goes, in a folder of its own.
         memory_limit_bytes: private memory that the restoration may take.
         timeout_s: seconds until the process is killed, its start included.
         on_progress: told the fraction that is done.
@@ -172,7 +173,7 @@ def measure_restoration(
             process.kill()
             process.join()
             process.close()
-        for unfinished in path.parent.glob(f".{path.name}.*.part"):
+        for unfinished in path.parent.glob(".*.part"):
             unfinished.unlink()
 
 
@@ -193,8 +194,8 @@ def _serve(
         net = create_described(job.description).eval()
         if job.weights is not None:
             load_weights(net, job.weights)
-        x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-        kgt.restore_to_png(net, x[..., :64, :64], path, None)
+        picture = Picture(image)
+        kgt.restore_file(net, Picture(image[:64, :64]), path, None)
         path.unlink()
         # Heap that is free already would hide what the restoration takes of it.
         return_free_heap()
@@ -204,11 +205,12 @@ def _serve(
         with limit_memory(memory_limit_bytes):
             tile, plan = job.tile, "whole" if job.tile is None else f"tiles of {job.tile}"
             if tile == "auto":
+                x = torch.from_numpy(image).permute(2, 0, 1)[None]
                 chosen = kgt.plan_tiles(
                     net, x, overlap=job.overlap, byte_budget=job.byte_budget, streamed=True
                 )
                 tile, plan = chosen.tile, str(chosen)
-            kgt.restore_to_png(net, x, path, tile, overlap=job.overlap, on_band=parent.send)
+            kgt.restore_file(net, picture, path, tile, overlap=job.overlap, on_tile=parent.send)
         parent.send((time.monotonic() - start, plan))
         parent.recv()
     except BaseException as error:

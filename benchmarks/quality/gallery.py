@@ -17,6 +17,7 @@ from benchmarks.tasks.colors import to_rgb
 from benchmarks.tasks.metrics import PEAK
 from benchmarks.tasks.protocols import Protocol, quantize
 from benchmarks.tasks.task import Input, Task
+from kgt.pictures import Picture
 
 COMPARISON = "comparison.png"
 # Larger panels are shrunk, so that the picture stays one that can be opened.
@@ -31,7 +32,7 @@ def save_restored(folder: Path, name: str, prediction: npt.NDArray[np.floating[A
         ValueError: A value is NaN or infinite.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    PIL.Image.fromarray(quantize(prediction).squeeze()).save(folder / f"{name}.png")
+    Picture(np.atleast_3d(quantize(prediction))).save(folder / f"{name}.png")
 
 
 def save_comparison(
@@ -73,7 +74,7 @@ def save_comparison(
         picture.paste(row, (0, top))
         top += row.height
     path = folder / COMPARISON
-    picture.save(path)
+    Picture.from_pil(picture).save(path)
     return path
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from kgt.contract import Restorer
 from kgt.tiles import BYTE_BUDGET, OVERLAP
-from kgt.tiles.inference import choose_tile, restore
+from kgt.tiles.bands import restore
+from kgt.tiles.plan import choose_tile
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Tiling:
         tile: Side of a tile in pixels of the input, "auto" for the largest within the budget, or
             None for whole images.
         overlap: Pixels of the input that neighboring tiles share at least.
-        byte_budget: Bytes that "auto" may take, as `kgt.tiles.inference.choose_tile` counts them.
+        byte_budget: Bytes that "auto" may take, as `kgt.tiles.plan.choose_tile` counts them.
     """
 
     tile: int | Literal["auto"] | None = None

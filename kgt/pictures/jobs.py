@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kgt.pictures.picture import FORMATS, READ_SUFFIXES, find_format
+from kgt.pictures.formats import FORMATS, READ_SUFFIXES, find_format
 
 
 @dataclass(frozen=True)

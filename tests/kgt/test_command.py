@@ -10,8 +10,8 @@ from safetensors.torch import save_model
 
 import kgt
 from baselines.__main__ import NETWORKS as BASELINES
-from kgt.__main__ import NETWORKS as KGT
-from kgt.command import TASKS, main
+from kgt.command import KGT, TASKS, main
+from kgt.pictures import write
 
 DENOISE = "kgt-tiny-denoise-color"
 # Task and scale of the networks that each task of the command line is for.
@@ -47,7 +47,7 @@ def draw(path, *shape, **fields):
 
 
 def restore(*arguments, task="denoise-color"):
-    return main(KGT, ["restore", *map(str, arguments), "--task", task])
+    return main(["restore", *map(str, arguments), "--task", task])
 
 
 def read(path):
@@ -151,7 +151,7 @@ def test_wrong_use_is_told(here, arguments, task, message, capsys):
 )
 def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        main(KGT, ["restore", "in.png", "-o", "out.png", *arguments])
+        main(["restore", "in.png", "-o", "out.png", *arguments])
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
 
@@ -178,14 +178,15 @@ def test_tiles_are_those_of_python(here, tile):
 def test_an_interrupted_run_leaves_nothing_half_done(here, monkeypatch, capsys):
     draw(here / "in" / "a.png", 6, 5, 3)
     draw(here / "in" / "b.png", 6, 5, 3)
-    write = PIL.Image.SAVE["PNG"]
+    encode = write._encode
+    count = iter(range(2))
 
-    def interrupt(image, file, name):
-        write(image, file, name)
-        if "b.png" in name:
+    def interrupt(*arguments):
+        encode(*arguments)
+        if next(count):
             raise KeyboardInterrupt
 
-    monkeypatch.setitem(PIL.Image.SAVE, "PNG", interrupt)
+    monkeypatch.setattr(write, "_encode", interrupt)
     assert restore("in", "-o", "out") == 3
     assert "interrupted" in capsys.readouterr().err
     assert [path.name for path in (here / "out").iterdir()] == ["a.png"]

@@ -1,9 +1,9 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from benchmarks.data.images import digest_pixels, read_image
+from benchmarks.data.images import digest_pixels, find_images, read_image, read_size
 
 
 @pytest.fixture
@@ -68,10 +68,15 @@ def test_16_bits_are_refused_in_color(tmp_path):
         read_image(path)
 
 
-@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", "jpg"), ("F", "tif"), ("I", "tif")])
-def test_other_color_spaces_are_refused(tmp_path, mode, suffix):
+@pytest.mark.parametrize(
+    ("mode", "suffix", "kind"),
+    [("CMYK", "jpg", "cmyk"), ("F", "tif", "float"), ("I", "tif", "int")],
+)
+def test_other_color_spaces_are_refused(tmp_path, mode, suffix, kind):
     path = save(tmp_path / f"image.{suffix}", Image.new(mode, (8, 8)))
-    with pytest.raises(ValueError, match=rf"image\.{suffix}: 8-bit .*got mode {mode}; convert"):
+    with pytest.raises(
+        ValueError, match=rf"image\.{suffix}: gray or RGB .* got .*{kind}.*; convert"
+    ):
         read_image(path)
 
 
@@ -105,6 +110,33 @@ def test_a_line_or_a_single_pixel_is_an_image(tmp_path, size):
 def test_30_megapixels_are_read_and_a_bomb_is_refused(tmp_path, monkeypatch):
     path = save(tmp_path / "image.png", np.zeros((5000, 6000), np.uint8))
     assert read_image(path).shape == (5000, 6000)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 14_000_000)
-    with pytest.raises(ValueError, match=r"image\.png: .*30000000 pixels.*cut it into parts"):
+    monkeypatch.setattr("kgt.pictures.read.MAX_PIXELS", 29_000_000)
+    with pytest.raises(ValueError, match=r"image\.png: .*30,000,000 pixels.*cut it into parts"):
         read_image(path)
+
+
+def test_hidden_files_are_no_images(tmp_path, photograph):
+    save(tmp_path / "a.png", photograph)
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7Mac OS X")
+    (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    assert find_images(tmp_path) == {"a": tmp_path / "a.png"}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_and_their_sizes_are_upright(tmp_path, photograph, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    path = save(tmp_path / "image.png", photograph, exif=exif)
+    with Image.open(path) as file:
+        expected = np.array(ImageOps.exif_transpose(file))
+    assert np.array_equal(read_image(path), expected)
+    assert read_size(path) == expected.shape[:2]
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg", "bmp", "tif"])
+def test_sizes_are_those_of_the_header(tmp_path, photograph, suffix):
+    path = save(tmp_path / f"image.{suffix}", photograph)
+    assert read_size(path) == (24, 20)
+    path.write_bytes(b"no image")
+    with pytest.raises(OSError, match=rf"image\.{suffix} is no picture.*fetch it anew"):
+        read_size(path)

@@ -32,8 +32,7 @@ def test_the_file_is_what_the_network_makes(tmp_path):
     result = measure_restoration(job, image, tmp_path / "a.png", on_progress=done.append)
     torch.manual_seed(3)
     net = create_described(TINY).eval()
-    x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
-    kgt.restore_to_png(net, x, tmp_path / "b.png", 48)
+    kgt.restore_file(net, kgt.Picture(image), tmp_path / "b.png", 48)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert done[-1] == 1
     assert result.seconds > 0

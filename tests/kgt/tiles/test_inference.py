@@ -7,8 +7,8 @@ from skimage.data import chelsea
 from torch import nn
 
 import kgt
-from kgt.tiles.inference import choose_tile, place_tiles
 from kgt.tiles.memory import LiveTensorBytes
+from kgt.tiles.plan import choose_tile, place_tiles
 from tests.kgt.network.gridded import OnGrid, convolutions, whole_numbers, windowed
 
 
