@@ -76,9 +76,15 @@ def _find_pictures(text: str, out: Path) -> list[tuple[Path, Path]]:
 
 
 def _list_files(folder: Path, pattern: str) -> list[Path]:
-    """Files that match, sorted, without hidden ones."""
+    """Files that match, sorted, without hidden ones and those of hidden folders not named."""
+    named = set(Path(pattern).parts)
     return sorted(
-        file for file in folder.glob(pattern) if file.is_file() and not file.name.startswith(".")
+        file
+        for file in folder.glob(pattern)
+        if file.is_file()
+        and not any(
+            part.startswith(".") and part not in named for part in file.relative_to(folder).parts
+        )
     )
 
 

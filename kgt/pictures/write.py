@@ -41,27 +41,29 @@ def write_bands(
         OSError: where the file cannot be written.
     """
     kind = find_format(path)
-    width, height = size
-    with replace_when_complete(path) as unfinished, TemporaryFile(dir=path.parent) as raw:
-        for band in bands:
-            colors = band.shape[-1] - (kind is JPEG and band.shape[-1] in (2, 4))
-            samples = to_bits(band[..., :colors], kind.bits)
-            raw.write(np.ascontiguousarray(samples).data)
-            channels, dtype = samples.shape[-1], samples.dtype
-            del band, samples  # else they live while the next ones are made
-        raw.flush()
-        image = pyvips.Image.rawload(
-            f"/dev/fd/{raw.fileno()}",
-            *(width, height, channels),
-            format={np.uint8: "uchar", np.uint16: "ushort"}[dtype.type],
-            access="sequential",
-            revalidate=True,  # libvips would recall what it read under this number before
-        )
-        with unfinished.open("r+b") as file:
-            try:
+    try:
+        with replace_when_complete(path) as unfinished, TemporaryFile(dir=path.parent) as raw:
+            for band in bands:
+                colors = band.shape[-1] - (kind is JPEG and band.shape[-1] in (2, 4))
+                samples = to_bits(band[..., :colors], kind.bits)
+                raw.write(np.ascontiguousarray(samples).data)
+                channels, dtype = samples.shape[-1], samples.dtype
+                del band, samples  # else they live while the next ones are made
+            raw.flush()
+            image = pyvips.Image.rawload(
+                f"/dev/fd/{raw.fileno()}",
+                *(*size, channels),
+                format={np.uint8: "uchar", np.uint16: "ushort"}[dtype.type],
+                access="sequential",
+                revalidate=True,  # libvips would recall what it read under this number before
+            )
+            with unfinished.open("r+b") as file:
                 _encode(image, file, kind, like)
-            except pyvips.Error as error:
-                raise OSError(f"{path} cannot be written: {error.detail or error}") from error
+    except (OSError, pyvips.Error) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "detail", None) or str(error)
+        raise OSError(
+            f"{path} cannot be written: {' '.join(reason.split())}; no part of it is left behind"
+        ) from error
 
 
 def to_bits(samples: NDArray[Any], bits: int) -> NDArray[Any]:

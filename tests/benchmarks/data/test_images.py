@@ -74,9 +74,7 @@ def test_16_bits_are_refused_in_color(tmp_path):
 )
 def test_other_color_spaces_are_refused(tmp_path, mode, suffix, kind):
     path = save(tmp_path / f"image.{suffix}", Image.new(mode, (8, 8)))
-    with pytest.raises(
-        ValueError, match=rf"image\.{suffix}: gray or RGB .* got .*{kind}.*; convert"
-    ):
+    with pytest.raises(ValueError, match=rf"image\.{suffix}: gray or RGB .*{kind}.*convert"):
         read_image(path)
 
 

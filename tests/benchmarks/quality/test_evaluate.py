@@ -144,7 +144,7 @@ def test_one_bad_file_does_not_end_the_set(set5, capsys):
     assert result["images"] == 2
     assert set(result["per_image"]) == {"baby", "head"}
     assert set(result["failed"]) == {"bird"}
-    assert "truncated" in result["failed"]["bird"]
+    assert "cut short" in result["failed"]["bird"]
     assert "bird failed" in err
 
 

@@ -71,6 +71,14 @@ def test_results_and_hidden_files_are_no_inputs(here):
     assert plan("photos/*.jpg", out="new") == {"photos/a.jpg": "new/a.png"}
 
 
+def test_hidden_folders_are_left_alone_unless_they_are_named(here):
+    here("photos/a.jpg", "photos/.thumbnails/a.jpg", ".album/b.jpg", "photos/x/.y/z/c.jpg")
+    assert plan("photos", out="out") == {"photos/a.jpg": "out/a.png"}
+    assert plan("photos/**/*.jpg", out="out") == {"photos/a.jpg": "out/a.png"}
+    assert plan(".album", out="out") == {".album/b.jpg": "out/b.png"}
+    assert plan(".album/*.jpg", out="out/") == {".album/b.jpg": "out/b.png"}
+
+
 def test_results_may_go_above_or_beside_their_pictures(here):
     here("photos/raw/a.jpg")
     assert plan("photos/raw", out="photos") == {"photos/raw/a.jpg": "photos/a.png"}
