@@ -52,11 +52,17 @@ def components_of(description: str, device: str | None = None) -> dict[str, int]
         description: as for `create_described`, or a checkpoint file.
         device: "cuda", or None for the CPU.
     """
+    family = family_of(description)
+    if family != "kgt":
+        return versions_of(family)
+    kernels = "attention-triton" if device else "attention-native"
+    return versions_of("kgt", "graph", "attention-torch", kernels)
+
+
+def family_of(description: str) -> str:
+    """The component that a network is itself: "kgt", "swinir" or "baselines"."""
     family = Description.parse(description).family
-    if family == "kgt":
-        kernels = "attention-triton" if device else "attention-native"
-        return versions_of("kgt", "graph", "attention-torch", kernels)
-    return versions_of(family if family == "swinir" else "baselines")
+    return family if family in ("kgt", "swinir") else "baselines"
 
 
 def digest_shipped(name: str) -> list[str]:

@@ -36,8 +36,8 @@ BYTE_DIGESTS = {
     "bc550faf547c": "e90c0bdd5e69",
     "d5a4700fb991": "f3c69416914b",
     "0136112cd005": "f3c69416914b",
-    "458a662562bb": "f3c69416914b",
-    "80a55654d9e1": "f3c69416914b",
+    "4f419058f8bc": "f3c69416914b",
+    "a84e6d709744": "f3c69416914b",
 }
 
 _METHODS = {
@@ -73,7 +73,7 @@ def code_digest(cell: Cell, limits: tuple[float, ...]) -> str:
     """
     versions = find_components(cell)
     own = [cell.kind, repr(limits)]
-    if (recipe := _recipe_of(cell)) is not None:
+    if recipe := _recipe_of(cell):
         own.append(recipe.digest)
     elif isinstance(cell, QualityCell | TrainingCell):
         own += digest_shipped(cell.model)
@@ -90,7 +90,7 @@ def find_components(cell: Cell) -> dict[str, int]:
     if isinstance(cell, QualityCell):
         tasks.append(cell.task)
         versions |= components_of(get_task(cell.task).reference)
-    if isinstance(cell, _TRAINED) and (recipe := _recipe_of(cell)) is not None:
+    if isinstance(cell, _TRAINED) and (recipe := _recipe_of(cell)):
         tasks += recipe.tasks
         versions |= components_of_training(cell.model)
     made = (rule for task in tasks for rule in get_task(task).degradations.values())

@@ -60,18 +60,19 @@ def digest_versions(versions: Mapping[str, int], *own: str) -> str:
 def digest_kernels(folder: str) -> str:
     """Short hash of the kernels in a folder of `kgt.attention`, as far as a compiler sees them.
 
-    Every C++ and Python source there counts with its name, without comments, docstrings and layout:
-    a kernel's speed may change where its behaviour does not.
+    These are its C++ sources and the Python modules with functions that Triton compiles, without
+    comments, docstrings and layout: a kernel's speed may change where its behaviour does not.
 
     Args:
         folder: "native" or "triton".
     """
-    strip = {".cpp": _strip_cpp, ".h": _strip_cpp}
-    if folder == "triton":
-        strip = {".py": _strip_python}
-    paths = sorted((KERNELS / folder).iterdir())
-    sources = (path for path in paths if path.suffix in strip)
-    return _digest(*(f"{path.name} {strip[path.suffix](path.read_text())}" for path in sources))
+    sources = []
+    for path in sorted((KERNELS / folder).iterdir()):
+        if path.suffix in (".cpp", ".h"):
+            sources.append(_strip_cpp(path.read_text()))
+        elif path.suffix == ".py" and "@triton.jit" in path.read_text():
+            sources.append(_strip_python(path.read_text()))
+    return _digest(*sources)
 
 
 def _digest(*texts: str) -> str:
@@ -87,8 +88,6 @@ def _strip_cpp(source: str) -> str:
 def _strip_python(source: str) -> str:
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            continue
-        if ast.get_docstring(node):
+        if isinstance(node, ast.Module | ast.FunctionDef) and ast.get_docstring(node):
             del node.body[0]
     return ast.unparse(tree)

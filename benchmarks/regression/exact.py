@@ -13,7 +13,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ import torch
 from benchmarks.measure import kernels
 from benchmarks.measure.kernels import Usages, judge_usage, measure_usage
 from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.regression.golden import measure_golden
 from benchmarks.regression.values import (
     KINDS,
     Content,
@@ -57,12 +58,19 @@ class Finding:
         name: what the value is of.
         verdict: the comparison's outcome.
         detail: the change, or why there was nothing to compare.
+        unraised: the component whose behaviour changed under an old version, if one did.
     """
 
     kind: str
     name: str
     verdict: Label
     detail: str = ""
+    unraised: str = ""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the value is another than the blessed one."""
+        return self.verdict == "CHANGED"
 
     @property
     def failed(self) -> bool:
@@ -134,6 +142,8 @@ def measure(
         compiling = threads.submit(unavailable_reason)
         usage = processes.submit(measure_usage, KERNEL_TARGETS) if _has_triton() else None
         values = list(measure_portable(on_step))
+        on_step("golden values of components")
+        values += measure_golden()
         on_step("compiling the native kernels")
         compiling.result()
         values += measure_dependent(on_step)
@@ -160,10 +170,14 @@ def bless(values: Sequence[Value], reason: str) -> None:
     """Make these values the blessed ones, and keep why.
 
     Raises:
-        ValueError: for an empty reason, or a value that cannot be had here.
+        ValueError: for an empty reason, a value that cannot be had here, or one that changed under
+            an old version of its component.
     """
     if not reason.strip():
         raise ValueError("--bless needs a reason, which is kept beside the values")
+    for finding in judge_values(values, load_blessed()) if BLESSED.exists() else ():
+        if finding.unraised:
+            raise ValueError(f"{finding.kind} {finding.name}: {finding.detail}")
     for value in values:
         if value.content is None:
             raise ValueError(
@@ -184,17 +198,39 @@ def _torch_version() -> str:
 
 def judge_values(values: Iterable[Value], blessed: Blessed) -> Iterator[Finding]:
     """Compare values with the blessed ones, then name those that are blessed but gone."""
+    values = list(values)
     missing = {(kind, name) for kind, names in blessed.values.items() for name in names}
     obstacle = unavailable_reason()
     if blessed.torch != _torch_version():
         obstacle = f"blessed with torch {blessed.torch}, this is {_torch_version()}"
+    findings = []
     for value in values:
         missing.discard((value.kind, value.name))
         before = blessed.values.get(value.kind, {}).get(value.name)
-        verdict, detail = _compare(value, before, obstacle)
-        yield Finding(value.kind, value.name, verdict, detail)
+        findings.append(Finding(value.kind, value.name, *_compare(value, before, obstacle)))
+    yield from _ask_for_versions(values, findings)
     for kind, name in sorted(missing):
         yield Finding(kind, name, "GONE", "blessed, but no longer measured")
+
+
+def _ask_for_versions(values: list[Value], findings: list[Finding]) -> Iterator[Finding]:
+    """Name the component of each value that changed under an old version.
+
+    What changed with another component that it depends on is that component's affair.
+    """
+    changed = [value for value, finding in zip(values, findings, strict=True) if finding.changed]
+    raised = {value.name for value in changed if value.kind == "version"}
+    moved = set(raised)
+    for value in sorted(changed, key=lambda value: len(value.shows)):
+        if value.shows and moved.isdisjoint(value.shows[1:]):
+            moved.add(value.shows[0])
+    for value, finding in zip(values, findings, strict=True):
+        own = value.shows[:1]
+        if finding.changed and own and own[0] not in raised and moved.isdisjoint(value.shows[1:]):
+            advice = f"raise the version of {own[0]} in {KINDS[value.kind].home}, then bless"
+            yield replace(finding, detail=f"{finding.detail}; {advice}", unraised=own[0])
+        else:
+            yield finding
 
 
 def _compare(value: Value, before: Content | None, obstacle: str) -> tuple[Label, str]:

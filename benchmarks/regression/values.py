@@ -15,14 +15,16 @@ from torch import Tensor, nn
 
 import baselines
 import kgt
+from benchmarks import tasks
 from benchmarks.data.datasets import load_dataset
 from benchmarks.measure.problems import digest_tensors
-from benchmarks.models import create_any_model, create_described
+from benchmarks.models import components_of, create_any_model, create_described, family_of
 from benchmarks.quality.evaluation import evaluate
+from benchmarks.records import components
 from benchmarks.regression.counting import CallCounts, count_call
-from benchmarks.tasks import get_task
 from kgt import KeyGraph
 from kgt.attention.native import unavailable_reason
+from kgt.contract import Restorer
 from kgt.network.windows import cyclic_regions
 
 Number = int | float
@@ -37,11 +39,13 @@ class Kind:
         about: what they are, with the unit.
         tolerance: largest difference that is none; 0 for what is exact.
         portable: False for what torch's version, or the native kernels being there, may change.
+        home: module that holds the versions of the components shown.
     """
 
     about: str
     tolerance: float = 0.0
     portable: bool = True
+    home: str = components.__name__
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,15 @@ class Value:
         name: what it is of.
         content: a count or a digest, or several numbers by name; None where there is none.
         reason: why there is none.
+        shows: the component whose version must go up if the content changes, then those that the
+            content depends on besides; empty for mere counts.
     """
 
     kind: str
     name: str
     content: Content | None
     reason: str = ""
+    shows: tuple[str, ...] = ()
 
 
 KINDS = {
@@ -71,6 +78,14 @@ KINDS = {
     "output": Kind("mean, root mean square and projection of an output", tolerance=1e-9),
     "output-float32": Kind("the same of attention in float32", tolerance=1e-6),
     "quality": Kind("mean scores on the embedded images", tolerance=1e-5),
+    "version": Kind("version of a component"),
+    "restored": Kind("the same of a restored image", tolerance=1e-6),
+    "initial": Kind("the same of initial weights", tolerance=1e-6),
+    "digest": Kind("digest of pixels"),
+    "degradation": Kind("the same of an input", tolerance=1e-4, home=tasks.__name__),
+    "score": Kind("scores of one image by a protocol", tolerance=1e-6, home=tasks.__name__),
+    "training": Kind("losses, rates and patches of a short training", tolerance=1e-4),
+    "method": Kind("what methods of measuring give on known input", tolerance=1e-5),
 }
 
 # Networks at height = width = the number behind @: one window, or four where that is cheap.
@@ -139,14 +154,15 @@ def _count_parameters() -> Iterator[Value]:
     for name in names:
         with torch.device("meta"):
             network = create_any_model(name)
-        yield Value("parameters", name, sum(p.numel() for p in network.parameters()))
+        count = sum(p.numel() for p in network.parameters())
+        yield Value("parameters", name, count, shows=(family_of(name),))
 
 
 def _score_embedded() -> Iterator[Value]:
     dataset = load_dataset("embedded")
     for task, model in SCORES.items():
         metrics = evaluate(
-            baselines.create_model(model), get_task(task), dataset, strict=True
+            baselines.create_model(model), tasks.get_task(task), dataset, strict=True
         ).metrics
         content = {name: value for name, value in metrics.items() if value is not None}
         yield Value("quality", f"{task} {model}", content)
@@ -155,12 +171,20 @@ def _score_embedded() -> Iterator[Value]:
 def _compute_outputs() -> Iterator[Value]:
     for case in OUTPUTS:
         description, side = _split(case)
-        network = create_described(description).to(torch.float64).eval()
-        generator = torch.Generator().manual_seed(0)
-        fill_exactly(network, generator)
-        image = torch.randint(256, (1, 3, side, side), generator=generator).to(torch.float64) / 256
+        network, image = prepare_exactly(description, side)
+        family = family_of(description)
+        shows = (family, *(components_of(description).keys() - {family}))
         with torch.no_grad():
-            yield Value("output", case, summarize(network(image)))
+            yield Value("output", case, summarize(network(image)), shows=shows)
+
+
+def prepare_exactly(description: str, side: int) -> tuple[Restorer, Tensor]:
+    """A network in float64 and an image of side x side, the same on every machine."""
+    network = create_described(description).to(torch.float64).eval()
+    generator = torch.Generator().manual_seed(0)
+    fill_exactly(network, generator)
+    image = torch.randint(256, (1, 3, side, side), generator=generator).to(torch.float64) / 256
+    return network, image
 
 
 @torch.no_grad()
@@ -217,7 +241,9 @@ def _digest_graphs() -> Iterator[Value]:
             if builder == "native" and unavailable_reason():
                 yield Value("graph", name, None, unavailable_reason())
                 continue
-            yield Value("graph", name, _digest(_connect(tokens, builder, options)))
+            digest = _digest(_connect(tokens, builder, options))
+            component = "graph" if builder == "torch" else "attention-native"
+            yield Value("graph", name, digest, shows=(component,))
 
 
 def _connect(tokens: Tensor, builder: str, options: dict[str, object]) -> KeyGraph:
@@ -246,7 +272,8 @@ def _measure_attention() -> Iterator[Value]:
             graph = kgt.build_key_graph(tokens, 16, backend="torch")
             return kgt.key_graph_attention(q, k, v, graph, table, backend)
 
-        yield Value("output-float32", name, summarize(attend()))
+        component = "attention-native" if backend == "native" else "attention-torch"
+        yield Value("output-float32", name, summarize(attend()), shows=(component, "graph"))
         counts = count_call(attend)
         yield Value("operators", name, dict(counts.operators))
         yield Value("allocated", name, counts.allocated_bytes)
