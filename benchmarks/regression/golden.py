@@ -28,8 +28,9 @@ from benchmarks.training.loop import train
 from benchmarks.training.losses import LOSSES
 from benchmarks.training.recipes import load_recipe
 from kgt.attention.triton.tiling import invert, tile_keys, tile_queries
-from kgt.tiles.inference import place_tiles, restore
+from kgt.tiles.bands import restore
 from kgt.tiles.memory import LiveTensorBytes
+from kgt.tiles.plan import place_tiles
 
 _METHODS = (
     *("bicubic", "malvar", "menon", "wavelet", "tv", "nl-means", "wiener"),
