@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.quality.evaluation import Evaluation
 from benchmarks.records.statistics import CONFIDENCE
@@ -22,12 +21,12 @@ class Gain:
     """A model's score less that of another, image by image.
 
     Attributes:
-        mean: Mean difference over the images, in the unit of the score.
-        lo: Lower end of its 99 % interval over the images, see `mean_interval`; None of one image.
-        hi: Upper end.
-        differences: The differences, in the order of the images.
-        wins: Number of images on which the model is better.
-        losses: Number of images on which it is worse.
+        mean: mean difference over the images, in the unit of the score.
+        lo: lower end of its 99 % interval over the images, see `mean_interval`; None of one image.
+        hi: upper end.
+        differences: the differences, in the order of the images.
+        wins: number of images on which the model is better.
+        losses: number of images on which it is worse.
     """
 
     mean: float
@@ -53,17 +52,19 @@ def mean_interval(values: Sequence[float], level: float = CONFIDENCE) -> tuple[f
     the mean in a tenth of all cases.
 
     Args:
-        values: At least two.
-        level: Confidence level in (0, 1).
+        values: at least two.
+        level: confidence level in (0, 1).
 
     Returns:
         Lower and upper end, in the unit of `values`.
 
     Raises:
-        ValueError: There are fewer than two values, which say nothing about their spread.
+        ValueError: there are fewer than two values, which say nothing about their spread.
     """
     if len(values) < 2:
         raise ValueError(f"an interval of a mean takes 2 values or more, got {len(values)}")
+    from scipy import stats  # takes a second to import
+
     mean, error = np.mean(values), np.std(values, ddof=1) / math.sqrt(len(values))
     reach = stats.t.ppf((1 + level) / 2, len(values) - 1) * error
     return float(mean - reach), float(mean + reach)
@@ -73,15 +74,15 @@ def paired_gain(evaluation: Evaluation, baseline: Evaluation, column: str = "psn
     """Compare two evaluations of one set, as `compare_scores` does.
 
     Args:
-        evaluation: Of the model.
-        baseline: Of what it is compared with.
-        column: Score to compare.
+        evaluation: of the model.
+        baseline: of what it is compared with.
+        column: score to compare.
 
     Returns:
         The gain; None where no image has a finite difference.
 
     Raises:
-        ValueError: The two are of different tasks, sets, protocols or inputs.
+        ValueError: the two are of different tasks, sets, protocols or inputs.
     """
     for field in ("task", "dataset", "protocol", "degradation"):
         ours, theirs = getattr(evaluation, field), getattr(baseline, field)

@@ -33,19 +33,19 @@ class Evaluation:
     """Scores of one model on one set, as plain data.
 
     Attributes:
-        task: Task name.
-        dataset: Data set name.
-        model: Model name.
-        protocol: Protocol as name@version.
-        tiling: Tile rule: "whole", or as in "tile 256 overlap 32".
-        degradation: Where the inputs came from: "shipped", or the name and version of a rule.
-        images: Number of images scored.
-        coverage: Images present out of those published, as in "25 of 100".
-        metrics: Mean over the images per column; None where no image has a finite value.
-        unavailable: Reason by column that cannot be computed on this machine.
-        per_image: Values by image and column; "exact" stands for the PSNR of identical images.
-        exact: Number of identical images; their PSNR is in no mean.
-        failed: Reason by image that could not be scored.
+        task: task name.
+        dataset: data set name.
+        model: model name.
+        protocol: protocol as name@version.
+        tiling: tile rule: "whole", or as in "tile 256 overlap 32".
+        degradation: where the inputs came from: "shipped", or the name and version of a rule.
+        images: number of images scored.
+        coverage: images present out of those published, as in "25 of 100".
+        metrics: mean over the images per column; None where no image has a finite value.
+        unavailable: reason by column that cannot be computed on this machine.
+        per_image: values by image and column; "exact" stands for the PSNR of identical images.
+        exact: number of identical images; their PSNR is in no mean.
+        failed: reason by image that could not be scored.
         data_digest: SHA-256 over the inputs and targets of the scored images.
     """
 
@@ -82,21 +82,21 @@ def evaluate(
     An image that cannot be read, restored or scored is listed in `failed` and does not end the set.
 
     Args:
-        model: Maps [1, C, h, w] in [0, 1] to [1, C, scale * h, scale * w]; has the attributes
+        model: maps [1, C, h, w] in [0, 1] to [1, C, scale * h, scale * w]; has the attributes
             `scale` and `in_channels`. Gray images are repeated for a network of 3 channels, and
             what it makes of them is averaged.
-        task: Task to evaluate.
-        dataset: Images.
-        protocol: One of the task's protocols; its default if None.
-        progress: Wraps the iteration over the images, such as a progress bar.
-        name: Model name to record; the class name if None.
-        strict: Raise at the first image that fails.
-        tiling: How inputs are cut into tiles.
-        on_restored: Told name and restored image [H, W, C] of every image that was scored.
+        task: task to evaluate.
+        dataset: images.
+        protocol: one of the task's protocols; its default if None.
+        progress: wraps the iteration over the images, such as a progress bar.
+        name: model name to record; the class name if None.
+        strict: raise at the first image that fails.
+        tiling: how inputs are cut into tiles.
+        on_restored: called with name and result [H, W, C] of every image that was scored.
 
     Raises:
-        ImageFailed: An image failed, and `strict` is set.
-        ValueError: The model's scale or channels are not the task's, or the protocol does not apply
+        ImageFailed: an image failed, and `strict` is set.
+        ValueError: the model's scale or channels are not the task's, or the protocol does not apply
             to the task.
     """
     protocol = protocol or task.default_protocol
@@ -164,9 +164,9 @@ def restore_image(model: Restorer, image: Input, tiling: Tiling = WHOLE) -> npt.
     """Run a model on one image.
 
     Args:
-        model: As for `evaluate`.
+        model: as for `evaluate`.
         image: [h, w, 3] or [h, w]: uint8, or float32 on the scale of [0, 1].
-        tiling: How the image is cut into tiles.
+        tiling: how the image is cut into tiles.
 
     Returns:
         float32 [scale * h, scale * w, C].

@@ -21,8 +21,8 @@ class TileEffect:
     """One image restored whole and in tiles.
 
     Attributes:
-        tile: Side of the tiles in pixels of the input, None where the image needed none.
-        max_steps: Largest difference of the two results in 8-bit steps.
+        tile: side of the tiles in pixels of the input, None where the image needed none.
+        max_steps: largest difference of the two results in 8-bit steps.
         psnr_whole, psnr_tiled: dB.
     """
 

@@ -13,7 +13,8 @@ from benchmarks.tasks.protocols import GRL, PERCEPTUAL, PSNR, SSIM, SSIM_SAME_ZE
 from benchmarks.tasks.task import Degradation, Generator, Input, Level, PatchRule, Task
 
 NoiseRule = Literal["swinir", "restormer", "grl"]
-_SIGMAS = (15, 25, 50)
+_GRAY_RULES: tuple[NoiseRule, ...] = ("swinir", "grl")
+_COLOR_RULES: tuple[NoiseRule, ...] = ("swinir", "restormer", "grl")
 
 
 def add_noise(target: Image, name: str, *, sigma: float, rule: NoiseRule) -> Input:
@@ -51,13 +52,6 @@ def _add_noise_to_patch(patch: Image, rng: Generator, side: int, sigma: float) -
     return patch / np.float32(255) + np.float32(sigma / 255) * noise
 
 
-def _degradations(sigma: int, *rules: NoiseRule) -> dict[str, Degradation]:
-    return {
-        rule: Degradation(f"noise-{rule}", 1, partial(add_noise, sigma=sigma, rule=rule))
-        for rule in rules
-    }
-
-
 _GRAY = (
     Protocol("denoise-gray-swinir", "gray", (PSNR, SSIM), SWINIR, degradation="swinir"),
     Protocol(
@@ -90,31 +84,24 @@ _COLOR = (
     PERCEPTUAL,
 )
 
-TASKS = (
-    *(
-        Task(
-            family="denoise-gray",
-            level=Level("sigma", "s", sigma),
-            channels=1,
-            degradations=_degradations(sigma, "swinir", "grl"),
-            protocols=_GRAY,
-            # SwinIR's script reads color files by OpenCV's IMREAD_GRAYSCALE.
-            luma="y-full",
-            test_sets=("Set12", "BSD68"),
-            patches=PatchRule(_add_noise_to_patch),
-        )
-        for sigma in _SIGMAS
-    ),
-    *(
-        Task(
-            family="denoise-color",
-            level=Level("sigma", "s", sigma),
-            channels=3,
-            degradations=_degradations(sigma, "swinir", "restormer", "grl"),
-            protocols=_COLOR,
-            test_sets=("CBSD68", "McMaster"),
-            patches=PatchRule(_add_noise_to_patch),
-        )
-        for sigma in _SIGMAS
-    ),
+TASKS = tuple(
+    Task(
+        family=family,
+        level=Level("sigma", "s", sigma),
+        channels=channels,
+        degradations={
+            rule: Degradation(f"noise-{rule}", 1, partial(add_noise, sigma=sigma, rule=rule))
+            for rule in rules
+        },
+        protocols=protocols,
+        luma=luma,
+        test_sets=test_sets,
+        patches=PatchRule(_add_noise_to_patch),
+    )
+    # SwinIR's script reads color files by OpenCV's IMREAD_GRAYSCALE, which is "y-full".
+    for family, channels, luma, rules, protocols, test_sets in (
+        ("denoise-gray", 1, "y-full", _GRAY_RULES, _GRAY, ("Set12", "BSD68")),
+        ("denoise-color", 3, "", _COLOR_RULES, _COLOR, ("CBSD68", "McMaster")),
+    )
+    for sigma in (15, 25, 50)
 )
