@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import yaml
 
 import baselines
 from benchmarks.data.datasets import Dataset, DatasetNotFound, load_dataset
@@ -17,7 +19,7 @@ from benchmarks.tasks import get_protocol, get_task
 from benchmarks.tasks.metrics import PEAK, psnr
 
 PSNR_TOLERANCE_DB = 5e-3
-SSIM_TOLERANCE = 2e-4
+_TOLERANCES = {"psnr": PSNR_TOLERANCE_DB, "ssim": 2e-4, "input psnr": PSNR_TOLERANCE_DB}
 # Half a unit of the last of the three decimals that the tables print.
 SSIM_PRINT_TOLERANCE = 5e-4
 
@@ -29,15 +31,15 @@ class Golden:
     """One published value of the degraded (or bicubically enlarged) images themselves.
 
     Attributes:
-        task: Task name.
-        dataset: Set name.
-        images: Number of images the value is the mean of.
-        column: Column of the protocol, or "input psnr" for the input as it is, neither clipped nor
+        task: task name.
+        dataset: set name.
+        images: number of images the value is the mean of.
+        column: column of the protocol, or "input psnr" for the input as it is, neither clipped nor
             rounded.
-        value: What was published.
-        tolerance: Largest difference that confirms it.
-        source: Where it was published.
-        protocol: Protocol name.
+        value: what was published.
+        tolerance: largest difference that confirms it.
+        source: where it was published.
+        protocol: protocol name.
     """
 
     task: str
@@ -60,40 +62,23 @@ class Finding:
     reason: str = ""
 
 
-def _pair(
-    task: str, dataset: str, images: int, values: tuple[float, ...], protocol: str
-) -> list[Golden]:
-    """PSNR and, if given, SSIM."""
-    columns = (("psnr", PSNR_TOLERANCE_DB), ("ssim", SSIM_TOLERANCE))
-    return [
-        Golden(task, dataset, images, column, value, tolerance, "known value", protocol)
-        for (column, tolerance), value in zip(columns, values, strict=False)
-    ]
-
-
-def _jpeg(
-    kind: str, dataset: str, images: int, values: dict[int, tuple[float, ...]]
-) -> list[Golden]:
-    return [
-        golden
-        for quality, pair in values.items()
-        for golden in _pair(f"jpeg-{kind}-q{quality}", dataset, images, pair, f"jpeg-{kind}")
-    ]
-
-
-def _noise(kind: str, dataset: str, images: int, values: dict[int, float]) -> list[Golden]:
+def _known_values() -> list[Golden]:
+    """The values of golden.yaml."""
+    text = Path(__file__).with_name("golden.yaml").read_text(encoding="utf-8")
     return [
         Golden(
-            f"denoise-{kind}-s{sigma}",
-            dataset,
-            images,
-            "input psnr",
+            task,
+            entry["dataset"],
+            entry["images"],
+            column,
             value,
-            PSNR_TOLERANCE_DB,
+            entry.get("tolerance", tolerance),
             "known value",
-            f"denoise-{kind}-swinir",
+            entry["protocol"],
         )
-        for sigma, value in values.items()
+        for entry in yaml.safe_load(text)
+        for column, tolerance in _TOLERANCES.items()
+        for task, value in entry.get(column, {}).items()
     ]
 
 
@@ -139,36 +124,7 @@ def _printed_malvar_column() -> list[Golden]:
 
 def list_golden() -> list[Golden]:
     """All golden values, those of one evaluation in a row."""
-    values = [
-        *_pair("sr-x2", "Set5", 5, (33.673, 0.9303), "sr-y601-crop-scale"),
-        *_pair("sr-x3", "Set5", 5, (30.403, 0.8689), "sr-y601-crop-scale"),
-        *_pair("sr-x4", "Set5", 5, (28.429, 0.8111), "sr-y601-crop-scale"),
-        *_pair("sr-x4", "Set5", 5, (28.429, 0.8181), "sr-y601-crop-scale-ssim-same-zero"),
-        Golden(
-            "sr-x4", "Set5", 5, "ssim", 0.773, SSIM_PRINT_TOLERANCE, "known value",
-            "sr-rgb-crop-scale",
-        ),
-        *_jpeg("gray", "Classic5", 5, {
-            10: (27.821, 0.7595), 20: (30.123, 0.8344), 30: (31.484, 0.8666), 40: (32.428, 0.8849),
-        }),
-        *_jpeg("gray", "LIVE1", 29, {
-            10: (27.770, 0.7730), 20: (30.072, 0.8512), 30: (31.407, 0.8851), 40: (32.355, 0.9041),
-        }),
-        *_jpeg("gray", "Urban100", 100, {10: (26.331,), 40: (31.065,)}),
-        *_jpeg("gray", "Urban100", 25, {
-            10: (26.1636,), 20: (28.4969,), 30: (29.9983,), 40: (31.1101,),
-        }),
-        *_jpeg("color", "LIVE1", 29, {
-            10: (25.693, 0.7433), 20: (28.061, 0.8256), 30: (29.366, 0.8615), 40: (30.280, 0.8821),
-        }),
-        *_jpeg("color", "BSDS500", 200, {10: (25.840,)}),
-        *_noise("gray", "Set12", 12, {15: 24.639, 25: 20.202, 50: 14.181}),
-        *_noise("color", "McMaster", 18, {15: 24.613, 25: 20.176, 50: 14.155}),
-        *_pair("demosaic", "McMaster", 18, (34.460,), "demosaic-border0"),
-        *_pair("demosaic", "McMaster", 18, (34.435,), "demosaic-border10"),
-        *_printed_jpeg_columns(),
-        *_printed_malvar_column(),
-    ]  # fmt: skip
+    values = [*_known_values(), *_printed_jpeg_columns(), *_printed_malvar_column()]
     order = list(dict.fromkeys((golden.dataset, golden.task, golden.protocol) for golden in values))
     return sorted(values, key=lambda g: order.index((g.dataset, g.task, g.protocol)))
 
@@ -179,8 +135,8 @@ def check_golden(
     """Measure golden values; what belongs to one evaluation is evaluated once.
 
     Args:
-        values: Golden values.
-        on_value: Told each value before it is measured.
+        values: golden values.
+        on_value: called with each value before it is measured.
     """
     measured: dict[tuple[str, str, str], dict[str, float | None]] = {}
     findings = []

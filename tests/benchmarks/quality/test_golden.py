@@ -4,6 +4,7 @@ import itertools
 import pytest
 
 from benchmarks import doctor
+from benchmarks.quality import golden
 from benchmarks.quality.golden import Golden, check_golden, list_golden
 
 QUICK = {
@@ -63,7 +64,7 @@ def test_a_value_of_another_number_of_images_is_not_compared():
     ],
 )
 def test_exit_codes_and_table(values, code, monkeypatch, capsys):
-    monkeypatch.setattr(doctor, "list_golden", lambda: values)
+    monkeypatch.setattr(golden, "list_golden", lambda: values)
     assert doctor.main(["golden"]) == code
     out = capsys.readouterr().out
     for text in ("sr-x4", "embedded", "measured", "published", "difference", "verdict"):
@@ -74,6 +75,6 @@ def test_failures_exit_with_3(monkeypatch, capsys):
     def fail():
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(doctor, "list_golden", fail)
+    monkeypatch.setattr(golden, "list_golden", fail)
     assert doctor.main(["golden"]) == 3
     assert "out of order" in capsys.readouterr().err

@@ -99,7 +99,7 @@ def test_the_command_compares_whole_images_with_tiles(capsys):
     ("extra", "message"),
     [
         (["--compare-tiling"], "add --tile"),
-        (["--tile", "large"], "--tile large: a number of pixels, or auto"),
+        (["--tile", "large"], "'large' is not a whole number"),
         (["--tile", "auto", "--byte-budget", "1", "--compare-tiling"], "need at least"),
     ],
 )
