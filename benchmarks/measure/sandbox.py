@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import pickle
 import pkgutil
-import re
 import resource
 import signal
 import sys
@@ -34,8 +33,6 @@ from benchmarks.measure.memory import read_status_bytes
 # torch._dynamo when a dispatch mode is first used.
 _PRELOAD = ["torch", "torch._dynamo", __name__, "benchmarks.measure.attention"]
 _TRACEBACK_LINES = 12
-_WANTED = re.compile(r"tried to allocate ([\d.]+) (bytes|KiB|MiB|GiB)", re.IGNORECASE)
-_UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 @dataclass(frozen=True)
@@ -46,13 +43,11 @@ class Outcome:
         status: "ok", "oom", "timeout" or "failed".
         value: what the function returned, None unless `status` is "ok".
         reason: why it did not, empty if `status` is "ok".
-        wanted_bytes: size of the allocation that failed, where the allocator said it.
     """
 
     status: Literal["ok", "oom", "timeout", "failed"]
     value: Any = None
     reason: str = ""
-    wanted_bytes: int | None = None
 
 
 def run_isolated(
@@ -187,10 +182,9 @@ def limit_memory(limit_bytes: int | None) -> Iterator[None]:
 def explain_error(error: BaseException) -> Outcome:
     """How a run ended that raised."""
     text = f"{type(error).__name__}: {error}"
-    wanted = _WANTED.search(text)
-    if wanted or isinstance(error, MemoryError | torch.OutOfMemoryError) or "bad_alloc" in text:
-        wanted_bytes = round(float(wanted[1]) * _UNITS[wanted[2].lower()]) if wanted else None
-        return Outcome("oom", reason=text.splitlines()[0], wanted_bytes=wanted_bytes)
+    exhausted = isinstance(error, MemoryError | torch.OutOfMemoryError) or "bad_alloc" in text
+    if exhausted or "tried to allocate" in text.lower():
+        return Outcome("oom", reason=text.splitlines()[0])
     calls = "".join(traceback.format_tb(error.__traceback__)).splitlines()
     return Outcome("failed", reason="\n".join([text, *calls[-_TRACEBACK_LINES:]]))
 

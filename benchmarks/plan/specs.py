@@ -6,7 +6,6 @@ A table is one of the paper's; a study answers a question of our own by the same
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -90,8 +89,7 @@ def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
     known = dict.fromkeys(known)
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=len(known), cutoff=0.0)
-            raise ValueError(f"unknown {what} {name!r}; valid: {', '.join(near)}")
+            raise unknown(what, name, known)
 
 
 def _name_column(header: str, where: dict[str, Any]) -> str:

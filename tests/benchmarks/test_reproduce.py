@@ -111,7 +111,7 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
     ("arguments", "message"),
     [
         ("--table 99", "unknown table '99'; valid: 1, 2, 3, semanir:1, 4, semanir:2"),
-        ("--table 3 --profile paper", "no profile 'paper'; valid: smoke, cpu, gpu"),
+        ("--table 4 --profile gpu --from-records", "no profile 'gpu'; valid: smoke"),
         pytest.param(
             "--table 3 --profile gpu",
             "profile gpu needs a CUDA device",
@@ -122,7 +122,7 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
             "--study attention-size",
             "unknown study 'attention-size'; valid: attention-axes, ",
         ),
-        ("--study attention-axes --profile paper", "study attention-axes has no profile 'paper'"),
+        ("--study pareto --profile gpu --from-records", "study pareto has no profile 'gpu'"),
         ("--table 3 --study attention-axes", "not allowed with argument --table"),
         ("", "one of the arguments --table --study --list is required"),
     ],
@@ -215,7 +215,9 @@ profiles:
     about: tiny
     budget_s: 0.05
     claims: [auto-near-best]
-    common: {kind: latency, n: 64, k: 8, windows: 1, heads: 2, head_dim: 4, graph: photo}
+    common:
+      {kind: latency, n: 64, k: 8, windows: 1, heads: 2, head_dim: 4, graph: photo,
+       dtype: float32, mode: forward}
     grids:
       - {backend: auto, baseline: dense}
       - {backend: sdpa, baseline: dense, bias: true}

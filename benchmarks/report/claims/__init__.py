@@ -7,6 +7,7 @@ from pkgutil import iter_modules
 
 from benchmarks.report.judgment import JUDGES, Judgment
 from benchmarks.report.series import Records
+from kgt.errors import unknown
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
@@ -16,6 +17,9 @@ def judge_claims(names: tuple[str, ...], records: Records) -> list[Judgment]:
     """Judge the named claims in order.
 
     Raises:
-        KeyError: for a claim that has no judge.
+        ValueError: for a claim that has no judge, listing those that have one.
     """
+    for name in names:
+        if name not in JUDGES:
+            raise unknown("claim", name, JUDGES)
     return [judgment for name in names for judgment in JUDGES[name](records)]

@@ -104,8 +104,8 @@ def test_single_allocation_beyond_the_limit_is_out_of_memory(worker):
     assert (fits.status, fits.value) == ("ok", 90 * MIB)
     outcome = run_isolated(path, [110 * MIB], memory_limit_bytes=100 * MIB)
     assert outcome.status == "oom"
-    assert outcome.wanted_bytes == 110 * MIB
     assert "DefaultCPUAllocator" in outcome.reason
+    assert f"{110 * MIB} bytes" in outcome.reason
 
 
 @linux_only
@@ -113,13 +113,14 @@ def test_many_small_allocations_reach_the_limit_too(worker):
     path = f"{worker}:allocate"
     assert run_isolated(path, [MIB] * 80, memory_limit_bytes=100 * MIB).status == "ok"
     outcome = run_isolated(path, [MIB] * 120, memory_limit_bytes=100 * MIB)
-    assert (outcome.status, outcome.wanted_bytes) == ("oom", MIB)
+    assert outcome.status == "oom"
+    assert f"{MIB} bytes" in outcome.reason
 
 
 @linux_only
 def test_python_objects_count_towards_the_limit():
     outcome = run_isolated("builtins:bytearray", 200 * MIB, memory_limit_bytes=100 * MIB)
-    assert (outcome.status, outcome.wanted_bytes) == ("oom", None)
+    assert outcome.status == "oom"
     assert "MemoryError" in outcome.reason
 
 
@@ -137,17 +138,19 @@ def test_limit_elsewhere_than_on_linux_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "wanted_bytes"),
+    "error",
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB."), 2560 * MIB),
-        (torch.OutOfMemoryError("HIP out of memory."), None),
-        (RuntimeError("std::bad_alloc"), None),
-        (MemoryError("Unable to allocate an array"), None),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB."),
+        torch.OutOfMemoryError("HIP out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: you tried to allocate 9 bytes."),
+        RuntimeError("std::bad_alloc"),
+        MemoryError("Unable to allocate an array"),
     ],
 )
-def test_other_allocators_are_understood(worker, error, wanted_bytes):
+def test_other_allocators_are_understood(worker, error):
     outcome = run_isolated(f"{worker}:exhaust", error)
-    assert (outcome.status, outcome.wanted_bytes) == ("oom", wanted_bytes)
+    assert outcome.status == "oom"
+    assert outcome.reason == f"{type(error).__name__}: {error}"
 
 
 def test_exception_is_reported_with_type_message_and_place(worker):

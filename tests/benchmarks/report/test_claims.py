@@ -289,7 +289,7 @@ def test_claims_are_judged_in_the_order_asked_for():
         MASK_QUADRATIC,
         TRITON_LEAST,
     ]
-    with pytest.raises(KeyError, match="C99"):
+    with pytest.raises(ValueError, match="unknown claim 'C99'; valid: C"):
         judge_claims(("C99",), {})
 
 
