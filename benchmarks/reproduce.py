@@ -16,10 +16,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.arguments import add_folders
-from benchmarks.plan.specs import PROFILES, Kind, Profile, TableSpec, get_spec, load_specs
 from kgt.cli import Exit, add_json, run, say, show_progress
 
 if TYPE_CHECKING:
+    from benchmarks.plan.specs import Kind
     from benchmarks.records.record import Record
     from benchmarks.report.reproduction import Report, Reproduction
 
@@ -27,6 +27,8 @@ _say = partial(say, "reproduce")
 
 
 def _build_parser() -> argparse.ArgumentParser:
+    from benchmarks.plan.specs import PROFILES
+
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reproduce", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", metavar="N", help="table number, semanir:N, or all")
@@ -54,41 +56,18 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
 def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
     if options.list:
         return _print_list()
-    from benchmarks.report.reproduction import Reproduction
+    from benchmarks.plan.specs import choose_specs
+    from benchmarks.report.reproduction import Reproduction, check_device
 
     kind: Kind = "table" if options.study is None else "study"
-    specs = _choose_specs(kind, options.study or options.table, options.profile)
+    specs = choose_specs(kind, options.study or options.table, options.profile)
     if not options.from_records:
-        _check_device(specs)
+        check_device(specs)
     results = [_reproduce(Reproduction(*spec, options.results), options, command) for spec in specs]
     codes, documents = zip(*results, strict=True)
     if options.json:
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1))
     return max(codes)
-
-
-def _choose_specs(
-    kind: Kind, name: str, profile: str | None
-) -> list[tuple[TableSpec, str, Profile]]:
-    """The table or study asked for; of "all", those that have the profile."""
-    if name != "all":
-        spec = get_spec(name, kind)
-        return [(spec, *spec.profile(profile))]
-    specs = [s for s in load_specs(kind).values() if profile is None or profile in s.profiles]
-    if not specs:
-        raise ValueError(f"no {kind} has the profile {profile!r}; --list shows which have which")
-    return [(spec, *spec.profile(profile)) for spec in specs]
-
-
-def _check_device(specs: list[tuple[TableSpec, str, Profile]]) -> None:
-    import torch
-
-    for spec, name, profile in specs:
-        if profile.needs_cuda and not torch.cuda.is_available():
-            raise ValueError(
-                f"{spec.kind} {spec.name}, profile {name} needs a CUDA device, and torch finds "
-                "none; --from-records renders what is recorded"
-            )
 
 
 def _reproduce(
@@ -151,6 +130,8 @@ def _print_list() -> Exit:
 
 
 def _print_specs(kind: Kind) -> None:
+    from benchmarks.plan.specs import load_specs
+
     for spec in load_specs(kind).values():
         alias = f" ({', '.join(spec.aliases)})" if spec.aliases else ""
         profiles = [name + "*" * (name == spec.default_profile) for name in spec.profiles]

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.arguments import DESCRIPTION
-from benchmarks.training.recipes import list_recipes
 from kgt.cli import Exit, add_device, add_json, run, say, show_progress
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
 
 
 def _build_parser() -> argparse.ArgumentParser:
+    from benchmarks.training.recipes import list_recipes
+
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.train",
         description=__doc__,

@@ -25,7 +25,7 @@ from kgt.attention.operators import empty_merged
 from kgt.attention.triton.launch import Launch, Launches
 from kgt.attention.triton.tiling import TILE, Inverse, Keys, Tiles
 
-BLESSED = Path(__file__).parents[2] / "results" / "blessed" / "triton-kernels.json"
+BLESSED = Path("results/blessed/triton-kernels.json")
 WINDOWS, HEADS, NODES, DIM, K, SLOTS = 4, 6, 1024, 30, 128, 384
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TARGETS = {
@@ -216,7 +216,7 @@ def load_blessed() -> Blessed:
 def bless(usage: Mapping[str, Usages], reason: str) -> None:
     """Make these values the blessed ones, and keep why; those of a kernel that spills fail on."""
     lines = asdict(Blessed(version("triton"), reason, dict(usage)))
-    BLESSED.parent.mkdir(exist_ok=True)
+    BLESSED.parent.mkdir(parents=True, exist_ok=True)
     BLESSED.write_text(json.dumps(lines, indent=1) + "\n")
 
 

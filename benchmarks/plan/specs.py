@@ -258,3 +258,25 @@ def get_spec(name: str, kind: Kind = "table") -> TableSpec:
         if name in (spec.name, *spec.aliases):
             return spec
     raise unknown(kind, name, [name for spec in specs for name in (spec.name, *spec.aliases)])
+
+
+def choose_specs(
+    kind: Kind, name: str, profile: str | None
+) -> list[tuple[TableSpec, str, Profile]]:
+    """The table or study of a name, with a profile's name and the profile.
+
+    Args:
+        kind: "table" or "study".
+        name: as for `get_spec`, or "all" for those that have the profile.
+        profile: name of the profile; None is the default of each.
+
+    Raises:
+        ValueError: as `get_spec` and `TableSpec.profile`, or where none has the profile.
+    """
+    if name != "all":
+        spec = get_spec(name, kind)
+        return [(spec, *spec.profile(profile))]
+    specs = [s for s in load_specs(kind).values() if profile is None or profile in s.profiles]
+    if not specs:
+        raise ValueError(f"no {kind} has the profile {profile!r}; --list shows which have which")
+    return [(spec, *spec.profile(profile)) for spec in specs]

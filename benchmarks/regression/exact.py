@@ -32,7 +32,7 @@ from benchmarks.regression.values import (
 )
 from kgt.attention.native import unavailable_reason
 
-BLESSED = Path(__file__).parents[2] / "results" / "blessed" / "exact.json"
+BLESSED = Path("results/blessed/exact.json")
 KERNELS = "kernels"
 # One per vendor: all four take another quarter of a minute. `measure kernels` compiles them all.
 KERNEL_TARGETS = ("sm_90", "gfx942")
@@ -187,7 +187,7 @@ def bless(values: Sequence[Value], reason: str) -> None:
     for value in values:
         by_kind[value.kind][value.name] = value.content  # type: ignore[assignment]
     content = {"torch": _torch_version(), "reason": reason, "values": by_kind}
-    BLESSED.parent.mkdir(exist_ok=True)
+    BLESSED.parent.mkdir(parents=True, exist_ok=True)
     BLESSED.write_text(json.dumps(content, indent=1) + "\n")
 
 

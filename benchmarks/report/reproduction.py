@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.runner import Run, measure_cell, valid_records
@@ -77,6 +79,20 @@ class Reproduction:
             write_atomically(folder / f"{table.name}{suffix}", text)
         write_index(folder)
         return Report(table, judgments, [*records.values()])
+
+
+def check_device(specs: Iterable[tuple[TableSpec, str, Profile]]) -> None:
+    """Make sure that there is a GPU where a profile needs one.
+
+    Raises:
+        ValueError: naming the first that cannot be measured here.
+    """
+    for spec, name, profile in specs:
+        if profile.needs_cuda and not torch.cuda.is_available():
+            raise ValueError(
+                f"{spec.kind} {spec.name}, profile {name} needs a CUDA device, and torch finds "
+                "none; --from-records renders what is recorded"
+            )
 
 
 def measure(
