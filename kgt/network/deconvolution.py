@@ -259,10 +259,15 @@ def _mirrored(length: int, device: torch.device) -> Tensor:
 
 
 def _fast_length(length: int) -> int:
-    """The next length that transforms fast; a prime takes several times as long."""
-    from cv2 import getOptimalDFTSize  # heavy, and most networks transform nothing
-
-    return getOptimalDFTSize(length)
+    """The next length of factors 2, 3 and 5; to transform a prime takes several times as long."""
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
 
 
 def _decode(image: Tensor) -> Tensor:
