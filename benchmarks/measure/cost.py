@@ -122,7 +122,7 @@ def describe_cost(
     Args:
         descriptions: as `count_cost`.
         size: height and width of the input in pixels.
-        on_network: told each description before it is counted, which takes seconds.
+        on_network: called with each description before it is counted, which takes seconds.
 
     Raises:
         ValueError: as `count_cost`.

@@ -1,4 +1,4 @@
-"""Attention problems to measure: inputs made once from a seed, graphs of real photographs.
+"""Attention calls to measure: inputs made once from a seed, graphs of real photographs.
 
 Random graphs hide what real ones have (hubs, shared keys), so photographs are the default: the
 tokens are what the first stage of an untrained KGT-S sees of a photograph, a 3x3 convolution to 180
@@ -57,7 +57,7 @@ class AttentionInputs:
         return digest_tensors(*(tensor for tensor in tensors if tensor is not None))
 
     def last_head(self, dtype: torch.dtype) -> AttentionInputs:
-        """The problem of the last head alone, in another element type."""
+        """The inputs of the last head alone, in another element type."""
         q, k, v = (t[:, -1:].to(dtype) for t in (self.q, self.k, self.v))
         bias = None if self.bias is None else self.bias[-1:].to(dtype)
         gradient = None if self.gradient is None else self.gradient[:, -1:].to(dtype)
@@ -184,13 +184,13 @@ def make_call(inputs: AttentionInputs, backend: str, cell: AttentionCell) -> Cal
     """One call of `backend` on the inputs, with a backward pass if the cell asks.
 
     Raises:
-        ValueError: when the backend is unknown or cannot do the problem, with every reason.
+        ValueError: when the backend is unknown or cannot attend, with every reason.
     """
     attend = _attention(inputs.graph, resolve_backend(cell, backend), cell.byte_budget)
     if cell.mode == "backward":
         return lambda: _differentiate(attend, inputs)[0]
     if backend == DENSE and inputs.bias is not None:
-        # Nothing in the call depends on it, so whoever wants to be fast expands it beforehand.
+        # It is the same at every call, so who wants to be fast expands it once.
         mask = dense_bias(inputs.bias, inputs.graph.nodes)[None]
         scale = shape_of(cell).head_dim ** -0.5
         return torch.inference_mode()(
@@ -265,7 +265,7 @@ def resolve_backend(cell: AttentionCell, backend: str) -> str:
     """The name of what will run: `auto` chooses, every other name stands for itself.
 
     Raises:
-        ValueError: when the backend is unknown or cannot do the problem, with every reason.
+        ValueError: when the backend is unknown or cannot attend, with every reason.
     """
     return backend if backend == DENSE else choose_backend(shape_of(cell), backend).name
 

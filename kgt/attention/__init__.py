@@ -39,7 +39,7 @@ def key_graph_attention(
 
     Raises:
         ValueError: when shapes or types do not fit, or with every reason why the backend cannot
-            do this problem.
+            attend in this shape.
     """
     call = AttentionCall.describe(q, k, v, graph, bias, scale=scale, byte_budget=byte_budget)
     return choose_backend(call.shape, backend).attend(call)

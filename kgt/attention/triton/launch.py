@@ -84,15 +84,15 @@ class Launches:
         """The launch, and the out and log-sum-exp that it fills."""
         out, logsumexp = empty_merged(self.q), empty_per_query(self.q)
         arguments = self._arguments([], graph, [out, logsumexp])
-        return self._launch("forward", graph, arguments), out, logsumexp
+        return self._launch("forward", graph, self._rows(graph), arguments), out, logsumexp
 
     def backward_queries(
         self, graph: Keys | Tiles, grad: Tensor, out: Tensor, logsumexp: Tensor
     ) -> tuple[Launch, Tensor, Tensor, Tensor | None]:
         """The launch, and what it fills: deltas, gradients of queries and of parts of the table."""
-        rows, programs = self._rows, None
+        rows = programs = self._rows(graph)
         if isinstance(graph, Tiles):
-            parts = min(SHARED_TABLES, graph.counts.numel())
+            parts = min(SHARED_TABLES, rows)
             numbers = [parts]
         else:
             share = 1 if self.bias is None else -(-rows // TABLE_PROGRAMS)
@@ -102,7 +102,8 @@ class Launches:
         tables = None if self.bias is None else self.bias.new_zeros(parts, *self.bias.shape)
         results = [out, logsumexp, delta, grad_q, delta if tables is None else tables]
         arguments = self._arguments([grad], graph, results, numbers)
-        return self._launch("backward_queries", graph, arguments, programs), delta, grad_q, tables
+        launch = self._launch("backward_queries", graph, programs, arguments)
+        return launch, delta, grad_q, tables
 
     def backward_keys(
         self, graph: Inverse | Tiles, grad: Tensor, logsumexp: Tensor, delta: Tensor
@@ -110,11 +111,12 @@ class Launches:
         """The launch, and the gradients of keys and values that it fills."""
         grad_k, grad_v = empty_merged(self.q), empty_merged(self.q)
         arguments = self._arguments([grad], graph, [logsumexp, delta, grad_k, grad_v])
-        return self._launch("backward_keys", graph, arguments), grad_k, grad_v
+        return self._launch("backward_keys", graph, self._rows(graph), arguments), grad_k, grad_v
 
-    @property
-    def _rows(self) -> int:
-        """W * N."""
+    def _rows(self, graph: Graph) -> int:
+        """Tokens or tiles of all windows: one program does one."""
+        if isinstance(graph, Tiles):
+            return graph.counts.numel()
         return self.q.shape[0] * self.q.shape[2]
 
     def _arguments(
@@ -128,11 +130,10 @@ class Launches:
         sizes = [*numbers, heads, nodes, graph.length]
         return (*read, *graph, table, *results, *strides, *sizes, self.scale)
 
-    def _launch(
-        self, name: str, graph: Graph, arguments: tuple[Any, ...], programs: int | None = None
-    ) -> Launch:
-        """A launch for all heads; programs None is one for every row or tile."""
+    def _launch(self, name: str, graph: Graph, programs: int, arguments: tuple[Any, ...]) -> Launch:
+        """A launch of so many programs for each head."""
         _, heads, nodes, dim = self.q.shape
+        grid = (programs, heads)
         constants: dict[str, Any] = {
             "HEAD_DIM": dim,
             "PADDED_DIM": max(16, 1 << (dim - 1).bit_length()),
@@ -144,11 +145,9 @@ class Launches:
             # cores take float32 as it is.
             precision = "ieee" if self.vendor == "hip" else "tf32x3"
             constants |= {"TILE": TILE, "BLOCK": block, "PRECISION": precision}
-            grid = (graph.counts.numel(), heads)
             return Launch("tile", f"tile_{name}", grid, arguments, constants, warps, stages)
         # Gradients of keys and values hold two sums for each slot: half the slots, and none spills.
         constants["BLOCK"] = 16 if name == "backward_keys" else 32
-        grid = (programs or self._rows, heads)
         return Launch("gather", f"gather_{name}", grid, arguments, constants, 4, 1)
 
     def _tile_settings(self, forward: bool) -> tuple[int, int, int]:

@@ -1,7 +1,7 @@
 """Triton kernels that do a tile of neighboring tokens at once, by matrix products.
 
 Names and layouts as in `gather`. A tile of TILE queries goes over the union of their keys;
-bit t of a union's word tells whether query t of the tile chose that key. With keys and queries
+bit t of a union's word is set where query t of the tile chose that key. With keys and queries
 exchanged the same serves the gradients of keys and values. For T tiles the order of the tokens is
 [T * TILE], N and more standing for none; unions and words are [W, T, S] (S a multiple of BLOCK), of
 which counts [W, T] are filled; the rest of the words is 0. PRECISION is how products of float32 are
