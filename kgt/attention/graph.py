@@ -117,7 +117,7 @@ def _exact_float32_matmul() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
 
 
-def _select(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _select(similarity: Tensor, k: int) -> tuple[Tensor, Tensor | None]:
     """Each row's k largest entries above minus infinity; ties go to the smaller column.
 
     Args:
@@ -125,7 +125,7 @@ def _select(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: at most N.
 
     Returns:
-        Ascending indices int32 [W, N, k], padded, and the degrees int32 [W, N].
+        Ascending indices int32 [W, N, k], padded, and the degrees [W, N] or None if all are k.
     """
     if k == similarity.shape[-1]:
         tied = torch.ones_like(similarity[..., 0], dtype=torch.bool)
@@ -135,9 +135,10 @@ def _select(similarity: Tensor, k: int) -> tuple[Tensor, Tensor]:
         indices = top.indices[..., :k].int().sort(-1).values
         # Only where the first one left out equals the last one taken did topk have a choice.
         tied = top.values[..., k - 1] == top.values[..., k]
+    if not tied.any():
+        return indices, None
     degrees = torch.full_like(tied, k, dtype=torch.int32)
-    if tied.any():
-        indices[tied], degrees[tied] = _select_with_ties(similarity[tied], k)
+    indices[tied], degrees[tied] = _select_with_ties(similarity[tied], k)
     return indices, degrees
 
 
@@ -211,11 +212,11 @@ def build_key_graph(
     if similarity == "cosine":
         features = F.normalize(features, dim=-1)
     kept = min(k, nodes if include_self else nodes - 1)
-    build = _build_native if _chooses_native(features, backend) else _build_in_chunks
-    indices, degrees = build(features, kept, include_self, regions)
-    if bool((degrees == kept).all()):
-        return KeyGraph(indices, k)
-    if bool((degrees == 0).any()):
+    if _chooses_native(features, backend):
+        indices, degrees = _build_native(features, kept, include_self, regions)
+    else:
+        indices, degrees = _build_in_chunks(features, kept, include_self, regions)
+    if degrees is not None and bool((degrees == 0).any()):
         raise ValueError("a token has no candidate: its region holds only itself")
     return KeyGraph(indices, k, degrees)
 
@@ -255,35 +256,54 @@ def _count_flops(features: Any, *_: Any, **__: Any) -> int:
 
 def _build_native(
     features: Tensor, k: int, include_self: bool, regions: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Indices [W, N, k] and degrees [W, N]."""
+) -> tuple[Tensor, Tensor | None]:
+    """Indices [W, N, k] and degrees [W, N], None if all are k."""
     _register_operator()
     labels = None if regions is None else regions.long().contiguous()
     with _exact_float32_matmul():
-        return torch.ops.kgt.select_keys(features.contiguous(), k, include_self, labels)
+        indices, degrees = torch.ops.kgt.select_keys(features.contiguous(), k, include_self, labels)
+    return indices, None if bool((degrees == k).all()) else degrees
 
 
 def _build_in_chunks(
     features: Tensor, k: int, include_self: bool, regions: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Indices [W, N, k] and degrees [W, N]; a few windows at a time."""
+) -> tuple[Tensor, Tensor | None]:
+    """Indices [W, N, k] and degrees [W, N], None if all are k; a few windows at a time."""
     windows, nodes, _ = features.shape
     chunk = max(1, _SIMILARITY_BYTES // (nodes * nodes * features.element_size()))
-    parts = features.split(chunk)
-    labels: Sequence[Tensor | None] = [None] * len(parts)
-    if regions is not None:  # those of an image, for every image of a batch
-        labels = regions.repeat(windows // len(regions), 1).split(chunk)
     pieces = [
-        _connect_windows(part, k, include_self, own)
-        for part, own in zip(parts, labels, strict=True)
+        _connect_windows(
+            features[start : start + chunk],
+            k,
+            include_self,
+            None if regions is None else _rows_of(regions, start, chunk, windows),
+        )
+        for start in range(0, windows, chunk)
     ]
-    indices, degrees = zip(*pieces, strict=True)
-    return torch.cat(indices), torch.cat(degrees)
+    return torch.cat([indices for indices, _ in pieces]), _join_degrees(pieces, k)
+
+
+def _join_degrees(pieces: list[tuple[Tensor, Tensor | None]], k: int) -> Tensor | None:
+    """Degrees of all chunks, None when every row of every chunk is full."""
+    if all(degrees is None or bool((degrees == k).all()) for _, degrees in pieces):
+        return None
+    return torch.cat(
+        [
+            indices.new_full(indices.shape[:2], k) if degrees is None else degrees
+            for indices, degrees in pieces
+        ]
+    )
+
+
+def _rows_of(regions: Tensor, start: int, count: int, windows: int) -> Tensor:
+    """The region labels of windows start..start+count, cyclic over the images of a batch."""
+    stop = min(start + count, windows)
+    return regions[torch.arange(start, stop, device=regions.device) % regions.shape[0]]
 
 
 def _connect_windows(
     features: Tensor, k: int, include_self: bool, regions: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor | None]:
     with _exact_float32_matmul():
         similarity = features @ features.mT
     if not include_self:
