@@ -99,10 +99,15 @@ def test_the_command_compares_whole_images_with_tiles(capsys):
     ("extra", "message"),
     [
         (["--compare-tiling"], "add --tile"),
-        (["--tile", "large"], "'large' is not a whole number"),
         (["--tile", "auto", "--byte-budget", "1", "--compare-tiling"], "need at least"),
     ],
 )
 def test_wrong_tiles_exit_with_2(extra, message, capsys):
     assert main([*COMMAND, *extra]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_tile_that_is_no_number_is_wrong_use(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([*COMMAND, "--tile", "large"])
+    assert "'large' is not a whole number" in capsys.readouterr().err
