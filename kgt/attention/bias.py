@@ -39,8 +39,8 @@ def dense_bias(table: Tensor, nodes: int) -> Tensor:
     return table.flatten(1).index_select(1, index.flatten()).unflatten(1, index.shape)
 
 
-def neighbor_bias(table: Tensor, queries: Tensor, keys: Tensor, window: int) -> Tensor:
-    """Look the table up for chosen pairs only.
+def pair_bias(table: Tensor, queries: Tensor, keys: Tensor, window: int) -> Tensor:
+    """Biases of chosen pairs only, from the table.
 
     Args:
         table: [H, 2M-1, 2M-1].

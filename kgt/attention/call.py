@@ -114,7 +114,7 @@ def _check(q: Tensor, k: Tensor, v: Tensor, graph: KeyGraph, bias: Tensor | None
     windows, heads, nodes, _ = q.shape
     if (graph.windows, graph.nodes) != (windows, nodes):
         raise ValueError(
-            f"the graph has {graph.windows} windows of {graph.nodes} nodes, "
+            f"the graph has {graph.windows} windows of {graph.nodes} tokens, "
             f"q has {windows} windows of {nodes}"
         )
     if graph.indices.device != q.device:

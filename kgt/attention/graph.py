@@ -3,7 +3,7 @@
 Source: KGT (arXiv 2402.02634), Eq. 1-2. Where the paper is silent the choices are ours and
 arguments: whether a token may select itself, which similarity, which candidates.
 
-Axis letters: W windows, N tokens per window, C channels, K neighbors kept per token.
+Axis letters: W windows, N tokens per window, C channels, K keys kept per token.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class KeyGraph:
             followed by `PADDING` (-1) where a token has fewer than K candidates.
         requested_k: the k asked for; K is smaller where it was clamped to the candidates.
         degrees: int32 [W, N], the number of keys per token, or None when every row is full.
-        derived: what `derive` has made of the graph, by the function that made it.
+        derived: results of `derive`, by the function that made them.
     """
 
     indices: Tensor
@@ -77,7 +77,7 @@ class KeyGraph:
         return self.k < self.requested_k
 
     def derive(self, make: Callable[[KeyGraph], Derived]) -> Derived:
-        """What `make` makes of the graph, made once: the layers of a stage share it."""
+        """The result of `make` for this graph, computed once: the layers of a stage share it."""
         if make not in self.derived:
             self.derived[make] = make(self)
         return cast(Derived, self.derived[make])
@@ -104,7 +104,7 @@ class KeyGraph:
 
 @contextmanager
 def _exact_float32_matmul() -> Iterator[None]:
-    """Keep autocast and TF32 away: a rounded similarity selects other neighbors."""
+    """Switch autocast and TF32 off: a rounded similarity selects other keys."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
@@ -174,8 +174,8 @@ def build_key_graph(
 
     Args:
         tokens: [W, N, C], the un-projected input of a stage.
-        k: neighbors per token, at least 1; more than there are candidates is clamped, and the
-            graph's `requested_k` keeps what was asked for.
+        k: keys per token, at least 1; clamped to the number of candidates. The graph's
+            `requested_k` keeps the k asked for.
         include_self: whether a token is a candidate for itself; False is Eq. 2 as printed.
         similarity: "dot" (Eq. 1) or "cosine".
         regions: integer [nW, N] labels with W a multiple of nW; only tokens of equal label are

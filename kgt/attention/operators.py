@@ -33,7 +33,7 @@ def empty_gradients(q: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Ten
 
 
 def count_forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:
-    """FLOPs of the pairs of the graph; what a tile computes besides them is not counted."""
+    """FLOPs of the pairs of the graph; further pairs that a tile computes are not counted."""
     windows, heads, nodes, dim = q
     return 4 * windows * heads * nodes * indices[2] * dim
 

@@ -1,6 +1,6 @@
 """`reference`: the specification, one window and one head at a time.
 
-KGT (arXiv 2402.02634): Eq. 2 restricts the keys of a token to its neighbors in the graph, the
+KGT (arXiv 2402.02634): Eq. 2 restricts a token to its keys in the graph; the
 attention over them is softmax(Q K_sel^T / sqrt(d)) V_sel. In float64 this is what every other
 backend is tested against; it is never timed.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kgt.attention.backend import Backend
-from kgt.attention.bias import neighbor_bias, window_of
+from kgt.attention.bias import pair_bias, window_of
 from kgt.attention.call import AttentionCall
 
 
@@ -27,7 +27,7 @@ def attend(call: AttentionCall) -> Tensor:
             scores = call.scale * (q[w, h][:, None] * k[w, h][keys]).sum(-1)
             if call.bias is not None:
                 table = call.bias[h : h + 1].to(q.dtype)
-                scores = scores + neighbor_bias(table, queries, keys, window_of(graph.nodes))[0]
+                scores = scores + pair_bias(table, queries, keys, window_of(graph.nodes))[0]
             if valid is not None:
                 scores = scores.masked_fill(~valid[w], -torch.inf)
             outputs.append((scores.softmax(-1)[..., None] * v[w, h][keys]).sum(-2))

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from kgt.attention.backend import Backend
-from kgt.attention.bias import neighbor_bias, window_of
+from kgt.attention.bias import pair_bias, window_of
 from kgt.attention.call import AttentionCall, AttentionShape
 from kgt.attention.cost import Cost, output_bytes, sparse_flops
 
@@ -45,13 +45,13 @@ def _attend_rows(
     count, heads, head_dim = queries.shape
     nodes = call.shape.nodes
     row = torch.arange(start, start + count, device=queries.device)
-    neighbors = call.graph.indices.flatten(0, 1)[start : start + count]
-    padding = neighbors < 0 if call.shape.has_padding else None
+    chosen = call.graph.indices.flatten(0, 1)[start : start + count]
+    padding = chosen < 0 if call.shape.has_padding else None
     if padding is not None:
-        neighbors = torch.where(padding, neighbors[:, :1], neighbors)
+        chosen = torch.where(padding, chosen[:, :1], chosen)
     head = torch.arange(heads, device=queries.device)
     first = (row // nodes)[:, None] * heads + head
-    flat = (first[..., None] * nodes + neighbors[:, None]).flatten()
+    flat = (first[..., None] * nodes + chosen[:, None]).flatten()
 
     gathered = keys.index_select(0, flat).view(count * heads, -1, head_dim)
     scores = torch.bmm(gathered, (queries * call.scale).reshape(-1, head_dim, 1))
@@ -59,7 +59,7 @@ def _attend_rows(
     scores = scores.view(count, heads, -1)
     if call.bias is not None:
         table = call.bias.to(queries.dtype)
-        offsets = neighbor_bias(table, (row % nodes)[:, None], neighbors, window_of(nodes))
+        offsets = pair_bias(table, (row % nodes)[:, None], chosen, window_of(nodes))
         scores += offsets.transpose(0, 1)
     if padding is not None:
         scores.masked_fill_(padding[:, None], -torch.inf)

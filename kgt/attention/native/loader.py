@@ -66,8 +66,8 @@ def compile_library(flags: Sequence[str] = NATIVE_FLAGS) -> Path:
         flags: machine flags; the default is for this machine's processor.
 
     Raises:
-        NativeUnavailableError: without a compiler, or when it fails; what it said is in a file
-            that the message names.
+        NativeUnavailableError: without a compiler, or when it fails; its output is in
+            a file that the message names.
     """
     compiler = find_compiler()
     library = cache_folder() / f"kgt-native-{_digest(compiler, flags)}.so"

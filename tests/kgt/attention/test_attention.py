@@ -248,7 +248,7 @@ def test_a_refusal_gives_every_reason(register_here):
         (lambda q, k, v, g, b: (q, k[:, :1], v, g, b), "must agree"),
         (lambda q, k, v, g, b: (q, k.float(), v, g, b), "must agree"),
         (lambda q, k, v, g, b: (q.int(), k.int(), v.int(), g, b), "floating-point"),
-        (lambda q, k, v, g, b: (q[:, :, :9], k[:, :, :9], v[:, :, :9], g, b), "16 nodes"),
+        (lambda q, k, v, g, b: (q[:, :, :9], k[:, :, :9], v[:, :, :9], g, b), "16 tokens"),
         (lambda q, k, v, g, b: (q, k, v, g, b[:, 1:]), r"\[2, 7, 7\]"),
     ],
 )

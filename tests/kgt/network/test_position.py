@@ -3,11 +3,11 @@ import math
 import pytest
 import torch
 
-from kgt.attention.bias import dense_bias, neighbor_bias, window_of
+from kgt.attention.bias import dense_bias, pair_bias, window_of
 from kgt.network.position import ContinuousPositionBias
 
 
-def test_dense_and_neighbor_bias_read_the_offset_of_query_and_key():
+def test_dense_and_pair_bias_read_the_offset_of_query_and_key():
     window, table = 3, torch.randn(2, 5, 5)
     dense = dense_bias(table, 9)
     for query in range(9):
@@ -15,7 +15,7 @@ def test_dense_and_neighbor_bias_read_the_offset_of_query_and_key():
             dy, dx = query // 3 - key // 3, query % 3 - key % 3
             assert dense[:, query, key].equal(table[:, dy + 2, dx + 2])
     keys = torch.randint(0, 9, (4, 9, 5))
-    looked_up = neighbor_bias(table, torch.arange(9)[:, None], keys, window)
+    looked_up = pair_bias(table, torch.arange(9)[:, None], keys, window)
     assert looked_up.equal(dense[:, torch.arange(9)[:, None], keys])
 
 
