@@ -60,8 +60,7 @@ def list_models(pretrained: bool = False) -> list[str]:
     Args:
         pretrained: only those with trained weights.
     """
-    _load_all()
-    trained = _find_weights()
+    trained = trained_weights()
     return sorted(name for name in _MODELS if name in trained or not pretrained)
 
 
@@ -97,7 +96,7 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Resto
         raise unknown(f"field of {name}", field, sorted(defaults))
     model = constructor(**{**defaults, **overrides})
     if pretrained and next(model.parameters(), None) is not None:
-        trained = _find_weights()
+        trained = trained_weights()
         if name not in trained:
             raise ValueError(
                 f"no trained weights are shipped for {name}; models that have some: "
@@ -109,7 +108,9 @@ def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Resto
     return model
 
 
-def _find_weights() -> dict[str, Weights]:
+def trained_weights() -> dict[str, Weights]:
+    """Trained weights by model: those that ship with this package, and published ones."""
+    _load_all()
     return {**find_weights(WEIGHTS), **_WEIGHTS}
 
 

@@ -1,0 +1,135 @@
+"""The page of all models: what those with weights score, and how many parameters the others have.
+
+Scores are of committed records, parameters of blessed counts: no number of the page is typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from baselines import registry
+from baselines.pretrained import Weights, WheelWeights
+from benchmarks.data.manifest import MANIFEST
+from benchmarks.models import list_any_models
+from benchmarks.plan.specs import Kind, get_spec
+from benchmarks.records.cell import NetworkCell, QualityCell
+from benchmarks.records.record import RecordStore
+from benchmarks.records.result import CostResult, QualityResult
+from benchmarks.regression.exact import load_blessed
+from benchmarks.regression.values import Content
+from benchmarks.report.series import Records, select
+from kgt import zoo
+from kgt.pretrained import ShippedWeights, find_weights
+
+_RECORDS = Path(__file__).parents[2] / "results" / "records"
+# Where models with weights are scored, and where networks are counted.
+_SCORED: tuple[tuple[str, Kind], ...] = (("small", "study"), ("5", "table"), ("7", "table"))
+_COUNTED: tuple[str, Kind] = ("semanir-3", "table")
+_PAGE = """\
+# The models
+
+`python -m benchmarks.docs` writes this page from records, blessed counts and metadata of weights.
+
+```python
+import baselines, kgt
+
+print(kgt.list_models(pretrained=True), baselines.list_models(pretrained=True))
+network = kgt.create_model("kgt-tiny-x4", pretrained=True)
+print(network.provenance)  # recipe, steps, data and software of its training
+```
+
+## With weights
+
+PSNR in dB, by the protocol that is named, as the mean over all images of the set.
+
+{trained}
+
+The images that weights were trained on, and their terms:
+
+{terms}
+
+The card beside a file of weights (`kgt/weights/NAME.md`, `baselines/weights/NAME.md`) has all its
+scores, its training and the command that trains it again. These weights are Apache-2.0, as far as
+the terms of the images allow. Weights of other authors are fetched by pip at first use, under their
+license.
+
+Two test images were trained on: `Set5/woman` is `BSDS500/train/302003` at another size, and
+`Set12/04` is cut from `BSDS500/train/12003`. So scores of Set5 and Set12 are somewhat too high.
+
+## Without weights
+
+These are built with random weights, for measurements of time, memory and cost, or with your own:
+`baselines.load_official` loads the authors' SwinIR files, `baselines.load_checkpoint` any network
+that spandrel recognizes. Models without a number have no parameters, or were not counted.
+
+{others}
+"""
+_HEAD = ("model", "task", "parameters", "PSNR", "set", "protocol", "trained on", "size")
+
+
+def render_models() -> str:
+    """The page as Markdown."""
+    weights: dict[str, Weights] = {**find_weights(zoo.WEIGHTS), **registry.trained_weights()}
+    counts = {**_count_costs(), **load_blessed().values["parameters"]}
+    scores = _find_scores()
+    rows, sets = [], set[str]()
+    for name, trained in weights.items():
+        tasks, data, size = _describe_weights(trained)
+        sets |= {data} & MANIFEST.keys()
+        rows += [
+            (f"`{name}`", task, f"{counts[name]:,}", f"{psnr:.2f}", dataset, protocol, data, size)
+            for (model, task), (dataset, protocol, psnr) in scores.items()
+            if model == name and (not tasks or task in tasks)
+        ]
+    others = [
+        (f"`{name}`", f"{counts[name]:,}" if name in counts else "")
+        for name in list_any_models()
+        if name not in weights
+    ]
+    return _PAGE.format(
+        trained=_as_table(_HEAD, rows),
+        terms="\n".join(f"- {name}: {MANIFEST[name]['train'].source}" for name in sorted(sets)),
+        others=_as_table(("model", "parameters"), others),
+    )
+
+
+def _find_scores() -> dict[tuple[str, str], tuple[str, str, float]]:
+    """Set, protocol and PSNR by model and task, of the first set in a specification."""
+    found: dict[tuple[str, str], tuple[str, str, float]] = {}
+    for name, kind in _SCORED:
+        for cell, result in select(_read(name, kind), QualityCell, QualityResult).items():
+            psnr = result.quantity("psnr")
+            if cell.recipe is None and psnr is not None:
+                score = (cell.dataset, cell.protocol, psnr.value)
+                found.setdefault((cell.model, cell.task), score)
+    return found
+
+
+def _count_costs() -> dict[str, Content]:
+    """Parameters by model, as counted for the table of costs."""
+    costs = select(_read(*_COUNTED), NetworkCell, CostResult)
+    return {cell.model: round(result.parameters.value) for cell, result in costs.items()}
+
+
+def _read(name: str, kind: Kind) -> Records:
+    """The newest records of a table or study, in its profile cpu."""
+    spec = get_spec(name, kind)
+    cells = spec.profile("cpu")[1].cells()
+    store = RecordStore(_RECORDS / f"{spec.stem}-cpu.jsonl")
+    environment = store.newest_environment(cells)
+    return store.latest(cells, environment.key) if environment else {}
+
+
+def _describe_weights(weights: Weights) -> tuple[list[str], str, str]:
+    """Tasks that they were trained for, as far as that is known; on which images; size."""
+    if not isinstance(weights, ShippedWeights):
+        assert isinstance(weights, WheelWeights)
+        return [], f"by its authors ({weights.license})", "fetched"
+    metadata, size = weights.read_metadata(), weights.path.stat().st_size
+    return metadata["tasks"].split(), metadata["data"], f"{size / 1e6:.1f} MB"
+
+
+def _as_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])
