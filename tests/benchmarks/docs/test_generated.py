@@ -27,4 +27,5 @@ def test_the_command_writes_both(tmp_path, capsys):
     assert main(["--out", str(tmp_path / "docs")]) == 0
     written = sorted(path.name for path in (tmp_path / "docs").iterdir())
     assert written == ["method.svg", "models.md"]
-    assert all(name in capsys.readouterr().out for name in written)
+    out = capsys.readouterr().out
+    assert all(name in out for name in written)
