@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -51,38 +51,6 @@ class Verdict:
 
     label: Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
     reason: str
-
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray,
-    statistic: Callable[..., Any] = np.median,
-    level: float = CONFIDENCE,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic (Efron 1979).
-
-    It covers the statistic too rarely in small samples; for the median there is the exact
-    `median_interval`.
-
-    Args:
-        values: one-dimensional sample [n].
-        statistic: reduces an array along the `axis` it is given.
-        level: confidence level in (0, 1).
-        resamples: number of bootstrap resamples.
-        seed: seed of the resampling, so that the interval is repeatable.
-
-    Returns:
-        Lower and upper end, in the unit of `values`.
-
-    Raises:
-        ValueError: if `values` is empty or not one-dimensional, or `level` is outside (0, 1).
-    """
-    sample = _check_sample(values, level)
-    picks = np.random.default_rng(seed).integers(sample.size, size=(resamples, sample.size))
-    estimates = statistic(sample[picks], axis=1)
-    lo, hi = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
-    return float(lo), float(hi)
 
 
 def median_interval(

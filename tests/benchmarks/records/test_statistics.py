@@ -10,7 +10,6 @@ from scipy import stats
 from benchmarks.records.statistics import (
     MIN_PAIRS,
     Ratio,
-    bootstrap_interval,
     compare_paired,
     judge,
     median_interval,
@@ -45,25 +44,6 @@ def assert_probable(hits, trials, probability):
     assert lo <= hits <= hi, (hits / trials, probability)
 
 
-@pytest.mark.parametrize("statistic", [np.median, np.mean])
-def test_interval_agrees_with_scipy(statistic):
-    sample = np.random.default_rng(3).normal(size=60)
-    expected = stats.bootstrap(
-        (sample,), statistic, confidence_level=0.99, method="percentile", n_resamples=20_000, rng=1
-    ).confidence_interval
-    interval = bootstrap_interval(sample, statistic, resamples=20_000)
-    np.testing.assert_allclose(interval, expected, atol=0.03)
-
-
-def test_interval_covers_the_median_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    hits = 0
-    for seed in range(300):
-        lo, hi = bootstrap_interval(rng.normal(size=40), level=0.9, resamples=400, seed=seed)
-        hits += lo <= 0 <= hi
-    assert 0.85 <= hits / 300 <= 0.96
-
-
 @pytest.mark.parametrize("n", [8, 9, 10, 12, 15, 30, 31, 200, 2000])
 def test_median_interval_agrees_with_scipy(n):
     sample = np.random.default_rng(n).normal(size=n)
@@ -82,19 +62,6 @@ def test_median_interval_covers_as_often_as_the_binomial_says(name, n):
     assert_probable(covered, 2000, coverage)
 
 
-def test_median_interval_is_wider_than_a_bootstrap_that_covers_too_rarely():
-    # The resampled median of nine is at most the second smallest with probability
-    # P(Binomial(9, 2/9) >= 5) = 3.3 %, and the smallest with 0.1 %: the bootstrap's 0.5 % point
-    # is the second, and [second, eighth] holds the median in 1 - 20 / 512 of all cases.
-    sample = np.arange(9.0)
-    assert bootstrap_interval(sample) == (1, 7)
-    assert median_interval(sample) == (0, 8)
-    rng = np.random.default_rng(0)
-    ends = np.array([bootstrap_interval(x) for x in rng.normal(size=(1000, 9))])
-    covered = np.count_nonzero((ends[:, 0] <= 0) & (ends[:, 1] >= 0))
-    assert_probable(covered, 1000, 1 - 20 / 512)
-
-
 def test_median_interval_of_few_samples_is_their_range():
     assert median_interval([3.0, 1.0, 2.0]) == (1.0, 3.0)
     assert median_interval([5.0]) == (5.0, 5.0)
@@ -108,32 +75,16 @@ def test_median_interval_holds_the_median_and_mirrors(values, level):
     assert median_interval([-v for v in values], level) == (-hi, -lo)
 
 
-def test_interval_is_repeatable_and_widens_with_the_level():
-    sample = np.random.default_rng(1).normal(size=50)
-    assert bootstrap_interval(sample) == bootstrap_interval(sample)
-    lo, hi = bootstrap_interval(sample, level=0.5)
-    wide_lo, wide_hi = bootstrap_interval(sample, level=0.99)
-    assert wide_lo < lo < hi < wide_hi
-
-
-@given(times)
-def test_interval_stays_within_the_sample(values):
-    lo, hi = bootstrap_interval(values, resamples=50)
-    assert min(values) <= lo <= hi <= max(values)
-
-
 @pytest.mark.parametrize("values", [[], [[1.0, 2.0]]])
-@pytest.mark.parametrize("interval", [bootstrap_interval, median_interval])
-def test_interval_rejects_what_is_not_a_sample(interval, values):
+def test_interval_rejects_what_is_not_a_sample(values):
     with pytest.raises(ValueError, match="non-empty 1-D"):
-        interval(values)
+        median_interval(values)
 
 
 @pytest.mark.parametrize("level", [0, 1, 99])
-@pytest.mark.parametrize("interval", [bootstrap_interval, median_interval])
-def test_interval_rejects_a_level_that_is_no_probability(interval, level):
+def test_interval_rejects_a_level_that_is_no_probability(level):
     with pytest.raises(ValueError, match="level"):
-        interval([1.0, 2.0], level=level)
+        median_interval([1.0, 2.0], level=level)
 
 
 def test_fewest_pairs_are_those_whose_range_covers_the_median():
