@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from baselines.classical import Bicubic, Identity
     from baselines.deblurring import Wiener
-    from baselines.demosaicking import DemosaicNet, Malvar, Menon
+    from baselines.deconvolved import Deconvolved
+    from baselines.demosaicking import Malvar, Menon
+    from baselines.demosaicnet import DemosaicNet
     from baselines.denoising import BM3D, NonLocalMeans, TotalVariation, Wavelet
     from baselines.dense import DenseTwin
     from baselines.ffdnet import FFDNet
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "BM3D": "denoising",
     "Bicubic": "classical",
-    "DemosaicNet": "demosaicking",
+    "Deconvolved": "deconvolved",
+    "DemosaicNet": "demosaicnet",
     "DenseTwin": "dense",
     "FFDNet": "ffdnet",
     "Identity": "classical",

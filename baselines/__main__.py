@@ -18,7 +18,8 @@ def _create_model(name: str, pretrained: bool = False, **overrides: Any) -> "Res
     return baselines.create_model(name, pretrained, **overrides)
 
 
-NETWORKS = Networks("baselines", "swinir-tiny", _list_models, _create_model)
+_OTHERS = {"deblur": "deconvolved-swinir-tiny-deblur"}
+NETWORKS = Networks("baselines", "swinir-tiny", _list_models, _create_model, _OTHERS)
 
 if __name__ == "__main__":
-    sys.exit(main(networks=NETWORKS))
+    sys.exit(main(NETWORKS))

@@ -78,7 +78,7 @@ class Bicubic(nn.Module):
 class ImageFilter(nn.Module):
     """A classical method that restores one image at a time in numpy, at scale 1.
 
-    Subclasses say their `task` and implement `restore`.
+    Subclasses say their `task` and implement `filter`.
     """
 
     scale = 1
@@ -100,9 +100,9 @@ class ImageFilter(nn.Module):
         """
         check_image(x, self.in_channels, self.min_size)
         images = x.double().permute(0, 2, 3, 1).cpu().numpy()
-        restored = np.stack([self.restore(image) for image in images])
+        restored = np.stack([self.filter(image) for image in images])
         return torch.from_numpy(restored).permute(0, 3, 1, 2).to(x)
 
-    def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
+    def filter(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Restore one image, float64 [h, w, C], to the same size."""
         raise NotImplementedError

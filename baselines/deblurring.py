@@ -1,4 +1,4 @@
-"""Classical deblurring: with a blur that is assumed, and with one that is estimated."""
+"""Classical deblurring with a blur that is assumed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from baselines.classical import ImageFilter
 from baselines.registry import register
-from kgt.contract import UNKNOWN, Restorer
-from kgt.network.deconvolution import append_undone
-from kgt.network.windows import check_image
 
 
 @register("wiener", blur=1.0, in_channels=3)
@@ -40,7 +36,7 @@ class Wiener(ImageFilter):
             raise ValueError(f"blur is {blur}; a standard deviation in pixels is above 0")
         self.blur = float(blur)
 
-    def restore(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
+    def filter(self, image: NDArray[np.float64]) -> NDArray[np.float64]:
         """Deblur one image, float64 [h, w, C]."""
         from skimage.restoration import unsupervised_wiener
 
@@ -54,47 +50,6 @@ class Wiener(ImageFilter):
             for channel in np.moveaxis(padded, -1, 0)
         ]
         return np.stack(channels, axis=-1)[margin:-margin, margin:-margin]
-
-
-@register("blind-deconvolution", in_channels=3)
-class BlindDeconvolution(nn.Module):
-    """The camera shake of each image, estimated and undone (`kgt.network.deconvolution`).
-
-    It is what the small networks for deblurring see beside their input, so it is what they have to
-    beat.
-
-    Args:
-        in_channels: image channels.
-    """
-
-    task = "deblur"
-    scale = 1
-    size_multiple = 1
-    provenance = UNKNOWN
-
-    def __init__(self, in_channels: int = 3) -> None:
-        super().__init__()
-        self.in_channels = in_channels
-
-    @property
-    def body(self) -> Restorer:
-        """Itself, which takes what `prepare` returns, too."""
-        return self
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Append the result to the whole image, before tiles are cut from it."""
-        whole = image.ndim == 4 and image.shape[1] == self.in_channels
-        return append_undone(image) if whole else image
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Restore [B, C, h, w] in [0, 1], or prepared.
-
-        Raises:
-            ValueError: for an input that is no finite image batch of C channels.
-        """
-        prepared = x.ndim == 4 and x.shape[1] == 2 * self.in_channels
-        check_image(x, self.in_channels * (1 + prepared), min_size=1)
-        return self.prepare(x)[:, self.in_channels :]
 
 
 def _gaussian_kernel(sigma: float) -> NDArray[np.float64]:

@@ -1,35 +1,24 @@
-"""Demosaicking: the color image of a sensor that sees one color per pixel.
+"""Classical demosaicking: the color image of a sensor that sees one color per pixel.
 
-The input of every model here is a color image whose samples at the positions of an RGGB Bayer
-pattern (red at row 0, column 0) are the sensor's; what else it holds, such as an interpolation, is
-not looked at.
+The input of every demosaicking model is a color image whose samples at the positions of an RGGB
+Bayer pattern (red at row 0, column 0) are the sensor's; what else it holds, such as an
+interpolation, is not looked at.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections import OrderedDict
-from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.classical import ImageFilter
-from baselines.pretrained import WheelWeights
 from baselines.registry import register
-from kgt.contract import UNKNOWN
 from kgt.network.windows import check_image
-
-BAYER_WEIGHTS = WheelWeights(
-    package="demosaicnet",
-    version="0.0.14",
-    license="MIT",
-    member="demosaicnet/data/bayer.pth",
-    sha256="a90f45c34b89fea3faf49060687839a7d191d302f597a302b31d1bbc021ff7d8",
-)
+from kgt.pictures.mosaic import interpolate_malvar
 
 
 def sample_mosaic(x: Tensor) -> Tensor:
@@ -38,20 +27,6 @@ def sample_mosaic(x: Tensor) -> Tensor:
     for channel, row, column in ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1)):
         mosaic[:, channel, row::2, column::2] = x[:, channel, row::2, column::2]
     return mosaic
-
-
-def interpolate_malvar(mosaic: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Linear 5x5 interpolation (Malvar, He, Cutler, ICASSP 2004) by colour-demosaicing.
-
-    Args:
-        mosaic: samples [h, w] under an RGGB pattern.
-
-    Returns:
-        [h, w, 3], not clipped; the sensor's samples stay as they are.
-    """
-    # The library repeats the border pixels, which puts samples at positions of other colors.
-    mirrored = np.pad(mosaic, 2, mode="reflect")
-    return _load_library().demosaicing_CFA_Bayer_Malvar2004(mirrored, "RGGB")[2:-2, 2:-2]
 
 
 def _load_library() -> Any:
@@ -77,80 +52,15 @@ class _ClassicalDemosaicker(ImageFilter):
 class Malvar(_ClassicalDemosaicker):
     """Linear 5x5 interpolation (Malvar, He, Cutler, ICASSP 2004), MATLAB's `demosaic`."""
 
-    def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
+    def filter(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Interpolate one mosaic, float64 [h, w, 3]."""
-        return interpolate_malvar(image.sum(-1))
+        return interpolate_malvar(torch.from_numpy(image.sum(-1))).permute(1, 2, 0).numpy()
 
 
 @register("menon")
 class Menon(_ClassicalDemosaicker):
     """Directional filtering with a posteriori decision (Menon et al., TIP 2007)."""
 
-    def restore(self, image: NDArray[np.float64]) -> NDArray[Any]:
+    def filter(self, image: NDArray[np.float64]) -> NDArray[Any]:
         """Interpolate one mosaic, float64 [h, w, 3]."""
         return _load_library().demosaicing_CFA_Bayer_Menon2007(image.sum(-1), "RGGB")
-
-
-@register("demosaicnet", weights=BAYER_WEIGHTS)
-class DemosaicNet(nn.Module):
-    """The Bayer network of "Deep Joint Demosaicking and Denoising" (Gharbi et al., 2016).
-
-    This is the released network: its features are half filters, half masks that multiply them. It
-    was trained on the GRBG pattern and without padding, so it loses 31 pixels at each border.
-    The input is therefore mirrored by as many. Mirrored without the border pixel, every sample
-    stays at a position of its color, and 31 columns to the left turn RGGB into GRBG; the rows,
-    whose order must stay, get 32 at the top. The result has the size of the input.
-    """
-
-    scale = 1
-    in_channels = 3
-    task = "demosaic"
-    size_multiple = 2
-    provenance = UNKNOWN
-    margin = 31
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = [4, *[64] * 14, 128]
-        convolutions = (
-            ((f"conv{i}", nn.Conv2d(width, out_width, 3)), (f"relu{i}", nn.ReLU(inplace=True)))
-            for i, (width, out_width) in enumerate(pairwise(widths), start=1)
-        )
-        self.main_processor = nn.Sequential(
-            OrderedDict([("pack_mosaic", nn.Conv2d(3, 4, 2, stride=2)), *chain(*convolutions)])
-        )
-        self.residual_predictor = nn.Conv2d(64, 12, 1)
-        self.upsampler = nn.ConvTranspose2d(12, 3, 2, stride=2, groups=3)
-        self.fullres_processor = nn.Sequential(
-            OrderedDict(
-                post_conv=nn.Conv2d(6, 64, 3),
-                post_relu=nn.ReLU(inplace=True),
-                output=nn.Conv2d(64, 3, 1),
-            )
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Demosaic [B, 3, h, w] in [0, 1].
-
-        Raises:
-            ValueError: for an input that is no finite image batch of 3 channels, 2x2 or larger.
-        """
-        check_image(x, self.in_channels, min_size=2)
-        height, width = x.shape[-2:]
-        top, left = self.margin + 1, self.margin
-        rows = _mirror(height, top, self.margin + (height + 1) % 2, x.device)
-        columns = _mirror(width, left, self.margin + width % 2, x.device)
-        mosaic = sample_mosaic(x)[..., rows[:, None], columns]
-        filters, masks = self.main_processor(mosaic).chunk(2, dim=1)
-        residual = self.upsampler(self.residual_predictor(filters * masks))
-        lost = (mosaic.shape[-1] - residual.shape[-1]) // 2
-        inner = mosaic[..., lost:-lost, lost:-lost]
-        y = self.fullres_processor(torch.cat([inner, residual], dim=1))
-        return y[..., top - self.margin :, :][..., :height, :width]
-
-
-def _mirror(length: int, before: int, after: int, device: torch.device) -> Tensor:
-    """Indices that extend an axis of 2 or more samples by its mirror, however often it takes."""
-    period = 2 * (length - 1)
-    indices = torch.arange(-before, length + after, device=device) % period
-    return torch.minimum(indices, period - indices)

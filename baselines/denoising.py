@@ -46,7 +46,7 @@ class Denoiser(ImageFilter):
         super().__init__(in_channels)
         self.sigma = None if sigma is None else check_sigma(sigma)
 
-    def restore(self, image: Image) -> NDArray[Any]:
+    def filter(self, image: Image) -> NDArray[Any]:
         """Denoise one image, float64 [h, w, C]."""
         from skimage.restoration import estimate_sigma
 

@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.registry import register
-from kgt.contract import UNKNOWN, Restorer
-from kgt.network.deconvolution import append_undone
+from kgt.contract import UNKNOWN
 from kgt.network.linear import linear
 from kgt.network.windows import (
     check_image,
@@ -41,11 +40,11 @@ class SwinIRConfig:
     Attributes:
         task: what the network is for, e.g. "sr"; read by harnesses, not by the network.
         scale: output size over input size.
-        in_channels: image channels, 3 (RGB; the data set's mean is subtracted) or any other.
+        in_channels: channels of the input, 3 of an RGB image, whose mean is subtracted, 6 of two
+            of them, of which the second is restored, or any other.
+        out_channels: channels of the result (ours, at scale 1); None for as many as of the input.
         unshuffle: side of the pixel blocks that become channels before the first convolution, and
             pixels again after the last (ours, at scale 1): 2 restores for a quarter of the cost.
-        deconvolve: the network sees, beside its input, what blind deconvolution makes of it, and
-            corrects that (ours, at scale 1; see `kgt.network.deconvolution`).
         embed_dim: C, the width of every layer.
         depths: layers in each residual group.
         num_heads: attention heads of every layer.
@@ -59,14 +58,14 @@ class SwinIRConfig:
 
     Raises:
         ValueError: when heads do not divide the width, the upsampler does not exist or cannot make
-            the scale, or the image is unshuffled or deconvolved at another scale than 1.
+            the scale, or the image is unshuffled or loses channels at another scale than 1.
     """
 
     task: str = "sr"
     scale: int = 4
     in_channels: int = 3
+    out_channels: int | None = None
     unshuffle: int = 1
-    deconvolve: bool = False
     embed_dim: int = 180
     depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
     num_heads: int = 6
@@ -93,13 +92,19 @@ class SwinIRConfig:
                 f"unshuffle = {self.unshuffle} at scale {self.scale}; it is at least 1, and "
                 "above 1 only at scale 1"
             )
-        if self.deconvolve and self.scale > 1:
-            raise ValueError(f"deconvolve restores at scale 1; scale = {self.scale}")
+        if not 1 <= self.restored_channels <= self.in_channels:
+            raise ValueError(
+                f"out_channels = {self.out_channels}; valid: 1 to in_channels = {self.in_channels}"
+            )
+        if self.restored_channels < self.in_channels and self.scale > 1:
+            raise ValueError(
+                f"out_channels = {self.out_channels} needs scale = 1; scale = {self.scale}"
+            )
 
     @property
-    def channels_seen(self) -> int:
-        """Channels that the network sees: those of the image, and of what was made of it."""
-        return self.in_channels * (1 + self.deconvolve)
+    def restored_channels(self) -> int:
+        """Channels of the result."""
+        return self.in_channels if self.out_channels is None else self.out_channels
 
 
 class WindowAttention(nn.Module):
@@ -280,12 +285,12 @@ class SwinIR(nn.Module):
         self.task = config.task
         self.size_multiple = config.window_size * config.unshuffle
 
-        dim, channels, features = config.embed_dim, config.in_channels, config.upsample_features
-        blocks = channels * config.unshuffle**2
-        mean = torch.tensor(RGB_MEAN) if channels == 3 else torch.zeros(channels)
-        seen = mean.repeat(1 + config.deconvolve)
-        self.register_buffer("mean", seen.view(1, -1, 1, 1), persistent=False)
-        self.conv_first = nn.Conv2d(config.channels_seen * config.unshuffle**2, dim, 3, padding=1)
+        dim, features = config.embed_dim, config.upsample_features
+        channels, pixels = config.restored_channels, config.unshuffle**2
+        images, rest = divmod(config.in_channels, len(RGB_MEAN))
+        mean = torch.tensor((0.0,) * config.in_channels if rest else RGB_MEAN * images)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
+        self.conv_first = nn.Conv2d(config.in_channels * pixels, dim, 3, padding=1)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(dim)))
         self.layers = nn.Sequential(*(RSTB(config, depth) for depth in config.depths))
         self.norm = nn.LayerNorm(dim)
@@ -302,43 +307,29 @@ class SwinIR(nn.Module):
         elif config.upsampler == "pixelshuffledirect":
             self.upsample = nn.Sequential(*_upscale(dim, channels, config.scale))
         else:
-            self.conv_last = nn.Conv2d(dim, blocks, 3, padding=1)
+            self.conv_last = nn.Conv2d(dim, channels * pixels, 3, padding=1)
         self.apply(_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore [B, C, h, w] in [0, 1], or prepared, to [B, C, scale * h, scale * w].
+        """Restore [B, in_channels, h, w] in [0, 1] to [B, restored_channels, scale * h, scale * w].
 
         Raises:
             ValueError: for an image smaller than one window, of other channels, empty or not
                 finite.
         """
-        channels = self.config.channels_seen if self._is_prepared(x) else self.in_channels
-        check_image(x, channels, self.size_multiple)
+        check_image(x, self.in_channels, self.size_multiple)
         height, width = (self.scale * side for side in x.shape[-2:])
-        x = pad_to_multiple(self.prepare(x), self.size_multiple)
+        x = pad_to_multiple(x, self.size_multiple)
         x = (x - self.mean) * self.config.img_range
         unshuffle = self.config.unshuffle
         if unshuffle > 1:
-            y = F.pixel_shuffle(self._restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
+            y = F.pixel_shuffle(self._transform(F.pixel_unshuffle(x, unshuffle)), unshuffle)
         else:
-            y = self._restore(x)
-        y = y / self.config.img_range + self.mean[:, : self.in_channels]
+            y = self._transform(x)
+        y = y / self.config.img_range + self.mean[:, : self.config.restored_channels]
         return y[..., :height, :width]
 
-    @property
-    def body(self) -> Restorer:
-        """Itself, which takes what `prepare` returns, too."""
-        return self
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Add what the network must see of the whole image, as `KGT.prepare` does."""
-        whole = image.ndim == 4 and image.shape[1] == self.in_channels
-        return append_undone(image) if self.config.deconvolve and whole else image
-
-    def _is_prepared(self, x: Tensor) -> bool:
-        return x.ndim == 4 and x.shape[1] == self.config.channels_seen
-
-    def _restore(self, x: Tensor) -> Tensor:
+    def _transform(self, x: Tensor) -> Tensor:
         shallow = self.conv_first(x)
         tokens = self.layers(self.patch_embed(shallow.permute(0, 2, 3, 1)))
         deep = self.norm(tokens).permute(0, 3, 1, 2)
@@ -376,7 +367,7 @@ PRESETS = {
 
 
 # As many parameters as the KGT of the same name has, within 1 %.
-_TINY_RESTORATION = SwinIRConfig(
+TINY_RESTORATION = SwinIRConfig(
     scale=1, unshuffle=2, embed_dim=60, depths=(2, 2, 2), num_heads=6, upsampler=""
 )
 _RESTORATION_NAMES = ("denoise-color", "jpeg-color", "demosaic", "deblur", "weather")
@@ -390,7 +381,5 @@ for _size, _preset in PRESETS.items():
     for _scale in (2, 3, 4):
         register(f"swinir-{_size}-x{_scale}", **asdict(replace(_preset, scale=_scale)))(_build)
 for _name in _RESTORATION_NAMES:
-    _preset = replace(
-        _TINY_RESTORATION, task=_name.removesuffix("-color"), deconvolve=_name == "deblur"
-    )
+    _preset = replace(TINY_RESTORATION, task=_name.removesuffix("-color"))
     register(f"swinir-tiny-{_name}", **asdict(_preset))(_build)

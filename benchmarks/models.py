@@ -52,6 +52,9 @@ def components_of(description: str, device: str | None = None) -> dict[str, int]
         description: as for `create_described`, or a checkpoint file.
         device: "cuda", or None for the CPU.
     """
+    wrapped = description.removeprefix("deconvolved-")
+    if wrapped != description:
+        return versions_of("baselines") | components_of(wrapped, device)
     family = family_of(description)
     if family != "kgt":
         return versions_of(family)

@@ -30,11 +30,11 @@ class KGTConfig:
         task: what the preset is for, e.g. "sr"; read by harnesses, not by the network.
         shape: "columnar" (super-resolution) or "u" (all other tasks), KGT Fig. 2.
         scale: upsampling factor, 1 for same-size restoration.
-        in_channels: image channels, 1 or 3.
+        in_channels: channels of the input: 1 or 3 of an image, or 6 of two images that a network
+            sees together, of which it restores the second.
+        out_channels: channels of the result; None for as many as of the input.
         unshuffle: [A] side of the pixel blocks that become channels before the first convolution,
             and pixels again after the last: 2 restores at the same size for a quarter of the cost.
-        deconvolve: [A] the network sees, beside its input, what blind deconvolution makes of it
-            (`kgt.network.deconvolution`), and corrects that: for deblurring by short trainings.
         embed_dim: C; in the U shape the C of the top level, doubled at each level down.
         heads: H; in the U shape of the top level, doubled at each level down.
         depths: layers per stage (columnar); per level from the top to the latent (U shape).
@@ -57,15 +57,15 @@ class KGTConfig:
         position_bias: [A] "continuous" (fits the printed parameter counts) or "none".
         bias_hidden: width of the position-bias network.
         window_offset: [A] "alternate" shifts every second stage by M / 2 cyclically; "none".
-        mean: [A] per-channel mean subtracted from the input.
+        mean: [A] per-channel mean subtracted from each image of the input.
     """
 
     task: str = "sr"
     shape: str = "columnar"
     scale: int = 1
     in_channels: int = 3
+    out_channels: int | None = None
     unshuffle: int = 1
-    deconvolve: bool = False
     embed_dim: int = 180
     heads: int = 6
     depths: tuple[int, ...] = (6, 6, 6, 6, 6, 6)
@@ -92,8 +92,16 @@ class KGTConfig:
             value = getattr(self, name)
             if value not in valid:
                 raise ValueError(f"{name} = {value!r}; valid: {', '.join(valid)}")
-        if self.in_channels not in (1, 3):
-            raise ValueError(f"in_channels = {self.in_channels}; valid: 1, 3")
+        if self.in_channels not in (1, 3, 6):
+            raise ValueError(f"in_channels = {self.in_channels}; valid: 1, 3, 6")
+        if not 1 <= self.restored_channels <= self.in_channels:
+            raise ValueError(
+                f"out_channels = {self.out_channels}; valid: 1 to in_channels = {self.in_channels}"
+            )
+        if self.restored_channels < self.in_channels and self.scale > 1:
+            raise ValueError(
+                f"out_channels = {self.out_channels} needs scale = 1; scale = {self.scale}"
+            )
         if self.scale not in (1, 2, 3, 4):
             raise ValueError(f"scale = {self.scale}; valid: 1, 2, 3, 4")
         if self.embed_dim % self.heads:
@@ -116,13 +124,11 @@ class KGTConfig:
             raise ValueError(
                 f"unshuffle = {self.unshuffle} restores at the same size; scale = {self.scale}"
             )
-        if self.deconvolve and self.scale > 1:
-            raise ValueError(f"deconvolve restores at the same size; scale = {self.scale}")
 
     @property
-    def channels_seen(self) -> int:
-        """Channels that the network sees: those of the image, and of what was made of it."""
-        return self.in_channels * (1 + self.deconvolve)
+    def restored_channels(self) -> int:
+        """Channels of the result."""
+        return self.in_channels if self.out_channels is None else self.out_channels
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -172,7 +178,7 @@ PRESETS: dict[str, dict[str, object]] = {
     "kgt-tiny-denoise-color": {"task": "denoise", **_TINY_U},
     "kgt-tiny-jpeg-color": {"task": "jpeg", **_TINY_U},
     "kgt-tiny-demosaic": {"task": "demosaic", **_TINY_U},
-    "kgt-tiny-deblur": {"task": "deblur", "deconvolve": True, **_TINY_U},
+    "kgt-tiny-deblur": {"task": "deblur", **_TINY_U},
     "kgt-tiny-weather": {"task": "weather", **_TINY_U},
 }
 

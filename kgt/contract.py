@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-UNKNOWN: Mapping[str, str] = MappingProxyType({})
+UNKNOWN: Mapping[str, str] = {}
 """The provenance of weights of which nothing is known."""
 
 

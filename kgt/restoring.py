@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kgt.contract import Restorer, split_whole
 from kgt.network.windows import pad_to_multiple
-from kgt.pictures.mosaic import interpolate_mosaic
+from kgt.pictures.mosaic import interpolate_malvar
 from kgt.pictures.picture import Picture
 from kgt.pictures.write import write_bands
 from kgt.tiles import BYTE_BUDGET, OVERLAP
@@ -128,7 +128,7 @@ def _interpolate(net: Restorer, picture: Picture) -> Picture:
     """A mosaic as the color picture that networks for demosaicking train on; others as they are."""
     if net.task != "demosaic" or picture.pixels.shape[-1] > 1:
         return picture
-    image = interpolate_mosaic(torch.from_numpy(picture.pixels[..., 0].astype(np.float32)))
+    image = interpolate_malvar(torch.from_numpy(picture.pixels[..., 0].astype(np.float32)))
     pixels = _round(image, picture.pixels.dtype)
     return replace(picture, pixels=pixels, icc_profile=b"")  # the profile is of gray
 

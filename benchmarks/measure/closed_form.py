@@ -53,7 +53,7 @@ class Tally:
 
     def reconstruct(self, config: KGTConfig | SwinIRConfig, pixels: int) -> None:
         """Add the head, from features of input size to the image."""
-        dim, channels, scale = config.embed_dim, config.in_channels, config.scale
+        dim, channels, scale = config.embed_dim, config.restored_channels, config.scale
         if scale == 1:
             self.convolve(dim, channels * config.unshuffle**2, pixels)
         elif config.upsampler == "pixelshuffledirect":
@@ -82,9 +82,9 @@ def tally_kgt(config: KGTConfig, pixels: int, backend: str = "auto") -> Tally:
             `reference`, whose products are elementwise and escape every counter.
     """
     tally = Tally()
-    dim, blocks = config.embed_dim, config.in_channels * config.unshuffle**2
+    dim, blocks = config.embed_dim, config.unshuffle**2
     pixels //= config.unshuffle**2
-    tally.convolve(config.channels_seen * config.unshuffle**2, dim, pixels)
+    tally.convolve(config.in_channels * config.unshuffle**2, dim, pixels)
     if config.shape == "columnar":
         tally.parameters += 2 * (2 * dim)
         for depth in config.depths:
@@ -102,7 +102,7 @@ def tally_kgt(config: KGTConfig, pixels: int, backend: str = "auto") -> Tally:
         tally.convolve(2 * width, width, there, kernel=1)  # fuse
     _add_stage(tally, config, len(encoder), latent, pixels // 4 ** len(encoder), backend)
     _add_stage(tally, config, 0, config.final_depth, pixels, backend)
-    tally.convolve(dim, blocks, pixels)
+    tally.convolve(dim, config.restored_channels * blocks, pixels)
     return tally
 
 
@@ -167,7 +167,7 @@ def tally_swinir(config: SwinIRConfig, pixels: int) -> Tally:
     tally = Tally()
     dim, nodes = config.embed_dim, config.window_size**2
     pixels //= config.unshuffle**2
-    tally.convolve(config.channels_seen * config.unshuffle**2, dim, pixels)
+    tally.convolve(config.in_channels * config.unshuffle**2, dim, pixels)
     tally.parameters += 2 * (2 * dim)
     for depth in config.depths:
         for _ in range(depth):

@@ -34,6 +34,7 @@ from baselines.swinir import SwinIR
 from benchmarks.measure.closed_form import DENSE, Tally, tally_kgt, tally_swinir
 from benchmarks.measure.counters import PARTS, Part, count_with_fvcore, count_with_torch
 from benchmarks.models import create_described
+from kgt.contract import Restorer, WholeImageRestorer, as_module
 from kgt.network.layers import KeyGraphAttention
 from kgt.network.model import KGT
 
@@ -86,8 +87,7 @@ class NetworkCost:
 def count_cost(description: str, size: tuple[int, int]) -> NetworkCost:
     """Count what a network costs at an input size.
 
-    A network that deconvolves is counted from there on: its own products, without the transforms
-    and the solution of equations before them.
+    Of one that must see the whole image, the body alone is counted, without the first step.
 
     Args:
         description: NAME:field=value:field=value; of a KGT, `backend` may be given, too.
@@ -99,7 +99,9 @@ def count_cost(description: str, size: tuple[int, int]) -> NetworkCost:
         UncountedOperatorError: when an operator runs that a counter has no formula for.
     """
     torch.manual_seed(0)
-    network: Any = create_described(description).eval()
+    network: Restorer = create_described(description).eval()
+    if isinstance(network, WholeImageRestorer):
+        network = network.body
     padded = _round_up(size[0], network.size_multiple), _round_up(size[1], network.size_multiple)
     return NetworkCost(
         description,
@@ -156,7 +158,7 @@ def _round_up(side: int, multiple: int) -> int:
     return -(-side // multiple) * multiple
 
 
-def _tally(network: nn.Module, pixels: int) -> Tally | None:
+def _tally(network: Restorer, pixels: int) -> Tally | None:
     """The closed form of a network that has one."""
     if isinstance(network, SwinIR):
         return tally_swinir(network.config, pixels)
@@ -173,7 +175,7 @@ def _tally(network: nn.Module, pixels: int) -> Tally | None:
 
 def _count(
     count: Callable[[nn.Module, Tensor], Counter[Part]],
-    network: Any,
+    network: Restorer,
     size: tuple[int, int],
     padded: tuple[int, int],
 ) -> Counter[Part]:
@@ -181,11 +183,12 @@ def _count(
     side = _round_up(_MIN_SIDE, network.size_multiple)
     unit = side * side
     pixels = padded[0] * padded[1]
+    module = as_module(network)
     # An image smaller than a window goes to the network, for it to say so.
     if pixels <= 6 * unit or min(size) < network.size_multiple:
-        return count(network, _image(network, size))
+        return count(module, _image(network, size))
     one, two, four = (
-        count(network, _image(network, (rows * side, columns * side)))
+        count(module, _image(network, (rows * side, columns * side)))
         for rows, columns in ((1, 1), (1, 2), (2, 2))
     )
     flops: Counter[Part] = Counter()
@@ -202,7 +205,6 @@ def _count(
     return flops
 
 
-def _image(network: Any, size: tuple[int, int]) -> Tensor:
-    """Noise, prepared for a network that must see its image as a whole."""
-    image = torch.rand(1, network.in_channels, *size, generator=torch.Generator().manual_seed(0))
-    return network.prepare(image) if hasattr(network, "prepare") else image
+def _image(network: Restorer, size: tuple[int, int]) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(1, network.in_channels, *size, generator=generator)

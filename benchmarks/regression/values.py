@@ -112,7 +112,7 @@ OUTPUTS = (
 )
 SCORES = {"sr-x4": "bicubic", "denoise-color-s25": "identity", "demosaic": "malvar"}
 _ATTENTION_BACKENDS = ("torch-mask", "torch-gather", "sdpa", "native")
-_OURS = ("kgt-", "swinir-", "dncnn-", "ffdnet-", "demosaicnet")
+_OURS = ("kgt-", "deconvolved-", "swinir-", "dncnn-", "ffdnet-", "demosaicnet")
 _THEIRS = "swinir-upstream-"
 
 

@@ -28,10 +28,13 @@ def interpolate_mosaic(target: Image, name: str) -> Image:
     Returns:
         uint8 [H, W, 3], rounded half up.
     """
-    # Imported here: baselines load torch.
-    from baselines.demosaicking import interpolate_malvar
+    # Imported here: commands start without torch.
+    import torch
 
-    interpolated = interpolate_malvar(sample_mosaic(target).astype(np.float64))
+    from kgt.pictures.mosaic import interpolate_malvar
+
+    mosaic = torch.from_numpy(sample_mosaic(target).astype(np.float32))
+    interpolated = interpolate_malvar(mosaic).permute(1, 2, 0).numpy()
     return round_half_up(interpolated.clip(0, 255))
 
 

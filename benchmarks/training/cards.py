@@ -25,10 +25,6 @@ from kgt.files import write_atomically
 
 _HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
 _LOG_LINES = 12
-_DECONVOLVES = """\
-- Sees, beside its input, a blind deconvolution of the whole image, which is not in the paper, and
-  corrects it. What that scores alone, the baseline `blind-deconvolution` tells.
-"""
 
 
 def ship(
@@ -100,7 +96,6 @@ def render_card(
     lines = [row for row in csv.reader(io.StringIO(log)) if any(row[5:])]
     every = max(1, -(-len(lines) // _LOG_LINES))
     shown = [lines[0], *lines[1:][::-1][::every][::-1]]
-    saw = _DECONVOLVES if recipe.shakes else ""
     return f"""# {model_name}
 
 {parameters:,} parameters, trained for {", ".join(recipe.tasks)} in {result.wall_s / 60:.0f} minutes
@@ -109,7 +104,7 @@ tens of times larger and were trained a thousand times longer.
 
 - Recipe: `{recipe.name}`, version {recipe.version}, digest {recipe.digest}: {result.steps:,} steps
   of {recipe.batch} patches of {recipe.patch}x{recipe.patch} pixels.
-{saw}- Data: {used}; {sum(map(len, held_out))} others validated. Source: {sources}. The weights come
+- Data: {used}; {sum(map(len, held_out))} others validated. Source: {sources}. The weights come
   from these images; what their license asks, ask of the weights, too.
 - Weights: `{model_name}.safetensors`, digest {result.weights_digest[:12]}; torch
   {result.metadata["torch"]}; components {result.metadata["components"]}.

@@ -7,7 +7,6 @@ import math
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import cv2
@@ -19,13 +18,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from baselines.imresize import imresize
 from benchmarks.data.datasets import Dataset, Item, load_dataset
 from benchmarks.data.images import combine_digests, read_size
 from benchmarks.tasks import get_task
 from benchmarks.tasks.task import Generator, Input, PatchRule, Task
-from benchmarks.training.detection import find_degraded
-from benchmarks.training.inputs import shake_whole
 from benchmarks.training.recipes import Recipe
 
 _CACHE_BYTES = 2 * 2**30
@@ -40,7 +36,7 @@ class _Source:
     Attributes:
         dataset: the set it belongs to.
         name: its stem.
-        size: height and width, reduced as the recipe says.
+        size: height and width.
         tasks: those it can be degraded for; one where the set ships inputs.
         rules: how patches are degraded for each; None where whole images are, or come with the set.
     """
@@ -72,8 +68,7 @@ class PatchSampler(TorchDataset[Batch]):
 
     Raises:
         ValueError: an unknown data set or image, a data set without a train split, no image left,
-            or none as large as a patch, images to reduce whose inputs are not made of patches, or a
-            batch that the processes cannot share evenly.
+            or none as large as a patch, or a batch that the processes cannot share evenly.
         DatasetNotFound: the images of a data set are not there.
     """
 
@@ -90,7 +85,7 @@ class PatchSampler(TorchDataset[Batch]):
         self._sources = [
             source
             for dataset in chosen
-            for source in _open_sources(dataset, tasks, recipe)
+            for source in _open_sources(dataset, tasks)
             if min(source.size) >= self._least_side(source)
         ]
         if not self._sources:
@@ -102,7 +97,7 @@ class PatchSampler(TorchDataset[Batch]):
         self.digest = _digest_sources(self._sources)
         pixels = np.array([math.prod(source.size) for source in self._sources])
         self._weights = pixels / pixels.sum()
-        self._cache: LRUCache[tuple[int, str, int], Input] = LRUCache(
+        self._cache: LRUCache[tuple[int, str], Input] = LRUCache(
             _CACHE_BYTES, getsizeof=lambda image: image.nbytes
         )
 
@@ -119,34 +114,23 @@ class PatchSampler(TorchDataset[Batch]):
             [0, 1].
         """
         pairs = [
-            self._draw(np.random.default_rng((self._recipe.seed, step, slot)), step)
+            self._draw(np.random.default_rng((self._recipe.seed, step, slot)))
             for slot in self._slots
         ]
         inputs, targets = (np.stack(images) for images in zip(*pairs, strict=True))
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
-    def _draw(
-        self, rng: Generator, step: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def _draw(self, rng: Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """One patch [C, p, p] and its target."""
         index = int(rng.choice(len(self._sources), p=self._weights))
         source = self._sources[index]
-        choice = self._draw_task(rng, source.tasks, step)
+        choice = int(rng.integers(len(source.tasks)))
         task, rule = source.tasks[choice], source.rules[choice]
         if rule is None:
-            version = int(rng.integers(self._recipe.shakes or self._recipe.versions))
-            patch, target = self._cut_whole(rng, index, task, version)
+            patch, target = self._cut_whole(rng, index, task)
         else:
             patch, target = self._cut_and_degrade(rng, index, task, rule)
         return _as_planes(patch), _as_planes(target)
-
-    def _draw_task(self, rng: Generator, tasks: tuple[Task, ...], step: int) -> int:
-        if not (self._recipe.shares or self._recipe.joins):
-            # As ever, so that recipes from before there were shares draw the same patches.
-            return int(rng.integers(len(tasks)))
-        shares = self._recipe.shares_at(step)
-        own = np.array([shares[task.name] for task in tasks])
-        return int(rng.choice(len(tasks), p=own / own.sum()))
 
     def _cut_and_degrade(
         self, rng: Generator, index: int, task: Task, rule: PatchRule
@@ -163,42 +147,27 @@ class PatchSampler(TorchDataset[Batch]):
         inner = slice(margin, margin + size)
         return degraded[inner, inner], patch[inner, inner]
 
-    def _cut_whole(
-        self, rng: Generator, index: int, task: Task, version: int = 0
-    ) -> tuple[Input, Input]:
-        """Cut the target and an input, of which there may be versions, of the whole image."""
+    def _cut_whole(self, rng: Generator, index: int, task: Task) -> tuple[Input, Input]:
+        """Cut the target and the input of the whole image."""
         size, scale = self._recipe.patch, self._recipe.scale
-        degraded, target = self._read(index, task, version), self._read(index)
-        places = [_draw_place(rng, degraded, size) for _ in range(self._recipe.tries)]
-        if len(places) > 1:
-            places.sort(key=lambda place: -_count_degraded(degraded, target, place[:2], size))
-        top, left, symmetry = places[0]
+        degraded, target = self._read(index, task), self._read(index)
+        top, left, symmetry = _draw_place(rng, degraded, size)
         patch = _cut(degraded, top, left, size, symmetry)
         return patch, _cut(target, top * scale, left * scale, size * scale, symmetry)
 
-    def _read(self, index: int, task: Task | None = None, version: int = 0) -> Input:
-        """The target of an image, or an input for a task; from memory if it is there."""
-        key = (index, task.name if task else "", version)
+    def _read(self, index: int, task: Task | None = None) -> Input:
+        """The target of an image, or its input for a task; from memory if it is there."""
+        key = (index, task.name if task else "")
         if key in self._cache:
             return self._cache[key]
         source = self._sources[index]
         if task is None:
-            image = self._make_target(source)
-        elif self._recipe.shakes:
-            rng = np.random.default_rng((self._recipe.seed, index, version, self._recipe.shakes))
-            image = shake_whole(source.tasks[0].make_target(source.read().image), rng)
+            image: Input = source.tasks[0].make_target(source.read().image)
         else:
-            # Synthesis draws from the name of an image; the first version is what evaluation sees.
-            name = f"{source.name}#{version}" if version else source.name
-            image = task.make_pair(source.dataset, replace(source.read(), name=name)).input
+            image = task.make_pair(source.dataset, source.read()).input
         if image.nbytes <= _CACHE_BYTES:
             self._cache[key] = image
         return image
-
-    def _make_target(self, source: _Source) -> Input:
-        target = source.tasks[0].make_target(source.read().image)
-        factor = self._recipe.downscale
-        return target if factor == 1 else imresize(target, Fraction(1, factor))
 
     def _least_side(self, source: _Source) -> int:
         """Smallest side of an image that holds a patch and what its input depends on."""
@@ -260,7 +229,7 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
     return select(chosen[:kept]), select(chosen[kept:])
 
 
-def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_Source]:
+def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
     """The images of a set; one that ships inputs serves the task it ships them for alone."""
     own = tuple(task for task in tasks if dataset.pairs in ("", task.name))
     if not own:
@@ -268,45 +237,10 @@ def _open_sources(dataset: Dataset, tasks: list[Task], recipe: Recipe) -> list[_
             f"{dataset.name} ships inputs for {dataset.pairs}, which is none of the tasks "
             f"{', '.join(task.name for task in tasks)}; drop the set or name that task"
         )
-    if not any(recipe.shares_at(0)[task.name] for task in own):
-        raise ValueError(
-            f"recipe {recipe.name}: {dataset.name} ships inputs for {dataset.pairs}, which joins "
-            f"later; let it join at 0 (joins = {recipe.joins}), or drop the set"
-        )
-    shipped = [task.degradation(dataset) == "shipped" for task in own]
-    if recipe.shakes and any(shipped):
-        raise ValueError(
-            f"recipe {recipe.name}: shakes = {recipe.shakes}, but {dataset.name} ships its inputs; "
-            "drop shakes or the set"
-        )
-    rules = tuple(
-        None if from_set or recipe.shakes else task.patches
-        for task, from_set in zip(own, shipped, strict=True)
-    )
-    if recipe.versions > 1 and (any(rules) or any(shipped) or recipe.shakes):
-        raise ValueError(
-            f"recipe {recipe.name}: versions = {recipe.versions}, but not all inputs for "
-            f"{', '.join(task.name for task in own)} are synthesized from whole images of "
-            f"{dataset.name}: others come with the set, or are drawn anew for each patch; drop "
-            "versions"
-        )
-    if recipe.tries > 1 and any(rules):
-        patched = own[[bool(rule) for rule in rules].index(True)].name
-        raise ValueError(
-            f"recipe {recipe.name}: tries = {recipe.tries}, but the inputs of {patched} are made "
-            "from patches, not from whole images that show where they are degraded; drop tries"
-        )
-    if recipe.downscale > 1 and None in rules:
-        whole = own[rules.index(None)].name
-        raise ValueError(
-            f"recipe {recipe.name}: downscale = {recipe.downscale}, but the inputs of {whole} are "
-            f"made from whole images of {dataset.name} or come with them; drop downscale"
-        )
-    sources = []
-    for name, path in dataset.paths.items():
-        height, width = (-(-side // recipe.downscale) for side in read_size(path))
-        sources.append(_Source(dataset, name, (height, width), own, rules))
-    return sources
+    rules = tuple(None if task.degradation(dataset) == "shipped" else task.patches for task in own)
+    return [
+        _Source(dataset, name, read_size(path), own, rules) for name, path in dataset.paths.items()
+    ]
 
 
 def _digest_sources(sources: list[_Source]) -> str:
@@ -329,13 +263,6 @@ def _draw_place(rng: Generator, image: Input, size: int) -> tuple[int, int, npt.
     """Where a patch begins, and which of the eight symmetries of the square it is seen in."""
     top, left = rng.integers((image.shape[0] - size + 1, image.shape[1] - size + 1))
     return int(top), int(left), rng.integers(2, size=3)
-
-
-def _count_degraded(degraded: Input, target: Input, place: tuple[int, int], size: int) -> int:
-    """Pixels of a patch that differ visibly from the target."""
-    own = tuple(slice(start, start + size) for start in place)
-    patches = (torch.from_numpy(_as_planes(image[own])) for image in (degraded, target))
-    return int(find_degraded(*patches).sum())
 
 
 def _cut(

@@ -23,7 +23,6 @@ from benchmarks.records.components import describe_versions, versions_of
 from benchmarks.records.environment import capture_environment
 from benchmarks.tasks import get_task
 from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
-from benchmarks.training.detection import Detecting, detection_loss
 from benchmarks.training.journal import (
     CURVE,
     DESCRIPTION,
@@ -35,7 +34,7 @@ from benchmarks.training.journal import (
 from benchmarks.training.losses import make_loss
 from benchmarks.training.processes import defer_signals, make_fabric
 from benchmarks.training.recipes import Recipe
-from benchmarks.training.start import start_as_nearest, widen_linear_layers
+from benchmarks.training.start import start_as_nearest
 from benchmarks.training.state import (
     LossPoint,
     Stale,
@@ -48,7 +47,7 @@ from benchmarks.training.state import (
     write_weights,
 )
 from benchmarks.training.validation import measure_psnr
-from kgt.contract import Restorer, as_module
+from kgt.contract import Restorer, WholeImageRestorer, as_module
 from kgt.errors import Failure
 from kgt.files import write_atomically
 
@@ -182,17 +181,9 @@ class _Run:
             "components": describe_versions(components_of_training(model_name)),
             "data": self.sampler.digest,
         }
-        detecting = Detecting(as_module(model)) if recipe.detection else None
-        trained = detecting or as_module(model)
-        optimizer = _create_optimizer(trained, recipe)
-        self.wrapped, _ = fabric.setup(trained, optimizer)
-        self.state = TrainingState(
-            model,
-            optimizer,
-            identity,
-            make_average(model, recipe),
-            detector=detecting.head if detecting else None,
-        )
+        optimizer = _create_optimizer(model, recipe)
+        self.wrapped, _ = fabric.setup(as_module(model), optimizer)
+        self.state = TrainingState(model, optimizer, identity, make_average(model, recipe))
 
     def open(self, fresh: bool, stale: Stale) -> None:
         """Make the folder, and go on from what lies there."""
@@ -290,17 +281,13 @@ class _Run:
         like = next(self.state.model.parameters())
         inputs, targets = (part.to(like.device, like.dtype) for part in batch)
         try:
-            if self.state.detector is None:
-                return self.loss(self.wrapped(inputs), targets)
-            restored, logits = self.wrapped(inputs)
+            return self.loss(self.wrapped(inputs), targets)
         except ValueError as error:
             if self.state.step == 0:
                 raise
             # All batches have one shape, so a network that took the first one can only refuse its
             # own features: a key-graph is not built on NaN.
             raise self._diverged(str(error)) from error
-        told = detection_loss(logits, inputs, targets)
-        return self.loss(restored, targets) + self.recipe.detection * told
 
     def _validate(self, listener: Listener) -> None:
         state, model = self.state, self.state.kept_model
@@ -360,22 +347,17 @@ def _create_model(name: str, recipe: Recipe) -> Restorer:
             f"recipe {recipe.name} needs a model of scale {task.scale} and {task.channels} "
             f"channels, got {name} of scale {model.scale} and {model.in_channels}"
         )
-    deconvolves = bool(getattr(getattr(model, "config", None), "deconvolve", False))
-    if deconvolves != bool(recipe.shakes):
+    if isinstance(model, WholeImageRestorer):
         raise ValueError(
-            f"recipe {recipe.name} has shakes = {recipe.shakes}, and {name} has deconvolve = "
-            f"{deconvolves}: a network that deconvolves is trained on whole images that are shaken,"
-            " others on patches; change the recipe, or build the network with deconvolve set "
-            "accordingly"
+            f"{name} must see whole images, and is trained on patches; choose a model without such "
+            "a first step"
         )
-    if recipe.linear == "fan-in":
-        widen_linear_layers(as_module(model))
     if recipe.start == "nearest":
-        start_as_nearest(as_module(model))
+        start_as_nearest(model)
     return model
 
 
-def _create_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _create_optimizer(model: Restorer, recipe: Recipe) -> torch.optim.Optimizer:
     kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
     return kinds[recipe.optimizer](
         model.parameters(),

@@ -28,8 +28,7 @@ _RECIPES = Path(__file__).with_name("recipes")
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 # Fields that steer a training without a trace in its weights.
-_NO_TRACE = ("checkpoint_every_s", "validate_every")
-_LATER = ("shares", "joins", "downscale", "shakes", "versions", "tries", "linear", "detection")
+_NO_TRACE = {"checkpoint_every_s", "validate_every"}
 
 
 class Recipe(BaseModel):
@@ -39,33 +38,18 @@ class Recipe(BaseModel):
         name: lower-case with hyphens, also the stem of its file.
         version: raised whenever the content of a named recipe changes.
         tasks: registry names of the tasks the network is to master; each patch is degraded as one
-            of them asks. All have one scale.
-        shares: how often each of the tasks is drawn, in relation to the others; evenly when empty.
-        joins: fraction of the training at which each of the tasks begins to be drawn, so that a
-            hard one may be learned alone; all from the start when empty.
+            of them asks, drawn evenly. All have one scale.
         level: lowest and highest level of degradation, from which each patch's is drawn evenly: of
             the noise (sigma, on the scale of 0..255) or of JPEG (quality). None keeps the tasks'
             own levels.
         datasets: data sets whose train splits are used; test splits cannot be named.
         images: stems of the images to use, all of the splits when empty.
         held_out: how many of the images, the last ones, validate instead of train.
-        downscale: factor by which training images are reduced, so that their colors are as fine as
-            their brightness: cameras interpolate colors and JPEG halves them, which teaches a
-            demosaicking network that colors are smooth.
-        shakes: for networks that deconvolve, how many camera shakes each training image is blurred
-            by as a whole, for a patch is too small to tell its shake. 0 blurs every patch by a
-            shake of its own.
-        versions: how many inputs are made of each image for each task that degrades whole images,
-            so that a network does not learn the few drops of one by heart.
-        tries: how many places are drawn for a patch, of which the one with the most degraded pixels
-            is taken; more than 1 where whole images are degraded and most pixels are not.
         steps: optimizer steps.
         batch: patches per step, over all processes.
         patch: side of an input patch, in pixels of the input.
         start: "random" weights, or "nearest", from which a network starts as nearest-neighbor
             interpolation, at scale 1 as its input (see `start_as_nearest`), for short trainings.
-        linear: standard deviation of the first weights of linear layers: the networks' own
-            ("0.02"), or "fan-in", 1 / sqrt(inputs), by which narrow networks learn sooner.
         optimizer: "adamw" (decoupled weight decay) or "adam".
         lr: peak learning rate.
         weight_decay: of the optimizer.
@@ -75,8 +59,6 @@ class Recipe(BaseModel):
         warmup: fraction of the training over which the learning rate rises linearly.
         loss: "l1", "charbonnier", "smooth-l1" or "psnr" (see `make_loss`).
         perceptual: weight of the distance between VGG features, added to the loss.
-        detection: weight of telling which pixels are degraded, by a head that is not kept, added to
-            the loss (see `Detecting`); 0 for no such head.
         ema: decay of the exponential moving average of the weights, which is then what is
             validated and kept; None for none.
         precision: "float32", "bfloat16" (autocast) or "float64".
@@ -93,21 +75,14 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     version: PositiveInt
     tasks: tuple[str, ...] = Field(min_length=1)
-    shares: tuple[PositiveFloat, ...] = ()
-    joins: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = ()
     level: tuple[PositiveFloat, PositiveFloat] | None = None
     datasets: tuple[str, ...] = Field(min_length=1)
     images: tuple[str, ...] = ()
     held_out: NonNegativeInt = 0
-    downscale: PositiveInt = 1
-    shakes: NonNegativeInt = 0
-    versions: PositiveInt = 1
-    tries: PositiveInt = 1
     steps: PositiveInt
     batch: PositiveInt
     patch: PositiveInt
     start: Literal["random", "nearest"] = "random"
-    linear: Literal["0.02", "fan-in"] = "0.02"
     optimizer: Literal["adamw", "adam"] = "adamw"
     lr: PositiveFloat
     weight_decay: NonNegativeFloat = 1e-4
@@ -116,7 +91,6 @@ class Recipe(BaseModel):
     warmup: float = Field(default=0.0, ge=0, lt=1)
     loss: Literal["l1", "charbonnier", "smooth-l1", "psnr"] = "l1"
     perceptual: NonNegativeFloat = 0.0
-    detection: NonNegativeFloat = 0.0
     ema: Fraction | None = None
     precision: Literal["float32", "bfloat16", "float64"] = "float32"
     k: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
@@ -132,25 +106,6 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"tasks {', '.join(self.tasks)} differ in scale; a network has one, so name tasks "
                 "of one scale"
-            )
-        for name in ("shares", "joins"):
-            given = getattr(self, name)
-            if given and len(given) != len(self.tasks):
-                raise ValueError(
-                    f"{name} = {given} are {len(given)}, the tasks {len(self.tasks)}; give one for "
-                    "each task, or none"
-                )
-        if self.joins and min(self.joins) > 0:
-            raise ValueError(f"joins = {self.joins}: one task is there from the start, at 0")
-        if self.shakes and (self.tasks != ("deblur",) or self.downscale > 1):
-            raise ValueError(
-                f"shakes = {self.shakes}: whole images are shaken for deblur alone, at their own "
-                "size; drop shakes, the other tasks or downscale"
-            )
-        if (self.detection or self.tries > 1) and self.scale > 1:
-            raise ValueError(
-                f"detection = {self.detection}, tries = {self.tries}: what is degraded shows in "
-                "inputs of the size of their targets alone; drop both"
             )
         if self.level is not None:
             if self.level[0] > self.level[1]:
@@ -168,20 +123,8 @@ class Recipe(BaseModel):
     @property
     def digest(self) -> str:
         """Short hash of the content that shows in the weights."""
-        # Some came later: they count where they are asked for, so that older weights keep theirs.
-        fields = type(self).model_fields
-        unused = [name for name in _LATER if getattr(self, name) == fields[name].default]
-        content = self.model_dump(mode="json", exclude={*_NO_TRACE, *unused})
+        content = self.model_dump(mode="json", exclude=_NO_TRACE)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-    def shares_at(self, step: int) -> dict[str, float]:
-        """How often each task is drawn at a step, counted from 0, in relation to the others."""
-        shares = self.shares or (1.0,) * len(self.tasks)
-        joins = self.joins or (0.0,) * len(self.tasks)
-        return {
-            task: share if step >= begin * self.steps else 0.0
-            for task, share, begin in zip(self.tasks, shares, joins, strict=True)
-        }
 
     def learning_rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from kgt.contract import Restorer, as_module
+
 # The convolutions to set, one kind of network after the other. At scale 1 it is the last one, whose
 # result a network adds to its input; at a larger scale the first one, the one that closes the deep
 # branch, and the head before pixel shuffle.
@@ -17,7 +19,7 @@ _HEAD_NOISE = 0.1
 
 
 @torch.no_grad()
-def start_as_nearest(model: nn.Module) -> None:
+def start_as_nearest(model: Restorer) -> None:
     """Set a network to nearest-neighbor interpolation, which at scale 1 is its input itself.
 
     The shallow path carries the colors through unchanged, the deep branch adds zero. Learning this
@@ -31,48 +33,23 @@ def start_as_nearest(model: nn.Module) -> None:
         ValueError: when the model is of another kind.
     """
     if model.scale == 1:
-        for parameter in find_last_convolution(model)[1].parameters():
+        (last,) = _find_convolutions(model, _SCALE_1)
+        for parameter in last.parameters():
             nn.init.zeros_(parameter)
     else:
-        _carry_colors(*_find_convolutions(model, _LARGER_SCALE).values())
+        _carry_colors(*_find_convolutions(model, _LARGER_SCALE))
 
 
-@torch.no_grad()
-def widen_linear_layers(model: nn.Module) -> None:
-    """Draw the weights of linear layers anew, with a standard deviation of 1 / sqrt(inputs).
-
-    Swin Transformers take 0.02 at any width, so the activations of one of 60 channels lie where
-    they are all but linear, and a short training is half over before it is anything else.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
-
-
-def find_last_convolution(model: nn.Module) -> tuple[str, nn.Conv2d]:
-    """Name and module of the convolution whose result a network of scale 1 adds to its input.
-
-    Raises:
-        ValueError: when the model is no KGT or SwinIR of scale 1.
-    """
-    ((name, convolution),) = _find_convolutions(model, _SCALE_1).items()
-    return name, convolution
-
-
-def _find_convolutions(
-    model: nn.Module, kinds: tuple[tuple[str, ...], ...]
-) -> dict[str, nn.Conv2d]:
-    modules = dict(model.named_modules())
+def _find_convolutions(model: Restorer, kinds: tuple[tuple[str, ...], ...]) -> list[nn.Conv2d]:
+    modules = dict(as_module(model).named_modules())
     for names in kinds:
-        found = {name: modules.get(name) for name in names}
-        convolutions = {
-            name: module for name, module in found.items() if isinstance(module, nn.Conv2d)
-        }
+        found = [modules.get(name) for name in names]
+        convolutions = [module for module in found if isinstance(module, nn.Conv2d)]
         if len(convolutions) == len(names):
             return convolutions
     raise ValueError(
         f"{type(model).__name__} has none of {' or '.join(', '.join(names) for names in kinds)}, "
-        "by which a KGT or a SwinIR is known; take a recipe with start: random and detection: 0"
+        "by which a KGT or a SwinIR is known; take a recipe with start: random"
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors.torch import save
-from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.data.images import combine_digests, digest_pixels
@@ -75,7 +74,6 @@ class TrainingState:
         optimizer: its optimizer.
         identity: what a checkpoint is valid for, see `resume`.
         ema: moving average of the weights, if there is one.
-        detector: what is trained beside the network and not kept, if anything (see `Detecting`).
         step: steps done.
         losses: the loss curve.
         times: `wall_s` at each point of it.
@@ -88,7 +86,6 @@ class TrainingState:
     optimizer: torch.optim.Optimizer
     identity: dict[str, str]
     ema: AveragedModel | None = None
-    detector: nn.Module | None = None
     step: int = 0
     losses: list[LossPoint] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -141,7 +138,6 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
-            "detector": None if self.detector is None else self.detector.state_dict(),
             "random": torch.random.get_rng_state(),
             "step": self.step,
             "losses": [tuple(point) for point in self.losses],
@@ -188,8 +184,6 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
         if self.ema is not None:
             self.ema.load_state_dict(content["ema"])
-        if self.detector is not None:
-            self.detector.load_state_dict(content["detector"])
         torch.random.set_rng_state(content["random"])
         self.step = content["step"]
         self.losses = [LossPoint(*point) for point in content["losses"]]

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from kgt.attention import get_backend
 from kgt.config import KGTConfig
-from kgt.contract import UNKNOWN, Restorer
-from kgt.network.deconvolution import append_undone
+from kgt.contract import UNKNOWN
 from kgt.network.layers import KeyGraphAttention, KGTStage
 from kgt.network.windows import check_image, pad_to_multiple
 
@@ -31,25 +30,22 @@ def _conv3(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _head(config: KGTConfig) -> nn.Module:
-    """From features [B, C, h, w] to the image [B, in_channels, scale * h, scale * w]."""
+    """From features [B, C, h, w] to the image [B, restored_channels, scale * h, scale * w]."""
     dim, features, scale = config.embed_dim, config.upsample_features, config.scale
+    channels = config.restored_channels
     if scale == 1:
-        return _conv3(dim, config.in_channels * config.unshuffle**2)
+        return _conv3(dim, channels * config.unshuffle**2)
     if config.upsampler == "pixelshuffledirect":
-        return nn.Sequential(_conv3(dim, config.in_channels * scale**2), nn.PixelShuffle(scale))
+        return nn.Sequential(_conv3(dim, channels * scale**2), nn.PixelShuffle(scale))
     steps = [2, 2] if scale == 4 else [scale]
     modules: list[nn.Module] = [_conv3(dim, features), nn.LeakyReLU(inplace=True)]
     for step in steps:
         modules += [_conv3(features, features * step**2), nn.PixelShuffle(step)]
-    return nn.Sequential(*modules, _conv3(features, config.in_channels))
+    return nn.Sequential(*modules, _conv3(features, channels))
 
 
 class KGT(nn.Module):
-    """What both networks share: input checks, padding, normalization, k and backend.
-
-    Attributes a harness reads: `config`, `task`, `scale`, `in_channels`, `size_multiple`, and
-    `provenance`, what is known of the training of its weights.
-    """
+    """What both networks share: input checks, padding, normalization, k and backend."""
 
     stage_class = KGTStage
     mean: Tensor
@@ -62,51 +58,29 @@ class KGT(nn.Module):
         self.scale = config.scale
         self.in_channels = config.in_channels
         self.size_multiple = config.size_multiple
-        mean = config.mean if config.in_channels == len(config.mean) else (0.0,)
-        seen = torch.tensor(mean * (1 + config.deconvolve))
-        self.register_buffer("mean", seen.view(1, -1, 1, 1), persistent=False)
+        images, rest = divmod(config.in_channels, len(config.mean))
+        mean = torch.tensor((0.0,) if rest else config.mean * images)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore x [B, C, h, w] in [0, 1], or prepared; returns [B, C, scale * h, scale * w].
+        """Restore x [B, C, h, w] in [0, 1] to [B, restored_channels, scale * h, scale * w].
 
         Raises:
             ValueError: for wrong channels, empty or non-finite input, or an image smaller than a
                 window.
         """
         unshuffle = self.config.unshuffle
-        channels = self.config.channels_seen if self._is_prepared(x) else self.in_channels
-        check_image(x, channels, unshuffle * self.config.windows[0])
+        check_image(x, self.in_channels, unshuffle * self.config.windows[0])
         height, width = x.shape[-2:]
-        x = pad_to_multiple(self.prepare(x), self.size_multiple) - self.mean
+        x = pad_to_multiple(x, self.size_multiple) - self.mean
         if unshuffle > 1:
-            y = F.pixel_shuffle(self.restore(F.pixel_unshuffle(x, unshuffle)), unshuffle)
+            y = F.pixel_shuffle(self.reconstruct(F.pixel_unshuffle(x, unshuffle)), unshuffle)
         else:
-            y = self.restore(x)
-        restored = y + self.mean[:, : self.in_channels]
+            y = self.reconstruct(x)
+        restored = y + self.mean[:, : self.config.restored_channels]
         return restored[..., : height * self.scale, : width * self.scale]
 
-    @property
-    def body(self) -> Restorer:
-        """Itself, which takes what `prepare` returns, too."""
-        return self
-
-    def prepare(self, image: Tensor) -> Tensor:
-        """Add what the network must see of the whole image, before tiles are cut from it.
-
-        Args:
-            image: [B, C, h, w] in [0, 1], or uint8.
-
-        Returns:
-            [B, 2 * C, h, w], the image and its blind deconvolution, for a network that sees both;
-            else, or where that is done already, the image as it is.
-        """
-        whole = image.ndim == 4 and image.shape[1] == self.in_channels
-        return append_undone(image) if self.config.deconvolve and whole else image
-
-    def _is_prepared(self, x: Tensor) -> bool:
-        return x.ndim == 4 and x.shape[1] == self.config.channels_seen
-
-    def restore(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor) -> Tensor:
         """Restore a zero-mean, unshuffled input whose size is a multiple of its windows."""
         raise NotImplementedError
 
@@ -152,7 +126,7 @@ class ColumnarKGT(KGT):
     def __init__(self, config: KGTConfig) -> None:
         super().__init__(config)
         dim = config.embed_dim
-        self.conv_in = _conv3(config.channels_seen * config.unshuffle**2, dim)
+        self.conv_in = _conv3(config.in_channels * config.unshuffle**2, dim)
         self.norm_in = nn.LayerNorm(dim)
         self.stages = nn.ModuleList(
             self._stage(0, depth, index % 2 == 1, config.window)
@@ -162,7 +136,7 @@ class ColumnarKGT(KGT):
         self.conv_body = _conv3(dim, dim)
         self.head = _head(config)
 
-    def restore(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor) -> Tensor:
         """Restore a zero-mean, unshuffled input whose size is a multiple of the window."""
         shallow = self.conv_in(x)
         y = self.norm_in(shallow.permute(0, 2, 3, 1))
@@ -185,7 +159,7 @@ class UShapedKGT(KGT):
         *encoder, latent = config.depths
         dims = [config.embed_dim * 2**level for level in range(len(config.depths))]
         windows = config.windows
-        self.conv_in = _conv3(config.channels_seen * config.unshuffle**2, dims[0])
+        self.conv_in = _conv3(config.in_channels * config.unshuffle**2, dims[0])
         self.encoder = nn.ModuleList(
             self._stage(level, depth, False, windows[level]) for level, depth in enumerate(encoder)
         )
@@ -201,9 +175,9 @@ class UShapedKGT(KGT):
             self._stage(level, depth, True, windows[level]) for level, depth in enumerate(encoder)
         )
         self.final = self._stage(0, config.final_depth, False, windows[0])
-        self.conv_out = _conv3(dims[0], config.in_channels * config.unshuffle**2)
+        self.conv_out = _conv3(dims[0], config.restored_channels * config.unshuffle**2)
 
-    def restore(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor) -> Tensor:
         """Restore a zero-mean, unshuffled input whose size fits the windows of every level."""
         y = self.conv_in(x).permute(0, 2, 3, 1)
         skips = []

@@ -32,7 +32,7 @@ _OPPOSITE = (
 _RADIUS = 2
 
 
-def interpolate_mosaic(mosaic: Tensor) -> Tensor:
+def interpolate_malvar(mosaic: Tensor) -> Tensor:
     """Linear 5x5 interpolation of Malvar, He and Cutler (ICASSP 2004).
 
     Borders are mirrored without the border pixel, so that every sample stays at a position of its

@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
 
 
 def restore(*arguments):
-    return main(["restore", *arguments], NETWORKS)
+    return main(NETWORKS, ["restore", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,12 @@ def test_a_file_becomes_what_python_makes_of_it(task, picture, size, here):
     ("arguments", "message"),
     [
         (["--task=sr-x4", "--k=8"], "swinir-tiny-x4 has no number of keys"),
-        (["--task=deblur"], "no trained weights ship for 'swinir-tiny-deblur' in baselines"),
+        (
+            ["--task=deblur"],
+            "no trained weights ship for 'deconvolved-swinir-tiny-deblur'",
+        ),
         (["--task=sr-x4", "--model=kgt-tiny-x4"], "python -m kgt restore"),
-        (["--task=deblur", "--model=swinir-tiny-x4"], "such as swinir-tiny-deblur"),
+        (["--task=deblur", "--model=swinir-tiny-x4"], "such as deconvolved-swinir-tiny-deblur"),
     ],
 )
 def test_wrong_use_is_told(arguments, message, here, capsys):

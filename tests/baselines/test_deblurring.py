@@ -1,9 +1,8 @@
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
-from skimage.data import astronaut, chelsea
+from skimage.data import chelsea
 
-import kgt
 from baselines import create_model
 
 
@@ -57,25 +56,3 @@ def test_any_size_and_number_of_channels(channels, size):
 def test_a_blur_that_is_none_is_refused(value):
     with pytest.raises(ValueError, match=f"blur is {value}"):
         create_model("wiener", blur=value)
-
-
-def test_an_unknown_shake_is_estimated_from_the_whole_image(psnr):
-    image = torch.from_numpy(astronaut()[:300, :400] / 255).permute(2, 0, 1)[None].float()
-    shake = torch.tensor([1, 1, 1, 3, 1, 1, 1]) / 9  # the camera rests halfway
-    light = (image.pow(2.2).unfold(-1, len(shake), 1) * shake).sum(-1)
-    shaken = (light.pow(1 / 2.2) * 255).round() / 255
-    image = image[..., 3:-3]
-    model = create_model("blind-deconvolution")
-    restored = model(shaken)
-    assert psnr(restored, image) > psnr(shaken, image) + 1
-    # And tiles, which are too small for it, take what the whole has told.
-    assert kgt.restore(model, shaken, 64, overlap=8).equal(restored)
-    assert not model(shaken[..., :64, :64]).equal(restored[..., :64, :64])
-
-
-@pytest.mark.parametrize("channels", [2, 4])
-def test_an_image_of_other_channels_is_refused(channels):
-    with pytest.raises(
-        ValueError, match=rf"the input has {channels} channels, the network takes 3"
-    ):
-        create_model("blind-deconvolution")(torch.rand(1, channels, 40, 40))

@@ -10,7 +10,8 @@ from safetensors.torch import save_model
 
 import kgt
 from baselines.__main__ import NETWORKS as BASELINES
-from kgt.command import KGT, TASKS, main
+from kgt.__main__ import NETWORKS as KGT
+from kgt.command import TASKS, main
 from kgt.pictures import write
 
 DENOISE = "kgt-tiny-denoise-color"
@@ -47,7 +48,7 @@ def draw(path, *shape, **fields):
 
 
 def restore(*arguments, task="denoise-color"):
-    return main(["restore", *map(str, arguments), "--task", task])
+    return main(KGT, ["restore", *map(str, arguments), "--task", task])
 
 
 def read(path):
@@ -128,7 +129,8 @@ def test_nothing_is_overwritten_without_force(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "task", "message"),
     [
-        (["absent.png", "-o", "out"], "deblur", "no trained weights ship for 'kgt-tiny-deblur'"),
+        (["absent.png", "-o", "out"], "weather", "no trained weights ship for 'kgt-tiny-weather'"),
+        (["in.png", "-o", "o", "--model=kgt-tiny-deblur"], "deblur", "no trained weights ship"),
         (["absent.png", "-o", "out"], "denoise-color", "match of absent.png"),
         (["in.png", "-o", "o", "--model=swinir-tiny-x4"], "sr-x4", "python -m baselines restore"),
         (["in.png", "-o", "o", "--model=kgt-s-x4"], "sr-x4", "no trained weights"),
@@ -151,7 +153,7 @@ def test_wrong_use_is_told(here, arguments, task, message, capsys):
 )
 def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        main(["restore", "in.png", "-o", "out.png", *arguments])
+        main(KGT, ["restore", "in.png", "-o", "out.png", *arguments])
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
 

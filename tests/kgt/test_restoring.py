@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import kgt
-from baselines.demosaicking import interpolate_malvar
 from kgt import Picture, restore_picture
 from kgt.network.windows import check_image
+from kgt.pictures.mosaic import interpolate_malvar
 
 
 class Stub(nn.Module):
@@ -150,7 +150,8 @@ def test_a_gray_picture_is_a_mosaic_to_a_demosaicker(dtype):
     picture = Picture(mosaic, icc_profile=b"of gray", exif=b"")
     restored = restore_picture(Stub(task="demosaic"), picture)
     most = np.iinfo(dtype).max
-    expected = interpolate_malvar(mosaic[..., 0].astype(np.float64)).clip(0, most)
+    expected = interpolate_malvar(torch.from_numpy(mosaic[..., 0].astype(np.float64)))
+    expected = expected.permute(1, 2, 0).numpy().clip(0, most)
     assert np.array_equal(restored.pixels, np.floor(expected + 0.5))
     assert restored.icc_profile == b""
     colors = Picture(draw(13, 20, 3, dtype=dtype), icc_profile=b"of color")

@@ -59,6 +59,8 @@ FIELDS = [
         *(f"kgt-tiny-x4{fields}" for fields in FIELDS),
         "kgt-tiny-x3:upsampler=pixelshuffle",
         "kgt-tiny-deblur",
+        "deconvolved-kgt-tiny-deblur",
+        "deconvolved-swinir-tiny-deblur",
         "kgt-tiny-x2-dense",
         "swinir-tiny-x3:upsampler=pixelshuffle",
         "swinir-tiny-x2:scale=1:upsampler=''",

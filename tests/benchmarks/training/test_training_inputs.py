@@ -19,9 +19,7 @@ from benchmarks.training.data import PatchSampler, iterate_batches, split_images
 from benchmarks.training.loop import Listener, train
 from benchmarks.training.losses import LOSSES, charbonnier, make_loss
 from benchmarks.training.recipes import Recipe
-from benchmarks.training.start import start_as_nearest
 from benchmarks.training.validation import measure_psnr
-from kgt.network.deconvolution import append_undone
 
 FIELDS = {
     "name": "mini",
@@ -47,16 +45,6 @@ def as_images(batch):
 
 def photograph():
     return next(item.image for item in load_dataset("embedded", "train") if item.name == "rocket")
-
-
-def ship_blurred_images(folder, monkeypatch):
-    """A set that comes with its inputs; returns the fields of a recipe that takes it."""
-    monkeypatch.setenv("KGT_DATA", str(folder))
-    for kind in ("input", "target"):
-        place = folder / "GoPro" / "train" / kind
-        place.mkdir(parents=True)
-        Image.fromarray(photograph()).save(place / "rocket.png")
-    return {"datasets": ["GoPro"], "images": []}
 
 
 @pytest.mark.parametrize("task", ["demosaic", "deblur"])
@@ -145,38 +133,12 @@ def test_weather_is_cut_from_whole_images():
 def test_tasks_are_drawn_evenly():
     sampler = PatchSampler(make(["weather-rain", "weather-snow", "weather-raindrop"], batch=300))
     sampler[0]
-    assert {task for _, task, _ in sampler._cache} == {
+    assert {task for _, task in sampler._cache} == {
         "",
         "weather-rain",
         "weather-snow",
         "weather-raindrop",
     }
-
-
-def test_tasks_are_drawn_by_their_shares():
-    recipe = make(["denoise-color-s15", "denoise-color-s50"], shares=[1, 4], batch=400, patch=16)
-    inputs, targets = PatchSampler(recipe)[0]
-    sigma = (inputs - targets).std(dim=(1, 2, 3)) * 255
-    assert ((sigma - 15).abs() < 3).sum() + ((sigma - 50).abs() < 8).sum() == 400
-    # Binomial: 320 and 8 are the mean and the standard deviation.
-    assert 290 < (sigma > 30).sum() < 350
-
-
-def test_tasks_join_when_the_recipe_says():
-    tasks = ["denoise-color-s15", "denoise-color-s50"]
-    recipe = make(tasks, joins=[0.5, 0], steps=10, batch=50, patch=16)
-    sampler = PatchSampler(recipe)
-    for step in (0, 4, 5, 9):
-        inputs, targets = sampler[step]
-        loud = (inputs - targets).std(dim=(1, 2, 3)) * 255 > 30
-        # Evenly from there on: 25 of 50, with a standard deviation of 3.5.
-        assert 11 < loud.sum() < 39 if step >= 5 else loud.all()
-
-
-def test_a_set_that_ships_inputs_serves_a_task_from_the_start(tmp_path, monkeypatch):
-    fields = ship_blurred_images(tmp_path, monkeypatch)
-    with pytest.raises(ValueError, match="GoPro ships inputs for deblur, which joins later"):
-        PatchSampler(make(["deblur", "demosaic"], **fields, joins=[0.5, 0]))
 
 
 @pytest.mark.parametrize("world", [2, 4])
@@ -234,8 +196,6 @@ def test_held_out_images_are_the_last_and_train_nothing(tmp_path):
     [
         ({"tasks": ["sr-x2", "sr-x4"]}, "differ in scale"),
         ({"tasks": ["demosaic"], "level": (1, 2)}, "demosaic has no level"),
-        ({"tasks": ["demosaic"], "shares": (1, 2)}, "2, the tasks 1; give one for each"),
-        ({"tasks": ["demosaic"], "joins": (0.5,)}, "one task is there from the start"),
         ({"tasks": ["denoise-color-s15"], "level": (50, 15)}, "lower end comes first"),
     ],
 )
@@ -304,88 +264,17 @@ def test_training_in_bfloat16_keeps_float32_weights(tmp_path):
     assert all(torch.isfinite(torch.tensor(point.loss)) for point in result.losses)
 
 
-def test_whole_images_are_shaken_in_as_many_ways_as_told():
-    recipe = make(["deblur"], images=["rocket"], batch=40, patch=48, shakes=3)
-    sampler = PatchSampler(recipe)
-    inputs, targets = as_images(sampler[0])
-    assert inputs.shape == (40, 48, 48, 6)
-    assert targets.shape == (40, 48, 48, 3)
-    assert PatchSampler(recipe)[0][0].equal(sampler[0][0])
-    views = [
-        image
-        for (_, task, version), image in sampler._cache.items()
-        if task == "deblur" and version in range(3)
-    ]
-    assert len(views) == 3
-    blurred = [torch.from_numpy(view[..., :3]).permute(2, 0, 1)[None] for view in views]
-    for view, image in zip(views, blurred, strict=True):
-        assert np.array_equal(append_undone(image)[0].permute(1, 2, 0).numpy(), view)
-    assert not any(a.equal(b) for a, b in itertools.combinations(blurred, 2))
-    for part in (inputs[..., :3], inputs[..., 3:]):
-        assert 0 < np.abs(255 * part - targets).mean() < 25
+def test_inputs_that_come_with_a_set_are_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("KGT_DATA", str(tmp_path))
+    for kind in ("input", "target"):
+        place = tmp_path / "GoPro" / "train" / kind
+        place.mkdir(parents=True)
+        Image.fromarray(photograph()).save(place / "rocket.png")
+    inputs, targets = PatchSampler(make(["deblur"], datasets=["GoPro"], images=[]))[0]
+    assert inputs.equal(targets)
 
 
-def test_of_whole_images_as_many_inputs_are_made_as_told():
-    task = get_task("weather-raindrop")
-    sampler = PatchSampler(make([task.name], images=["rocket"], batch=40, versions=3))
-    inputs, targets = as_images(sampler[0])
-    assert PatchSampler(sampler._recipe)[0][0].equal(sampler[0][0])
-    views = {version: view for (_, name, version), view in sampler._cache.items() if name}
-    assert sorted(views) == [0, 1, 2]
-    # The first is what evaluation sees, the others have other drops on the same image.
-    (rocket,) = (item for item in load_dataset("embedded", "train") if item.name == "rocket")
-    assert np.array_equal(views[0], task.make_pair(load_dataset("embedded", "train"), rocket).input)
-    covered = [(view != rocket.image).any(-1) for view in views.values()]
-    assert all(0.01 < mask.mean() < 0.3 for mask in covered)
-    for one, other in itertools.combinations(covered, 2):
-        assert (one & other).sum() < 0.5 * one.sum()
-    assert 0 < np.abs(255 * inputs - targets).mean() < 25
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"tasks": ["demosaic"]}, {"tasks": ["deblur"]}, {"tasks": ["deblur"], "shakes": 2}],
-)
-def test_versions_are_of_whole_images_that_synthesis_degrades(fields):
-    with pytest.raises(ValueError, match="versions = 2, but not all inputs for "):
-        PatchSampler(make(**fields, versions=2))
-
-
-def test_sets_that_ship_inputs_have_no_versions_of_them(tmp_path, monkeypatch):
-    fields = ship_blurred_images(tmp_path, monkeypatch)
-    with pytest.raises(ValueError, match="versions = 2, but not all inputs for deblur are"):
-        PatchSampler(make(["deblur"], **fields, versions=2))
-
-
-def test_sets_that_ship_blurred_images_are_not_shaken(tmp_path, monkeypatch):
-    fields = ship_blurred_images(tmp_path, monkeypatch)
-    assert PatchSampler(make(["deblur"], **fields))[0][0].shape[1] == 3
-    with pytest.raises(ValueError, match=r"shakes = 2, but GoPro ships its inputs; drop shakes"):
-        PatchSampler(make(["deblur"], **fields, shakes=2))
-
-
-@pytest.mark.parametrize(("shakes", "deconvolve"), [(2, False), (0, True)])
-def test_networks_that_deconvolve_are_trained_on_whole_images(shakes, deconvolve, tmp_path):
-    recipe = make(["deblur"], images=["rocket"], shakes=shakes)
-    model = f"swinir-tiny-deblur:deconvolve={str(deconvolve).lower()}"
-    with pytest.raises(ValueError, match=rf"shakes = {shakes}, and .* deconvolve = {deconvolve}"):
-        train(model, recipe, out_dir=tmp_path)
-
-
-@pytest.mark.parametrize("model", ["kgt-tiny-deblur:depths=[1,1]", "swinir-tiny-deblur:depths=[1]"])
-def test_networks_that_deconvolve_are_trained_from_the_deconvolution_on(model, tmp_path):
-    fields = {
-        "images": ["coins", "rocket"],
-        "held_out": 1,
-        "shakes": 1,
-        "start": "nearest",
-        "lr": 1e-6,
-    }
-    recipe = make(["deblur"], steps=2, batch=2, **fields)
-    result = train(model, recipe, out_dir=tmp_path)
-    assert result.steps == 2
-    (point,) = result.validations
-    network = create_any_model(model.partition(":")[0])
-    start_as_nearest(network)
-    nearly = measure_psnr(network, recipe, split_images(recipe)[1])["deblur"]
-    assert point.psnr["deblur"] == pytest.approx(nearly, abs=0.1)
+def test_networks_that_must_see_whole_images_are_not_trained_on_patches(tmp_path):
+    recipe = make(["deblur"], images=["rocket"])
+    with pytest.raises(ValueError, match="deconvolved-swinir-tiny-deblur must see whole images"):
+        train("deconvolved-swinir-tiny-deblur", recipe, out_dir=tmp_path)

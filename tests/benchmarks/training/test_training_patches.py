@@ -1,14 +1,11 @@
 """Which patches a step sees."""
 
 import itertools
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 
-from baselines.imresize import imresize
 from benchmarks.training.data import PatchSampler
 from tests.benchmarks.training.mini import MINI, change
 
@@ -64,24 +61,9 @@ def test_small_images_are_left_out(toy):
         PatchSampler(change(**fields, patch=16))
 
 
-def test_reduced_images_are_those_of_imresize(toy):
-    checkered = np.indices((40, 41)).sum(0) % 2 * 200
-    image = (checkered + np.arange(41)).astype(np.uint8)
-    fields = {**toy(image=image), "tasks": ["demosaic"], "patch": 12, "batch": 50}
-    reduced = imresize(image, Fraction(1, 2))
-    windows = sliding_window_view(reduced, (12, 12)).reshape(-1, 12, 12)
-    seen = (PatchSampler(change(**fields, downscale=2))[0][1][:, 0] * 255).round().byte().numpy()
-    for patch in seen:
-        symmetries = [np.rot90(side, n) for side in (patch, patch.T) for n in range(4)]
-        assert any((windows == one).all((1, 2)).any() for one in symmetries)
-    with pytest.raises(ValueError, match="toy is as large as a patch of 13 pixels"):
-        PatchSampler(change(**fields | {"patch": 13}, downscale=2))
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"downscale": 2}, "downscale = 2, but the inputs of sr-x2 are made from whole images"),
         ({"images": ["coins", "lena"]}, "no image lena in .*valid: brick, .*text"),
         ({"images": ["astronaut"]}, "no image astronaut"),
         ({"datasets": ["Set5"]}, "no 'train' split"),

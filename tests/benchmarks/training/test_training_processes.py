@@ -141,15 +141,9 @@ def test_a_second_interrupt_does_not_wait():
             signal.raise_signal(signal.SIGINT)
 
 
-DETECTING = {"tasks": ["weather-raindrop"], "patch": 64, "detection": 0.1}
-
-
-@pytest.mark.parametrize(
-    ("model", "own"), [(MODEL, {}), ("kgt-tiny-x2:k=32", {}), ("swinir-tiny-weather", DETECTING)]
-)
-def test_two_processes_are_one_with_the_same_batch(model, own, tmp_path):
+@pytest.mark.parametrize("model", [MODEL, "kgt-tiny-x2:k=32"])
+def test_two_processes_are_one_with_the_same_batch(model, tmp_path):
     fields = {
-        **own,
         "precision": "float64",
         "steps": 20,
         "batch": 4,

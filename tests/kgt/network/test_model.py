@@ -3,7 +3,6 @@ import torch
 
 import kgt
 from kgt.config import PRESETS
-from kgt.network.deconvolution import append_undone
 from kgt.network.layers import KGTStage
 
 SMALL = {"embed_dim": 12, "heads": 3, "window": 4, "k": 6, "depths": (1, 2), "bias_hidden": 8}
@@ -89,14 +88,14 @@ def test_unshuffling_trades_pixels_for_channels(name, small):
     multiple = network.size_multiple
     assert multiple == 2 * kgt.create_model(name, **{**small, "unshuffle": 1}).size_multiple
     seen = []
-    restore = network.restore
-    network.restore = lambda x: seen.append(x.shape) or restore(x)
+    reconstruct = network.reconstruct
+    network.reconstruct = lambda x: seen.append(x.shape) or reconstruct(x)
     x = torch.rand(2, 3, 2 * multiple, multiple)
     with torch.inference_mode():
         y = network(x)
         blocks = (x - network.mean).unfold(2, 2, 2).unfold(3, 2, 2)  # [B, C, h, w, 2, 2]
         blocks = blocks.permute(0, 1, 4, 5, 2, 3).flatten(1, 3)
-        parts = restore(blocks).unflatten(1, (3, 2, 2))
+        parts = reconstruct(blocks).unflatten(1, (3, 2, 2))
     assert seen == [(2, 12, multiple, multiple // 2)]
     for row in (0, 1):
         for column in (0, 1):
@@ -249,32 +248,33 @@ def test_an_image_smaller_than_a_window_is_refused():
         network(torch.rand(1, 3, 3, 9))
 
 
-def test_a_network_that_deconvolves_corrects_what_it_sees_beside_its_input():
-    network = kgt.create_model("kgt-tiny-deblur", **SMALL_U).eval()
-    x = torch.rand(2, 3, 20, 24)
-    prepared = network.prepare(x)
-    assert prepared.equal(append_undone(x))
-    assert network.prepare(prepared) is prepared
+@pytest.mark.parametrize("shape", ["u", "columnar"])
+@pytest.mark.parametrize("unshuffle", [1, 2])
+def test_of_two_images_that_it_sees_a_network_restores_the_second(shape, unshuffle):
+    fields = {**SMALL_U, "window": 4, "shape": shape, "unshuffle": unshuffle}
+    network = kgt.create_model("kgt-tiny-deblur", in_channels=6, out_channels=3, **fields).eval()
+    assert network.in_channels == 6
+    last = network.conv_out if shape == "u" else network.head
+    x = torch.rand(2, 6, 20, 24)
     with torch.no_grad():
-        assert network(x).equal(network(prepared))
-        network.conv_out.weight.zero_()
-        network.conv_out.bias.zero_()
-        torch.testing.assert_close(network(x), prepared[:, 3:], rtol=0, atol=1e-6)
-    plain = kgt.create_model("kgt-tiny-weather", **SMALL_U)
-    assert plain.prepare(x) is x
-    with pytest.raises(ValueError, match="the input has 6 channels, the network takes 3"):
-        plain(prepared)
-    with pytest.raises(ValueError, match="deconvolve restores at the same size; scale = 2"):
-        kgt.create_model("kgt-tiny-x2", deconvolve=True)
+        assert network(x).shape == (2, 3, 20, 24)
+        assert not network(x).equal(network(torch.cat([x[:, 3:], x[:, 3:]], dim=1)))
+        last.weight.zero_()
+        last.bias.zero_()
+        torch.testing.assert_close(network(x), x[:, 3:], rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match="the input has 3 channels, the network takes 6"):
+        network(x[:, 3:])
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_network_that_deconvolves_refuses_what_others_refuse(value):
-    network = kgt.create_model("kgt-tiny-deblur", **SMALL_U)
-    x = torch.rand(1, 3, 20, 24)
-    x[0, 1, 3, 4] = value
-    for restore in (network, lambda x: kgt.restore(network, x)):
-        with pytest.raises(ValueError, match="NaN or infinite"):
-            restore(x)
-        with pytest.raises(ValueError, match="the input has 4 channels, the network takes 3"):
-            restore(torch.rand(1, 4, 20, 24))
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"in_channels": 5}, "in_channels = 5; valid: 1, 3, 6"),
+        ({"out_channels": 4}, "out_channels = 4; valid: 1 to in_channels = 3"),
+        ({"out_channels": 0}, "out_channels = 0; valid"),
+        ({"in_channels": 6, "out_channels": 3}, "out_channels = 3 needs scale = 1; scale = 2"),
+    ],
+)
+def test_channels_that_do_not_go_together_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        kgt.create_model("kgt-tiny-x2", **fields)

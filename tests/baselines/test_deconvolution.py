@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import convolve
 from skimage.data import astronaut, chelsea
 
-from kgt.network.deconvolution import LARGEST, RADIUS, append_undone, deconvolve, estimate_shake
+from baselines.deconvolution import LARGEST, RADIUS, append_undone, deconvolve, estimate_shake
 
 SIDE = 2 * RADIUS + 1
 

@@ -171,7 +171,7 @@ def _fit_kernel(edges: Tensor, observed: Tensor, radius: int) -> Tensor:
     matrix = correlation[:, down[:, None] - down, right[:, None] - right] / energy[:, None, None]
     wanted = torch.fft.irfft2(agreement, size)[:, down, right] / energy[:, None]
     ridge = _KERNEL_RIDGE * torch.eye(len(down), dtype=torch.float64, device=edges.device)
-    # Where there is NaN in the image, it is to be in the kernel, too, and is told by the network.
+    # Where there is NaN in the image, it is to be in the kernel, too, for the network to refuse it.
     factor, _ = torch.linalg.cholesky_ex(matrix.double() + ridge)
     kernel = torch.cholesky_solve(wanted[..., None].double(), factor)[..., 0].to(edges.dtype)
     kernel = kernel.clamp(min=0)
