@@ -136,7 +136,10 @@ def _follow(recipe: Recipe) -> Iterator[Listener]:
         if step > started[0]:
             patches = (step - started[0]) * recipe.batch
             pace = f", {patches / (now - started[1]):.1f} patches/s"
-        report(f"step {step} of {recipe.steps}, loss {loss:.4f}{pace}", step)
+        state = f"step {step} of {recipe.steps}, loss {loss:.4f}{pace}"
+        report(state, step)
+        if step == recipe.steps:
+            say("train", state)
 
     def on_validation(point: ValidationPoint) -> None:
         scores = ", ".join(f"{task} {psnr:.2f} dB" for task, psnr in point.psnr.items())

@@ -167,7 +167,7 @@ def _make_line_printer(name: str, total: float | None) -> OnProgress:
         if total is not None and done is not None:
             # What an earlier run has done says nothing of the pace of this one.
             started = started or (done, now)
-        if now - printed_at < _LINE_EVERY_S and (done is None or done != total):
+        if now - printed_at < _LINE_EVERY_S:
             return
         printed_at = now
         if total is None or done is None or started is None or done <= started[0]:

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "kgt": {
         *("kgt", "torch", "triton"),
-        *("PIL", "cv2", "numpy", "pyvips", "rich", "safetensors"),
+        *("PIL", "numpy", "pyvips", "rich", "safetensors"),
     },
     "baselines": {
         *("baselines", "kgt", "torch", "numpy", "safetensors"),
