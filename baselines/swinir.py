@@ -28,6 +28,7 @@ from kgt.network.windows import (
     pad_to_multiple,
     partition_windows,
 )
+from kgt.tasks import SAME_SIZE
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 SCALES = {"pixelshuffle": (2, 3, 4, 8), "pixelshuffledirect": (2, 3, 4, 8), "": (1,)}
@@ -370,7 +371,6 @@ PRESETS = {
 TINY_RESTORATION = SwinIRConfig(
     scale=1, unshuffle=2, embed_dim=60, depths=(2, 2, 2), num_heads=6, upsampler=""
 )
-_RESTORATION_NAMES = ("denoise-color", "jpeg-color", "demosaic", "deblur", "weather")
 
 
 def _build(**fields: Any) -> SwinIR:
@@ -380,6 +380,6 @@ def _build(**fields: Any) -> SwinIR:
 for _size, _preset in PRESETS.items():
     for _scale in (2, 3, 4):
         register(f"swinir-{_size}-x{_scale}", **asdict(replace(_preset, scale=_scale)))(_build)
-for _name in _RESTORATION_NAMES:
-    _preset = replace(TINY_RESTORATION, task=_name.removesuffix("-color"))
-    register(f"swinir-tiny-{_name}", **asdict(_preset))(_build)
+for _own in SAME_SIZE:
+    _preset = replace(TINY_RESTORATION, task=_own.task)
+    register(f"swinir-tiny-{_own.suffix}", **asdict(_preset))(_build)

@@ -27,21 +27,12 @@ from kgt.cli import (
     say,
     show_progress,
 )
+from kgt.tasks import PURPOSES
 from kgt.tiles.arguments import add_tiles
 
 if TYPE_CHECKING:
     from kgt.contract import Restorer
     from kgt.pictures.jobs import Job
-
-# Task and scale of the networks that restore them.
-TASKS = {
-    "denoise-color": ("denoise", 1),
-    "jpeg-color": ("jpeg", 1),
-    "sr-x4": ("sr", 4),
-    "demosaic": ("demosaic", 1),
-    "deblur": ("deblur", 1),
-    "weather": ("weather", 1),
-}
 
 
 class CreateModel(Protocol):
@@ -71,7 +62,7 @@ class Networks:
 
     def default(self, task: str) -> str:
         """Name of the network that a task is given to."""
-        return self.others.get(task, f"{self.family}-{task.removeprefix('sr-')}")
+        return self.others.get(task, f"{self.family}-{PURPOSES[task].suffix}")
 
 
 def main(networks: Networks, arguments: Sequence[str] | None = None) -> Exit:
@@ -101,7 +92,7 @@ def _build_parser(networks: Networks) -> argparse.ArgumentParser:
         required=True,
         help="a file for one picture (.png, .jpg, .webp, .tif), else a folder, of PNG files",
     )
-    restore.add_argument("--task", required=True, choices=TASKS)
+    restore.add_argument("--task", required=True, choices=PURPOSES)
     restore.add_argument(
         "--model",
         metavar="NAME[:field=value]",
@@ -191,7 +182,7 @@ def _load_network(description: str, task: str, networks: Networks) -> Restorer:
             "`python -m baselines restore` those that it is compared with"
         )
     network = networks.create_model(name, pretrained=True, **fields).eval()
-    wanted, scale = TASKS[task]
+    _, wanted, scale = PURPOSES[task]
     if (network.task, network.scale) != (wanted, scale):
         raise ValueError(
             f"{name} is a network for {network.task} at scale {network.scale}; {task} needs one "

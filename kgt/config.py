@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 
 from kgt.attention.graph import SIMILARITIES
 from kgt.errors import unknown
+from kgt.tasks import SAME_SIZE
 
 _CHOICES = {
     "shape": ("columnar", "u"),
@@ -175,11 +176,7 @@ PRESETS: dict[str, dict[str, object]] = {
     **{f"kgt-b-x{s}": {"scale": s, "depths": (8,) * 8} for s in (2, 3, 4)},
     **{f"kgt-tiny-x{s}": {"scale": s, **_TINY} for s in (2, 3, 4)},
     "kgt-u": {"task": "denoise", **_U},
-    "kgt-tiny-denoise-color": {"task": "denoise", **_TINY_U},
-    "kgt-tiny-jpeg-color": {"task": "jpeg", **_TINY_U},
-    "kgt-tiny-demosaic": {"task": "demosaic", **_TINY_U},
-    "kgt-tiny-deblur": {"task": "deblur", **_TINY_U},
-    "kgt-tiny-weather": {"task": "weather", **_TINY_U},
+    **{f"kgt-tiny-{own.suffix}": {"task": own.task, **_TINY_U} for own in SAME_SIZE},
 }
 
 

@@ -11,8 +11,9 @@ from safetensors.torch import save_model
 import kgt
 from baselines.__main__ import NETWORKS as BASELINES
 from kgt.__main__ import NETWORKS as KGT
-from kgt.command import TASKS, main
+from kgt.command import main
 from kgt.pictures import write
+from kgt.tasks import PURPOSES
 
 DENOISE = "kgt-tiny-denoise-color"
 # Task and scale of the networks that each task of the command line is for.
@@ -68,7 +69,7 @@ def test_a_file_becomes_what_python_makes_of_it(here, options, capsys):
 
 
 @pytest.mark.parametrize("networks", [KGT, BASELINES])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", PURPOSES)
 def test_every_task_has_a_network(networks, task):
     network = networks.create_model(networks.default(task), False)
     assert (network.task, network.scale) == KINDS[task]
@@ -210,4 +211,4 @@ def test_the_module_runs(package):
     assert run.returncode == 0
     assert f"usage: python -m {package} restore" in run.stdout
     assert f"{package}.list_models" in run.stdout
-    assert all(task in run.stdout for task in TASKS)
+    assert all(task in run.stdout for task in PURPOSES)
