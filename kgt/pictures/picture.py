@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kgt.pictures.exif import fit_exif, keep_exif
 from kgt.pictures.formats import JPEG, Format, find_format
-from kgt.pictures.read import RESOLUTION, decode, find_decoder, open_image
+from kgt.pictures.read import RESOLUTION, decode, find_decoder, open_file, open_image
 from kgt.pictures.write import to_bits, write_bands
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Picture:
                 gray or RGB of up to 8, or of 16 bits.
         """
         path = Path(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             decoder = find_decoder(file, path)
             if decoder == "bmp":
                 return _read_bmp(path)
@@ -183,7 +183,7 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
         ValueError: it has too many pixels.
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         decoder = find_decoder(file, path)
         if decoder == "bmp":
             return _read_bmp(path).size
@@ -201,6 +201,8 @@ def _read_bmp(path: Path) -> Picture:
         with PIL.Image.open(path, formats=["BMP"]) as image:
             image.load()
             return Picture.from_pil(image)
+    except PIL.Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {error}; cut it into parts") from error
     except (OSError, SyntaxError) as error:
         raise OSError(f"{path} is damaged or cut short: {error}") from error
 

@@ -6,6 +6,8 @@ import logging
 import mmap
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -37,6 +39,23 @@ class Decoded(NamedTuple):
     resolution: tuple[float, float] = RESOLUTION
 
 
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file; what libvips says of it in the block is raised as one OSError in one line."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except (pyvips.Error, UnicodeDecodeError) as error:
+        said = getattr(error, "detail", "") or getattr(error, "message", "no reason is given")
+        said = " ".join(dict.fromkeys(said.split("\n"))).strip()
+        raise OSError(
+            f"{path} is damaged or cut short, or its kind cannot be decoded: {said[:200]}"
+        ) from error
+    finally:
+        # What is left there, perhaps of bytes that are no UTF-8, pyvips would read later.
+        pyvips.vips_lib.vips_error_clear()
+
+
 def find_decoder(file: BinaryIO, path: Path) -> str:
     """Name of the decoder of a file, by how the file begins.
 
@@ -54,17 +73,14 @@ def open_image(file: BinaryIO, path: Path, decoder: str) -> Any:
     """The image of libvips in a file, of which only the header is read; not yet upright.
 
     Raises:
-        OSError: it is damaged, or this libvips lacks the decoder.
+        pyvips.Error: it is damaged, or this libvips lacks the decoder.
         ValueError: it has too many pixels.
     """
     source = pyvips.Source.new_from_descriptor(file.fileno())
     load = getattr(pyvips.Image, f"{decoder}load_source")
     # Of JPEG a warning says that pixels are lost; of TIFF, that an entry is unusual.
     fail_on = "warning" if decoder == "jpeg" else "error"
-    try:
-        image = load(source, access="sequential", fail_on=fail_on)
-    except pyvips.Error as error:
-        raise _explain(error, path) from error
+    image = load(source, access="sequential", fail_on=fail_on)
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(
             f"{path}: {image.width}x{image.height} are {image.width * image.height:,} pixels, of "
@@ -81,7 +97,7 @@ def decode(file: BinaryIO, path: Path, decoder: str) -> Decoded:
     """Decode a file. Palettes are expanded, and the picture is turned upright.
 
     Raises:
-        OSError: it is damaged, or this libvips lacks the decoder.
+        pyvips.Error: it is damaged, or this libvips lacks the decoder.
         ValueError: it holds several pictures, too many pixels, or samples of another kind than
             gray or RGB of up to 8, or of 16 bits.
     """
@@ -100,10 +116,7 @@ def decode(file: BinaryIO, path: Path, decoder: str) -> Decoded:
         )
     # Turns need rows in another order than they are decoded in.
     turned = _get(image, "orientation", 1) > 1
-    try:
-        samples = (image.copy_memory().autorot() if turned else image).numpy()
-    except pyvips.Error as error:
-        raise _explain(error, path) from error
+    samples = (image.copy_memory().autorot() if turned else image).numpy()
     bits = _get(image, "bits-per-sample", 16)
     if decoder == "heif" and 8 < bits < 16:
         samples = samples | samples >> bits  # else the brightest of 10 bits were not white
@@ -143,9 +156,3 @@ def _read_png_chunks(file: BinaryIO) -> tuple[int, bytes]:
         else:
             file.seek(length + 4, 1)
     return frames, text
-
-
-def _explain(error: Any, path: Path) -> OSError:
-    """What libvips says of a file that it cannot decode, in one line."""
-    said = " ".join(dict.fromkeys(str(error.detail or error.message).split("\n"))).strip()
-    return OSError(f"{path} is damaged or cut short, or its kind cannot be decoded: {said[:200]}")

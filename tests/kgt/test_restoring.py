@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import kgt
-from kgt import Picture, restore_picture
+from kgt import Picture, restore_file, restore_picture
 from kgt.network.windows import check_image
 from kgt.pictures.mosaic import interpolate_malvar
 
@@ -170,3 +170,55 @@ def test_files_images_and_pictures_are_taken(tmp_path):
         restored.save(tmp_path / "out.png")
         with PIL.Image.open(tmp_path / "out.png") as written:
             assert np.array_equal(np.array(written), restored.pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("tile", ["auto", 40, None])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_files_hold_what_memory_holds(suffix, tile, dtype, tmp_path):
+    net = Stub(lambda x: x.repeat_interleave(3, 2).repeat_interleave(3, 3) * 1.5 - 0.2, scale=3)
+    picture = Picture(draw(70, 41, 3, dtype=dtype), draw(70, 41, dtype=dtype))
+    done = []
+    restore_file(net, picture, tmp_path / f"a{suffix}", tile, overlap=8, on_tile=done.append)
+    expected = restore_picture(net, picture, tile, overlap=8)
+    written = Picture.read(tmp_path / f"a{suffix}")
+    assert written.pixels.dtype == dtype
+    assert np.array_equal(written.samples, expected.samples)
+    assert done == sorted(done)
+    assert done[-1] == 1
+
+
+def test_a_network_that_fails_leaves_the_older_file(tmp_path):
+    count = iter(range(5))
+
+    def fail_late(x):
+        if next(count) == 4:
+            raise RuntimeError("late")
+        return x.clone()
+
+    (tmp_path / "a.png").write_text("older")
+    with pytest.raises(RuntimeError, match="late"):
+        restore_file(Stub(fail_late), Picture(draw(90, 90, 3)), tmp_path / "a.png", 40, overlap=8)
+    with pytest.raises(ValueError, match="NaN or infinite values below row 0"):
+        restore_file(Stub(lambda x: x / 0), Picture(draw(9, 9, 3)), tmp_path / "a.png")
+    assert [*tmp_path.iterdir()] == [tmp_path / "a.png"]
+    assert (tmp_path / "a.png").read_text() == "older"
+
+
+@pytest.mark.parametrize(
+    ("picture", "path", "error", "message"),
+    [
+        (Picture(draw(9, 9, 3), draw(9, 9)), "a.jpg", ValueError, "JPEG has no transparency"),
+        (Picture(draw(9, 9, 3), exif=bytes(70_000)), "a.jpg", ValueError, "70,000 bytes of Exif"),
+        (Picture(draw(9, 9, 3)), "a.bmp", ValueError, "written are .png"),
+        (Picture(draw(1, 17_000, 3)), "a.webp", ValueError, "17,000 pixels"),
+        (Picture(draw(9, 9, 3)), "absent/a.png", OSError, "a.png cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_it_is_restored(
+    picture, path, error, message, tmp_path
+):
+    net = Stub(lambda x: pytest.fail("it was restored"))
+    with pytest.raises(error, match=message):
+        restore_file(net, picture, tmp_path / path)
+    assert not [*tmp_path.iterdir()]

@@ -1,4 +1,6 @@
+import contextlib
 import io
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import PIL.ImageCms
 import PIL.ImageOps
 import PIL.PngImagePlugin
 import pytest
+import pyvips
 import tifffile
 from PIL.ExifTags import GPS, IFD, Base
 
@@ -80,10 +83,12 @@ def test_sixteen_bits_stay(channels, source, target, tmp_path):
 
 def test_gray_of_sixteen_bits_with_alpha_stays(tmp_path):
     picture = Picture(draw(7, 9, 1, dtype=np.uint16), draw(7, 9, dtype=np.uint16))
-    picture.save(tmp_path / "a.png")
-    read = Picture.read(tmp_path / "a.png")
-    assert np.array_equal(read.pixels, picture.pixels)
-    assert np.array_equal(read.alpha, picture.alpha)
+    for suffix in LOSSLESS:
+        picture.save(tmp_path / f"a{suffix}")
+        read = Picture.read(tmp_path / f"a{suffix}")
+        assert np.array_equal(read.pixels, picture.pixels)
+        assert np.array_equal(read.alpha, picture.alpha)
+    assert np.array_equal(tifffile.imread(tmp_path / "a.tif"), picture.samples)
     # OpenCV repeats gray as blue, green and red.
     decoded = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(decoded[..., 2:], picture.samples)
@@ -369,3 +374,54 @@ def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'\.bmp'; written are \.png"):
         Picture(draw(4, 4, 3)).save(tmp_path / "a.bmp")
     assert not [*tmp_path.iterdir()]
+
+
+def test_an_avif_file_of_ten_bits_is_read_in_sixteen(tmp_path):
+    white = pyvips.Image.new_from_array(np.full((16, 16, 3), 65535, np.uint16))
+    white.copy(interpretation="rgb16").heifsave(
+        str(tmp_path / "a.avif"), compression="av1", bitdepth=10
+    )
+    picture = Picture.read(tmp_path / "a.avif")
+    assert picture.pixels.dtype == np.uint16
+    assert (picture.pixels == 65535).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_bmp_files_are_read(mode, tmp_path):
+    image = PIL.Image.fromarray(draw(7, 9, 3)).convert(mode)
+    image.save(tmp_path / "a.bmp")
+    expected = np.array(image.convert("RGB" if mode in ("P", "RGB") else "L"))
+    assert np.array_equal(Picture.read(tmp_path / "a.bmp").pixels.squeeze(), expected)
+
+
+def test_no_file_is_taken_for_what_was_read_before_it(tmp_path):
+    for seed in range(3):
+        picture = Picture(draw(7, 9, 3, seed=seed))
+        picture.save(tmp_path / "a.png")
+        assert np.array_equal(Picture.read(tmp_path / "a.png").pixels, picture.pixels)
+
+
+@pytest.mark.parametrize("suffix", LOSSLESS)
+def test_resolution_is_kept(suffix, tmp_path):
+    PIL.Image.fromarray(draw(6, 5, 3)).save(tmp_path / "in.jpg", dpi=(300, 150))
+    Picture.read(tmp_path / "in.jpg").save(tmp_path / f"out{suffix}")
+    with PIL.Image.open(tmp_path / f"out{suffix}") as written:
+        assert written.info["dpi"] == pytest.approx((300, 150), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "tiff", "gif", "bmp", "avif"])
+def test_damage_anywhere_raises_what_is_documented(kind, tmp_path):
+    stream = io.BytesIO()
+    PIL.Image.fromarray(draw(4, 4, 3)).resize((40, 40)).save(
+        stream, kind, exif=make_exif().tobytes()
+    )
+    content = stream.getvalue()
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), 400), 3):
+            damaged[place] = rng.integers(256)
+        (tmp_path / "a").write_bytes(damaged)
+        with contextlib.suppress(OSError, ValueError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Picture.read(tmp_path / "a")
