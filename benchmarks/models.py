@@ -87,7 +87,7 @@ def create_for_task(
     """Create the network that is to restore images of a task.
 
     Args:
-        model: Model name, or a checkpoint file.
+        model: NAME:field=value:field=value, or a checkpoint file.
         conditions: What is known of the task's inputs, such as {"scale": 1, "sigma": 25}. A model
             is told what it has a field for.
         pretrained: Load trained weights where the model has parameters.
@@ -156,10 +156,12 @@ def load_weights(model: Restorer, path: Path) -> None:
         raise ValueError(f"cannot load {path}: {error}") from error
 
 
-def _create_named(name: str, conditions: Mapping[str, Any], pretrained: bool) -> Restorer:
-    fields = _fields(name)
+def _create_named(text: str, conditions: Mapping[str, Any], pretrained: bool) -> Restorer:
+    description = Description.parse(text)
+    name, fields = description.name, _fields(description.name)
     known = {field: value for field, value in conditions.items() if field in fields}
     scale = known.pop("scale", None)
+    known |= description.fields
     network = create_any_model(name, pretrained=pretrained, **known)
     # Weights are of one scale. What has none serves every scale under one name.
     if scale is not None and next(network.parameters(), None) is None:

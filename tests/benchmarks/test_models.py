@@ -27,6 +27,7 @@ def test_a_model_is_told_what_it_has_a_field_for():
     assert create_for_task("ffdnet-color", conditions).sigma == 15
     assert create_for_task("nl-means", {**conditions, "in_channels": 1}).in_channels == 1
     assert create_for_task("identity", conditions).scale == 1
+    assert create_for_task("ffdnet-color:sigma=20", conditions).sigma == 20
 
 
 def test_what_has_no_weights_takes_the_scale_of_the_task():
