@@ -33,7 +33,12 @@ class Restorer(Protocol):
     training: bool
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Restore a batch; raises ValueError for an input that it does not take."""
+        """Restore a batch.
+
+        Raises:
+            ValueError: for an input that it does not take; where the code is that of a network's
+                authors, a RuntimeError of theirs.
+        """
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
         """Its parameters; none of a classical method."""
