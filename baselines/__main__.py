@@ -22,4 +22,4 @@ _OTHERS = {"deblur": "deconvolved-swinir-tiny-deblur"}
 NETWORKS = Networks("baselines", "swinir-tiny", _list_models, _create_model, _OTHERS)
 
 if __name__ == "__main__":
-    sys.exit(main(NETWORKS))
+    sys.exit(main(networks=NETWORKS))

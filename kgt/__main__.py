@@ -31,4 +31,4 @@ def _create_model(name: str, pretrained: bool = False, **overrides: Any) -> "Res
 NETWORKS = Networks("kgt", "kgt-tiny", _list_models, _create_model, {"deblur": _DEBLUR})
 
 if __name__ == "__main__":
-    sys.exit(main(NETWORKS))
+    sys.exit(main(networks=NETWORKS))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 _LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
+_CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 class OnProgress(Protocol):
@@ -186,23 +187,33 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def parse_model(description: str) -> tuple[str, dict[str, Any]]:
-    """Name and fields of NAME:field=value:field=value; a value is as in Python, or a word.
+def split_model(description: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Name and (field, value as it is written) of NAME:field=value:field=value.
 
     Raises:
         ValueError: for a field without a value.
     """
     name, *fields = description.split(":")
-    values = {}
-    for text in fields:
-        field, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"{description!r}: expected NAME:field=value, got {text!r}")
-        try:
-            values[field] = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            values[field] = value
-    return name, values
+    for field in fields:
+        if "=" not in field:
+            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
+    return name, tuple((key, value) for key, _, value in (f.partition("=") for f in fields))
+
+
+def read_value(text: str) -> Any:
+    """A value as it is written in Python; true, false and null as in YAML; else a word."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def parse_model(description: str) -> tuple[str, dict[str, Any]]:
+    """Name and fields of NAME:field=value:field=value; errors as `split_model`."""
+    name, given = split_model(description)
+    return name, {field: read_value(value) for field, value in given}
 
 
 def add_json(parser: argparse.ArgumentParser, what: str = "one JSON object") -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import kgt
 from kgt.cli import (
     Exit,
     add_device,
@@ -65,8 +66,19 @@ class Networks:
         return self.others.get(task, f"{self.family}-{PURPOSES[task].suffix}")
 
 
-def main(networks: Networks, arguments: Sequence[str] | None = None) -> Exit:
-    """Run the command line and return its exit code."""
+def _list_models(pretrained: bool) -> list[str]:
+    return kgt.list_models(pretrained)
+
+
+def _create_model(name: str, pretrained: bool = False, **overrides: Any) -> Restorer:
+    return kgt.create_model(name, pretrained, **overrides)
+
+
+KGT_NETWORKS = Networks("kgt", "kgt-tiny", _list_models, _create_model)
+
+
+def main(arguments: Sequence[str] | None = None, networks: Networks = KGT_NETWORKS) -> Exit:
+    """Run the command line, for the networks of a package, and return its exit code."""
     return run(
         lambda: _restore(_build_parser(networks).parse_args(arguments), networks),
         "restore",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import yaml
+from kgt.cli import read_value, split_model
 
 
 class Description(NamedTuple):
@@ -25,20 +25,15 @@ class Description(NamedTuple):
         Raises:
             ValueError: for a field without a value.
         """
-        name, *fields = text.removeprefix("spandrel:").split(":")
-        for field in fields:
-            if "=" not in field:
-                raise ValueError(f"{text!r}: expected NAME:field=value, got {field!r}")
-        parts = (field.partition("=") for field in fields)
-        return cls(name, tuple((key, value) for key, _, value in parts))
+        return cls(*split_model(text.removeprefix("spandrel:")))
 
     def __str__(self) -> str:
         return ":".join([self.name, *(f"{field}={value}" for field, value in self.given)])
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The given values by field, as YAML reads them."""
-        return {field: yaml.safe_load(value) for field, value in self.given}
+        """The given values by field."""
+        return {field: read_value(value) for field, value in self.given}
 
     @property
     def family(self) -> str:

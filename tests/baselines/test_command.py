@@ -26,7 +26,7 @@ def here(tmp_path, monkeypatch):
 
 
 def restore(*arguments):
-    return main(NETWORKS, ["restore", *arguments])
+    return main(["restore", *arguments], NETWORKS)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def draw(path, *shape, **fields):
 
 
 def restore(*arguments, task="denoise-color"):
-    return main(KGT, ["restore", *map(str, arguments), "--task", task])
+    return main(["restore", *map(str, arguments), "--task", task], KGT)
 
 
 def read(path):
@@ -154,7 +154,7 @@ def test_wrong_use_is_told(here, arguments, task, message, capsys):
 )
 def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        main(KGT, ["restore", "in.png", "-o", "out.png", *arguments])
+        main(["restore", "in.png", "-o", "out.png", *arguments], KGT)
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
 
