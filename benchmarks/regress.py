@@ -6,12 +6,17 @@ Exit codes: 0 fine, 1 a regression, 2 wrong use or nothing measured, 3 failure o
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.cli.arguments import add_folders, names
 from kgt.cli import Exit, add_json, positive, run, say, show_progress
+
+if TYPE_CHECKING:
+    from benchmarks.regression.summary import Summary
 
 # Calibrated: enough to see 5 % on a quiet machine of two cores, see the command calibrate.
 _BUDGET_S = 10.0
@@ -112,15 +117,13 @@ def _regress(options: argparse.Namespace) -> Exit:
 
 def _check_exact(options: argparse.Namespace) -> Exit:
     from benchmarks.regression.exact import run_exact
-    from benchmarks.regression.printing import print_exact
-    from benchmarks.regression.summary import render_exact
+    from benchmarks.regression.summary import summarize_exact
 
     with show_progress("regress") as report:
         found = run_exact(options.bless, report)
-    print_exact(found, options.json)
     if not options.json:
         say("regress", found.note)
-    _write_markdown(options.markdown, render_exact(found))
+    _present(summarize_exact(found), found, options)
     if not found.judged:
         say("regress", "no value could be judged")
         return Exit.WRONG_USE
@@ -135,8 +138,7 @@ def _compare_commits(options: argparse.Namespace) -> Exit:
             print(f"{name:20} {about}")
         return Exit.FINE
     from benchmarks.regression import paired
-    from benchmarks.regression.printing import print_paired
-    from benchmarks.regression.summary import render_paired
+    from benchmarks.regression.summary import summarize_paired
     from benchmarks.regression.worktree import find_base
 
     report = paired.run_paired(
@@ -149,16 +151,14 @@ def _compare_commits(options: argparse.Namespace) -> Exit:
         changed_outputs=options.changed_outputs,
     )
     code, verdict = paired.judge(report)
-    print_paired(report, verdict, options.json)
-    _write_markdown(options.markdown, render_paired(report, verdict))
+    _present(summarize_paired(report, verdict), {"verdict": verdict, **vars(report)}, options)
     return code
 
 
 def _calibrate(options: argparse.Namespace) -> Exit:
     """It falls short by more errors than the tier may make, see `allowed_errors`."""
     from benchmarks.regression.calibration import allowed_errors, calibrate
-    from benchmarks.regression.calibration_records import append_calibration, write_page
-    from benchmarks.regression.printing import print_calibration
+    from benchmarks.regression.calibration_records import append_calibration, describe, write_page
 
     records = options.results / "calibration.jsonl"
     found = None
@@ -176,31 +176,60 @@ def _calibrate(options: argparse.Namespace) -> Exit:
     say("regress", f"wrote {write_page(records, options.reports)}")
     if found is None:
         return Exit.FINE
-    print_calibration(found, options.json)
+    if options.json:
+        _print_json(found)
+    else:
+        print(describe(found))
     allowed = allowed_errors(found.comparisons, found.planted)
     return Exit.FELL_SHORT if found.wrong > allowed else Exit.FINE
 
 
 def _report_history(options: argparse.Namespace) -> Exit:
-    from benchmarks.regression.history import build_series, judge_series, load_pair
+    from benchmarks.cli.terminal import print_table
+    from benchmarks.regression.history import (
+        build_series,
+        compare_newest,
+        judge_series,
+        load_pair,
+        print_trends,
+    )
     from benchmarks.regression.importing import import_records
-    from benchmarks.regression.printing import print_newest, print_trends
 
     if options.compare or options.side_by_side:
-        old, new = load_pair(options.files, comparable=options.compare)
-        print_newest(old, new, with_ratios=options.compare, as_json=options.json)
+        pair = load_pair(options.files, comparable=options.compare)
+        rows = compare_newest(*pair, with_ratios=options.compare)
+        if options.json:
+            _print_json(rows)
+            return Exit.FINE
+        print_table([*rows[0]], [[*row.values()] for row in rows])
+        if options.compare:
+            print("runs of different times share no rounds: `regress paired` gives a verdict")
         return Exit.FINE
     files = options.files or sorted(Path("results/records").glob("*.jsonl"))
     trends = [judge_series(series) for series in build_series(import_records(files))]
-    print_trends(trends, options.json)
+    if options.json:
+        _print_json([{**vars(trend), "environment_key": trend.environment.key} for trend in trends])
+    else:
+        print_trends(trends)
     return Exit.FINE if trends else Exit.WRONG_USE
 
 
-def _write_markdown(target: str | None, text: str) -> None:
-    if target == "-":
-        print(text)
-    elif target:
-        Path(target).write_text(text, encoding="utf-8")
+def _present(summary: Summary, report: object, options: argparse.Namespace) -> None:
+    """Print a report, and write its summary where --markdown asks for it."""
+    if options.json:
+        _print_json(report)
+    else:
+        summary.show()
+    if options.markdown == "-":
+        print(summary.render())
+    elif options.markdown:
+        Path(options.markdown).write_text(summary.render(), encoding="utf-8")
+
+
+def _print_json(value: object) -> None:
+    from pydantic_core import to_jsonable_python
+
+    print(json.dumps(to_jsonable_python(value), indent=1))
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Exit]] = {

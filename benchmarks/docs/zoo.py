@@ -5,11 +5,11 @@ Scores are of committed records, parameters of blessed counts: no number of the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from baselines import registry
 from baselines.pretrained import Weights, WheelWeights
+from benchmarks.cli.markdown import render_table
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import list_any_models
 from benchmarks.plan.specs import Kind, get_spec
@@ -88,9 +88,9 @@ def render_models() -> str:
         if name not in weights
     ]
     return _PAGE.format(
-        trained=_as_table(_HEAD, rows),
+        trained=render_table(_HEAD, rows),
         terms="\n".join(f"- {name}: {MANIFEST[name]['train'].source}" for name in sorted(sets)),
-        others=_as_table(("model", "parameters"), others),
+        others=render_table(("model", "parameters"), others),
     )
 
 
@@ -128,8 +128,3 @@ def _describe_weights(weights: Weights) -> tuple[list[str], str, str]:
         return [], f"by its authors ({weights.license})", "fetched"
     metadata, size = weights.read_metadata(), weights.path.stat().st_size
     return metadata["tasks"].split(), metadata["data"], f"{size / 1e6:.1f} MB"
-
-
-def _as_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([lines[0], "|" + " --- |" * len(head), *lines[1:]])

@@ -127,6 +127,12 @@ class Record(BaseModel):
         return {name: value for name, value in whole.items() if value}
 
 
+def first_fault(error: ValidationError) -> str:
+    """Where the first fault of a record is, and what is wrong there."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
+
+
 class RecordStore:
     """The records of one table in one file of JSON lines.
 
@@ -134,13 +140,14 @@ class RecordStore:
         path: the file; it need not exist.
 
     Attributes:
+        records: in the order of their lines.
         problems: "file:line: reason" of every line that could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.records: list[Record] = []
         self.problems: list[str] = []
-        self._records: list[Record] = []
         if path.exists():
             self._read()
 
@@ -149,11 +156,9 @@ class RecordStore:
             if not line.strip():
                 continue
             try:
-                self._records.append(Record.model_validate_json(line))
+                self.records.append(Record.model_validate_json(line))
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"])) or "line"
-                self.problems.append(f"{self.path}:{number}: {where}: {first['msg']}")
+                self.problems.append(f"{self.path}:{number}: {first_fault(error)}")
 
     def append(self, record: Record) -> None:
         """Write a record to disk before anything else happens."""
@@ -168,21 +173,21 @@ class RecordStore:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
-        self._records.append(record)
+        self.records.append(record)
 
     def latest(self, cells: Iterable[Cell], environment_key: str) -> dict[Cell, Record]:
         """The newest record of each cell in an environment; cells without one are left out."""
         wanted = set(cells)
         return {
             record.cell: record
-            for record in self._records
+            for record in self.records
             if record.cell in wanted and record.environment_key == environment_key
         }
 
     def newest_environment(self, cells: Iterable[Cell]) -> Environment | None:
         """Environment of the last record of any of these cells, None without records."""
         wanted = set(cells)
-        for record in reversed(self._records):
+        for record in reversed(self.records):
             if record.cell in wanted and record.environment:
                 return record.environment
         return None

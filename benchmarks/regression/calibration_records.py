@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from benchmarks.records.environment import Environment
+from pydantic import TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from benchmarks.cli.markdown import render_table
 from benchmarks.regression.calibration import Calibration, allowed_errors
 from kgt.files import write_atomically
 
@@ -21,21 +22,21 @@ processes. Here the working tree is compared with itself. Without a planted slow
 SLOWER is false; with one, whatever is not SLOWER was missed. Under load another process keeps one
 core busy on and off. Only first measurements count: a gate fails on SLOWER twice, so it errs less
 often than this. SAME and UNCLEAR fail no gate.
-
-| planted | load | seconds each | comparisons | verdicts | wrong | share [99 %] | allowed | commit |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+_HEADINGS = (
+    *("planted", "load", "seconds each", "comparisons", "verdicts"),
+    *("wrong", "share [99 %]", "allowed", "commit"),
+)
 
 
 def append_calibration(path: Path, found: Calibration) -> None:
     """Add a line of JSON with every comparison."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fields = asdict(found) | {"environment": found.environment.model_dump(mode="json")}
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(fields) + "\n")
+        file.write(json.dumps(to_jsonable_python(found)) + "\n")
 
 
-def read_calibrations(path: Path) -> list[dict[str, Any]]:
+def read_calibrations(path: Path) -> list[Calibration]:
     """Every recorded calibration; of the same settings and environment the newest alone.
 
     Raises:
@@ -45,22 +46,25 @@ def read_calibrations(path: Path) -> list[dict[str, Any]]:
         raise ValueError(f"no calibration is on record in {path}; run without --from-records")
     newest = {}
     for line in path.read_text(encoding="utf-8").splitlines():
-        fields = json.loads(line)
-        key = Environment(**fields["environment"]).key
-        newest[key, fields["planted"], fields["load"]] = fields
+        found = TypeAdapter(Calibration).validate_json(line)
+        newest[found.environment.key, found.planted, found.load] = found
     return list(newest.values())
 
 
-def render_calibrations(calibrations: Sequence[dict[str, Any]]) -> str:
+def render_calibrations(calibrations: Sequence[Calibration]) -> str:
     """A page with a row per calibration, and the environments they were made in."""
-    lines = [_TEXT + "\n".join(map(_row, calibrations)), ""]
-    environments = {
-        environment.key: environment.describe()
-        for environment in (Environment(**fields["environment"]) for fields in calibrations)
-    }
-    lines += [f"Measured on: {text}\n" for text in environments.values()]
+    environments = {found.environment.key: found.environment for found in calibrations}
     command = "python -m benchmarks.regress calibrate --from-records"
-    return "\n".join([*lines, f"Regenerate from the records: `{command}`", ""])
+    return "\n".join(
+        [
+            _TEXT,
+            render_table(_HEADINGS, map(_row, calibrations)),
+            "",
+            *(f"Measured on: {where.describe()}\n" for where in environments.values()),
+            f"Regenerate from the records: `{command}`",
+            "",
+        ]
+    )
 
 
 def write_page(records: Path, folder: Path) -> Path:
@@ -76,19 +80,30 @@ def write_page(records: Path, folder: Path) -> Path:
     return page
 
 
-def _row(fields: dict[str, Any]) -> str:
-    planted, comparisons = fields["planted"], fields["comparisons"]
-    rate, low, high = fields["wrong_rate"]
-    verdicts = ", ".join(f"{label} {count}" for label, count in sorted(fields["verdicts"].items()))
-    cells = (
-        f"{planted:.0%}" if planted else "nothing",
-        "one core on and off" if fields["load"] else "none",
-        f"{fields['budget_s']:g}",
-        str(comparisons),
-        verdicts,
-        str(fields["wrong"]),
-        f"{rate:.1%} [{low:.1%}, {high:.1%}]",
-        str(allowed_errors(comparisons, planted)),
-        str(fields["environment"]["commit"])[:12],
+def describe(found: Calibration) -> str:
+    """How many comparisons erred, with an interval."""
+    rate, low, high = found.wrong_rate
+    what = "planted slowdowns missed" if found.planted else "false verdicts"
+    return (
+        f"{found.wrong} of {found.comparisons} {what}: {rate:.1%}, 99 % interval {low:.1%} to "
+        f"{high:.1%} ({_list_verdicts(found)}; {found.elapsed_s:.0f} s)"
     )
-    return f"| {' | '.join(cells)} |"
+
+
+def _list_verdicts(found: Calibration) -> str:
+    return ", ".join(f"{label} {count}" for label, count in sorted(found.verdicts.items()))
+
+
+def _row(found: Calibration) -> list[str]:
+    rate, low, high = found.wrong_rate
+    return [
+        f"{found.planted:.0%}" if found.planted else "nothing",
+        "one core on and off" if found.load else "none",
+        f"{found.budget_s:g}",
+        str(found.comparisons),
+        _list_verdicts(found),
+        str(found.wrong),
+        f"{rate:.1%} [{low:.1%}, {high:.1%}]",
+        str(allowed_errors(found.comparisons, found.planted)),
+        str(found.environment.commit)[:12],
+    ]

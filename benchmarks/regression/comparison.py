@@ -27,14 +27,15 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.records.statistics import Ratio, Verdict, compare_paired, judge
-from benchmarks.regression.process import WorkerError, WorkerTimeoutError
+from benchmarks.regression.process import Worker, WorkerError, WorkerTimeoutError
 from kgt.errors import Failure
 
 # Calibrated together with the budget of the paired tier, see `calibration`.
@@ -45,6 +46,7 @@ MIN_CALLS = 2
 MIN_ROUNDS = 4
 
 Side = Literal["base", "base-twin", "head", "head-twin"]
+Status = Literal["ok", "failed", "timeout", "wrong-output"]
 SIDES: tuple[Side, ...] = ("base", "base-twin", "head", "head-twin")
 
 
@@ -57,20 +59,7 @@ class BaseCommitError(Failure):
     """The base commit does not import, so that nothing can be compared with it."""
 
 
-class Timer(Protocol):
-    """What times calls of one side: a process, or a stand-in for it."""
-
-    def prepare(self, name: str) -> np.ndarray:
-        """Make a workload; returns its output."""
-
-    def time_calls_ms(self, calls: int) -> list[float]:
-        """Times of some calls, in milliseconds."""
-
-    def close(self) -> None:
-        """Free what it holds."""
-
-
-Start = Callable[[Side], Timer]
+Start = Callable[[Side], Worker]
 # Milliseconds of a call: one entry per round.
 Samples = dict[Side, list[float]]
 
@@ -93,7 +82,7 @@ class PairedResult:
     """
 
     name: str
-    status: Literal["ok", "failed", "timeout", "wrong-output"]
+    status: Status
     reason: str
     verdict: Verdict | None = None
     ratio: Ratio | None = None
@@ -117,7 +106,7 @@ def compare(
 
     Args:
         names: benchmarks.
-        start: makes a fresh timer of one side.
+        start: makes a fresh worker of one side.
         budget_s: seconds of rounds per benchmark, over all pools.
         threshold: smallest relative difference that matters.
         on_event: called with a line of text as the run proceeds.
@@ -133,7 +122,7 @@ def compare(
     samples: dict[str, Samples] = {name: {side: [] for side in SIDES} for name in names}
     failed: dict[str, PairedResult] = {}
     for part in range(POOLS):
-        with _Pool(start) as pool:
+        with closing(_Pool(start)) as pool:
             for name in names:
                 if name in failed:
                     continue
@@ -151,56 +140,48 @@ def compare(
 class _BenchmarkError(Exception):
     """Why a benchmark has no verdict."""
 
-    def __init__(self, status: Literal["failed", "timeout", "wrong-output"], reason: str):
+    def __init__(self, status: Status, reason: str):
         super().__init__(reason)
         self.status = status
 
 
 class _Pool:
-    """One timer per side, started when it is first asked for, and anew after `close`."""
+    """One worker per side, started when it is first asked for, and anew after `close`."""
 
     def __init__(self, start: Start):
         self._start = start
-        self._timers: dict[Side, Timer] = {}
-
-    def __enter__(self) -> _Pool:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        self._workers: dict[Side, Worker] = {}
 
     def close(self) -> None:
-        for timer in self._timers.values():
-            timer.close()
-        self._timers.clear()
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
 
     def prepare(self, side: Side, name: str) -> np.ndarray:
-        if side not in self._timers:
-            try:
-                self._timers[side] = self._start(side)
-            except WorkerError as error:
-                if not is_head(side):
+        with _blame(side):
+            if side not in self._workers:
+                try:
+                    self._workers[side] = self._start(side)
+                except WorkerError as error:
+                    if is_head(side):
+                        raise
                     raise BaseCommitError(
                         f"the base commit does not import: {error}; name another commit"
                     ) from error
-                raise _blame(side, error) from error
-        try:
-            return self._timers[side].prepare(name)
-        except WorkerError as error:
-            raise _blame(side, error) from error
+            return self._workers[side].prepare(name)
 
     def time_calls_ms(self, side: Side, calls: int) -> list[float]:
-        try:
-            return self._timers[side].time_calls_ms(calls)
-        except WorkerError as error:
-            raise _blame(side, error) from error
+        with _blame(side):
+            return self._workers[side].time_calls_ms(calls)
 
 
-def _blame(side: Side, error: WorkerError) -> _BenchmarkError:
-    status: Literal["timeout", "failed"] = (
-        "timeout" if isinstance(error, WorkerTimeoutError) else "failed"
-    )
-    return _BenchmarkError(status, f"{'head' if is_head(side) else 'base'}: {error}")
+@contextmanager
+def _blame(side: Side) -> Iterator[None]:
+    try:
+        yield
+    except WorkerError as error:
+        status: Status = "timeout" if isinstance(error, WorkerTimeoutError) else "failed"
+        raise _BenchmarkError(status, f"{'head' if is_head(side) else 'base'}: {error}") from error
 
 
 def _check_outputs(pool: _Pool, name: str, may_differ: bool) -> None:

@@ -13,6 +13,7 @@ a step, 6 to 40 points long, 0 to 5 % were cut in simulation.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 
+from benchmarks.cli.terminal import print_table
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record
 from benchmarks.regression.importing import import_records
@@ -63,29 +65,26 @@ class Series:
 
 @dataclass(frozen=True)
 class Step:
-    """A lasting change: medians of the segments before and after, and the first point after."""
+    """A lasting change: medians of the segments before and after, and the first point after.
+
+    Above 1 the ratio, after over before, is more time or memory.
+    """
 
     before: float
     after: float
+    ratio: float
     first: Point
-
-    @property
-    def ratio(self) -> float:
-        """After over before: above 1 is more time or memory."""
-        return self.after / self.before
 
 
 @dataclass(frozen=True)
-class Trend:
-    """What a series shows; one that is too short is not judged.
+class Trend(Series):
+    """A series and what it shows; one that is too short is not judged.
 
     Attributes:
-        series: the series.
         verdict: STEPS, STEADY or TOO SHORT.
         steps: lasting changes, oldest first.
     """
 
-    series: Series
     verdict: Literal["STEPS", "STEADY", "TOO SHORT"]
     steps: tuple[Step, ...] = ()
 
@@ -120,19 +119,16 @@ def judge_series(series: Series) -> Trend:
     """Find the steps of a series that change its level by at least 2 %."""
     points = series.points
     if len(points) < MIN_POINTS:
-        return Trend(series, "TOO SHORT")
+        return Trend(**vars(series), verdict="TOO SHORT")
     values = np.array([point.value for point in points])
     bounds = [0, *find_changes(np.log(values)), len(points)]
     levels = [float(np.median(values[a:b])) for a, b in pairwise(bounds)]
     steps = tuple(
-        step
-        for step in (
-            Step(before, after, points[start])
-            for before, after, start in zip(levels, levels[1:], bounds[1:], strict=False)
-        )
-        if abs(math.log(step.ratio)) >= math.log1p(MIN_CHANGE)
+        Step(before, after, after / before, points[start])
+        for (before, after), start in zip(pairwise(levels), bounds[1:-1], strict=True)
+        if abs(math.log(after / before)) >= math.log1p(MIN_CHANGE)
     )
-    return Trend(series, "STEPS" if steps else "STEADY", steps)
+    return Trend(**vars(series), verdict="STEPS" if steps else "STEADY", steps=steps)
 
 
 def find_changes(values: Sequence[float] | np.ndarray) -> list[int]:
@@ -155,7 +151,8 @@ def find_changes(values: Sequence[float] | np.ndarray) -> list[int]:
     begin = np.zeros(n + 1, dtype=int)
     for end in range(MIN_SEGMENT, n + 1):
         for start in range(end - MIN_SEGMENT + 1):
-            cost = best[start] + penalty + _distance(x[start:end])
+            distance = np.abs(x[start:end] - np.median(x[start:end])).sum()
+            cost = best[start] + penalty + distance
             if cost < best[end]:
                 best[end], begin[end] = cost, start
     changes = []
@@ -166,35 +163,28 @@ def find_changes(values: Sequence[float] | np.ndarray) -> list[int]:
     return changes[::-1]
 
 
-def _distance(segment: np.ndarray) -> float:
-    return float(np.abs(segment - np.median(segment)).sum())
+def compare_newest(
+    old: Iterable[Series], new: Iterable[Series], *, with_ratios: bool
+) -> list[dict[str, str | float | None]]:
+    """The newest values of equal series side by side, None where one side has none.
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """The newest value of a series in either of two sets of records; None where it has none."""
-
-    name: str
-    metric: str
-    unit: str
-    old: float | None
-    new: float | None
-
-    @property
-    def ratio(self) -> float | None:
-        """New over old. Only to be shown when both are of one environment."""
-        return None if self.old is None or self.new is None else self.new / self.old
-
-
-def compare_newest(old: Iterable[Series], new: Iterable[Series]) -> list[Comparison]:
-    """Put the newest values of equal names side by side."""
-    sides = [
+    Args:
+        old: one set of series.
+        new: another.
+        with_ratios: whether to give new over old, which is only fair in one environment.
+    """
+    before, after = (
         {(s.name, s.metric, s.unit): s.points[-1].value for s in series} for series in (old, new)
-    ]
-    return [
-        Comparison(*key, sides[0].get(key), sides[1].get(key))
-        for key in dict.fromkeys([*sides[0], *sides[1]])
-    ]
+    )
+    rows = []
+    for key in dict.fromkeys([*before, *after]):
+        row: dict[str, str | float | None] = dict(zip(("name", "metric", "unit"), key, strict=True))
+        was, now = before.get(key), after.get(key)
+        row |= {"old": was, "new": now}
+        if with_ratios:
+            row["ratio"] = None if was is None or now is None else now / was
+        rows.append(row)
+    return rows
 
 
 def load_pair(files: Sequence[Path], *, comparable: bool) -> tuple[list[Series], list[Series]]:
@@ -242,3 +232,24 @@ def list_differences(old: Environment, new: Environment) -> list[str]:
         for field in Environment.model_fields
         if old.model_copy(update={field: getattr(new, field)}).key != old.key
     ]
+
+
+def print_trends(trends: Sequence[Trend]) -> None:
+    """Print the steps of all series, and how many series have any."""
+    rows = [
+        (
+            *(trend.name, f"{trend.metric} {trend.unit}", trend.environment.key),
+            *(step.before, step.after, f"{step.ratio:.3f}"),
+            f"{(step.first.commit or 'no commit')[:12]} {step.first.timestamp}",
+        )
+        for trend in trends
+        for step in trend.steps
+    ]
+    if rows:
+        numbers = ("before", "after", "ratio")
+        print_table(("series", "metric", "environment", *numbers, "since"), rows, numbers=numbers)
+    counts = Counter(trend.verdict for trend in trends)
+    print(
+        f"{len(trends)} series: {counts['STEPS']} with steps, {counts['STEADY']} steady, "
+        f"{counts['TOO SHORT']} too short to judge (fewer than {MIN_POINTS} points)"
+    )

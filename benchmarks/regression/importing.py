@@ -9,10 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmarks.records.cell import parse_cell
-from benchmarks.records.environment import Environment
-from benchmarks.records.record import Record
-from benchmarks.records.result import BenchmarkResult, Quantity
+from benchmarks.records.record import Record, RecordStore, first_fault
 
 _NEEDED = ("cell_fields", "environment", "environment_key")
 _MS = 1e3
@@ -28,25 +25,13 @@ def import_records(paths: Iterable[Path]) -> list[Record]:
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path} is no file")
-        read = import_record_file if path.suffix == ".jsonl" else import_pytest_benchmark
-        records += read(path)
-    return records
-
-
-def import_record_file(path: Path) -> list[Record]:
-    """The records of a file of JSON lines.
-
-    Raises:
-        ValueError: naming the first line that is no record.
-    """
-    records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
+        if path.suffix != ".jsonl":
+            records += import_pytest_benchmark(path)
             continue
-        try:
-            records.append(Record.model_validate_json(line))
-        except ValidationError as error:
-            raise ValueError(f"{path}:{number} is no record: {_first(error)}") from error
+        store = RecordStore(path)
+        if store.problems:
+            raise ValueError(f"no record: {store.problems[0]}")
+        records += store.records
     return records
 
 
@@ -67,7 +52,7 @@ def import_pytest_benchmark(path: Path) -> list[Record]:
 
 
 def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
-    name, extra = benchmark["fullname"], benchmark["extra_info"]
+    name, extra, stats = benchmark["fullname"], benchmark["extra_info"], benchmark["stats"]
     missing = [field for field in _NEEDED if field not in extra]
     if missing:
         raise ValueError(
@@ -75,31 +60,22 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
             "what was measured where; only benchmarks that use the fixture `measure` of "
             "benchmarks/conftest.py can be imported"
         )
+    samples = [seconds * _MS for seconds in stats.get("data", ())]
+    latency = {"value": stats["median"] * _MS, "unit": "ms", "statistic": "median"}
+    content = {
+        "cell": extra["cell_fields"],
+        "metrics": {"latency": {**latency, "samples": samples}},
+        "checks": {"benchmark": name},
+        "environment": extra["environment"],
+        "command": "pytest benchmarks/ --benchmark-only",
+    }
     try:
-        cell = parse_cell(extra["cell_fields"])
-        environment = Environment(**extra["environment"])
+        record = Record.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{path}: {name}: {_first(error)}") from error
-    if environment.key != extra["environment_key"]:
+        raise ValueError(f"{path}: {name}: {first_fault(error)}") from error
+    if record.environment_key != extra["environment_key"]:
         raise ValueError(
-            f"{path}: {name}: its environment has the key {environment.key}, but the file says "
-            f"{extra['environment_key']}; it was edited, or written by another version"
+            f"{path}: {name}: its environment has the key {record.environment_key}, but the file "
+            f"says {extra['environment_key']}; it was edited, or written by another version"
         )
-    stats = benchmark["stats"]
-    latency = Quantity(
-        value=stats["median"] * _MS,
-        unit="ms",
-        statistic="median",
-        samples=tuple(seconds * _MS for seconds in stats.get("data", ())),
-    )
-    return Record(
-        cell=cell,
-        result=BenchmarkResult(latency=latency, benchmark=name),
-        environment=environment,
-        command="pytest benchmarks/ --benchmark-only",
-    )
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return record

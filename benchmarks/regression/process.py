@@ -13,7 +13,6 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -56,13 +55,11 @@ class Worker:
 
     def prepare(self, name: str) -> np.ndarray:
         """Make a workload; returns its output."""
-        output: np.ndarray = self._ask("prepare", name)
-        return output
+        return self._ask("prepare", name)
 
     def time_calls_ms(self, calls: int) -> list[float]:
         """Times of some calls of the workload, in milliseconds."""
-        times_ms: list[float] = self._ask("time_calls_ms", calls, self.planted)
-        return times_ms
+        return self._ask("time_calls_ms", calls, self.planted)
 
     def close(self) -> None:
         """Kill the process, if it still lives."""
@@ -124,12 +121,7 @@ class WorkerServer:
         theirs.close()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,18 +1,50 @@
-"""The results of the exact and the paired tier as Markdown, for a pull request."""
+"""What the exact and the paired tier found, for a terminal and for a pull request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from benchmarks.cli.markdown import escape, render_table
+from benchmarks.cli.terminal import print_table
 from benchmarks.records.environment import Environment
-from benchmarks.records.statistics import Ratio
 from benchmarks.regression.comparison import PairedResult
 from benchmarks.regression.exact import KERNELS, ExactReport
 from benchmarks.regression.paired import PairedReport
 
 
-def render_exact(report: ExactReport) -> str:
-    """Verdict, a table of what differs, and how to bless it."""
+@dataclass(frozen=True)
+class Summary:
+    """The outcome of a tier.
+
+    Attributes:
+        verdict: the outcome in a few words.
+        headings: of the table.
+        rows: of the table; there is none without rows.
+        notes: what stands below it.
+        environment: where it was measured.
+    """
+
+    verdict: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+    environment: Environment
+
+    def show(self) -> None:
+        """Print it on standard output, the verdict last."""
+        if self.rows:
+            print_table(self.headings, self.rows)
+        print("\n".join([*self.notes, self.verdict]))
+
+    def render(self) -> str:
+        """The same as Markdown, with the environment."""
+        table = render_table(self.headings, [[*map(escape, row)] for row in self.rows])
+        parts = [f"### {self.verdict}", *([table] if self.rows else []), *map(escape, self.notes)]
+        return "\n\n".join([*parts, f"<sub>{self.environment.describe()}</sub>\n"])
+
+
+def summarize_exact(report: ExactReport) -> Summary:
+    """What differs, how many values do not, and how to bless a change that is meant."""
     failures = report.failures
     if not report.judged:
         verdict = "nothing could be judged"
@@ -20,36 +52,34 @@ def render_exact(report: ExactReport) -> str:
         verdict = f"{len(failures)} of {report.judged} values differ"
     else:
         verdict = f"all {report.judged} values are as blessed"
-    lines = [f"### Exact tier: {verdict}", ""]
-    if failures:
-        rows = [(f.kind, f.name, f.verdict, f.detail) for f in failures]
-        lines += [*_table(("kind", "value of", "verdict", "change"), rows), ""]
-    unknown = len(report.findings) - report.judged
-    if unknown:
-        reasons = dict.fromkeys(f.detail for f in report.findings if f.verdict == "NOT COMPARABLE")
-        lines += [f"Not comparable here: {unknown} values ({'; '.join(reasons)}).", ""]
-    lines += ["Run it with `python -m benchmarks.regress exact`."]
-    lines += [_how_to_bless(command) for command in list_blessings(report)]
-    return "\n".join([*lines, "", _foot(report.environment)])
+    notes = [
+        f"- {kind}: {', '.join(f'{count} {verdict}' for verdict, count in counts.items())}"
+        for kind, counts in report.count_verdicts().items()
+    ]
+    unknown = [f.detail for f in report.findings if f.verdict == "NOT COMPARABLE"]
+    notes += [f"Not comparable here: {detail}." for detail in dict.fromkeys(unknown)]
+    notes += ["Run it with `python -m benchmarks.regress exact`."]
+    kinds = {finding.kind for finding in failures}
+    for differs, command in (
+        (kinds - {KERNELS}, "regress exact"),
+        (kinds & {KERNELS}, "measure kernels"),
+    ):
+        if differs:
+            notes.append(
+                f"If the change is meant, `python -m benchmarks.{command} --bless REASON` accepts "
+                "it; commit the file it writes."
+            )
+    return Summary(
+        f"Exact tier: {verdict}",
+        ("kind", "value of", "verdict", "change"),
+        [(f.kind, f.name, f.verdict, f.detail) for f in failures],
+        notes,
+        report.environment,
+    )
 
 
-def list_blessings(report: ExactReport) -> list[str]:
-    """The commands that would make what differs the blessed values."""
-    kinds = {finding.kind for finding in report.failures}
-    commands = []
-    if kinds - {KERNELS}:
-        commands.append("python -m benchmarks.regress exact --bless REASON")
-    if KERNELS in kinds:
-        commands.append("python -m benchmarks.measure kernels --bless REASON")
-    return commands
-
-
-def _how_to_bless(command: str) -> str:
-    return f"If the change is meant, `{command}` accepts it; commit the file it writes."
-
-
-def render_paired(report: PairedReport, verdict: str) -> str:
-    """Verdict, a row per benchmark with ratio, interval and noise floor, and how to rerun.
+def summarize_paired(report: PairedReport, verdict: str) -> Summary:
+    """Ratio, interval and noise floor of every benchmark, and how to rerun.
 
     Args:
         report: what was measured.
@@ -57,58 +87,32 @@ def render_paired(report: PairedReport, verdict: str) -> str:
     """
     base, head = report.base_commit[:12], report.head_commit[:12]
     changes = " with uncommitted changes" if report.head_dirty else ""
-    headings = (
-        "benchmark",
-        "verdict",
-        "head / base",
-        "99 % interval",
-        "floor",
-        "base ms",
-        "head ms",
+    return Summary(
+        f"Paired tier: {verdict}",
+        ("benchmark", "verdict", "head / base", "99 % interval", "floor", "base ms", "head ms"),
+        [(result.name, *_describe_paired(result)) for result in report.results],
+        [
+            *(f"- {r.name}: {r.reason}" for r in report.results if r.reason),
+            f"Head {head}{changes} against base {base}.",
+            f"Run it with `python -m benchmarks.regress paired --base {base}`.",
+        ],
+        report.environment,
     )
-    rows = [
-        (
-            result.name,
-            describe_paired(result),
-            *(("", "") if result.ratio is None else _describe_ratio(result.ratio)),
-            "" if result.floor is None else f"{result.floor:.3f}",
-            *("" if ms is None else f"{ms:.4g}" for ms in (result.base_ms, result.head_ms)),
-        )
-        for result in report.results
-    ]
-    reasons = [
-        f"- {result.name}: {_escape(result.reason)}"
-        for result in report.results
-        if result.status != "ok"
-    ]
-    lines = [f"### Paired tier: {verdict}", "", f"Head {head}{changes} against base {base}.", ""]
-    lines += [*_table(headings, rows), "", *reasons, *([""] if reasons else [])]
-    lines += [f"Run it with `python -m benchmarks.regress paired --base {base}`."]
-    return "\n".join([*lines, "", _foot(report.environment)])
 
 
-def describe_paired(result: PairedResult) -> str:
-    """The verdict of a benchmark, or what went wrong; SLOWER says whether it was confirmed."""
-    if result.status != "ok" or result.verdict is None:
-        return result.status
-    label = result.verdict.label
+def _describe_paired(result: PairedResult) -> tuple[str, ...]:
+    """The cells of a benchmark; SLOWER says whether it was confirmed."""
+    ratio = result.ratio
+    if result.verdict is None or ratio is None:
+        return (result.status, *[""] * 5)
+    label: str = result.verdict.label
     if label == "SLOWER":
-        return f"{label}, {'confirmed' if result.confirmed else 'not confirmed'}"
-    return label
-
-
-def _describe_ratio(ratio: Ratio) -> tuple[str, str]:
-    return f"{ratio.value:.3f}", f"[{ratio.lo:.3f}, {ratio.hi:.3f}]"
-
-
-def _foot(environment: Environment) -> str:
-    return f"<sub>{environment.describe()}</sub>\n"
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return [f"| {' | '.join(map(_escape, line))} |" for line in lines]
-
-
-def _escape(cell: str) -> str:
-    return " ".join(cell.split()).replace("|", "\\|")
+        label += ", confirmed" if result.confirmed else ", not confirmed"
+    return (
+        label,
+        f"{ratio.value:.3f}",
+        f"[{ratio.lo:.3f}, {ratio.hi:.3f}]",
+        f"{result.floor:.3f}",
+        f"{result.base_ms:.4g}",
+        f"{result.head_ms:.4g}",
+    )

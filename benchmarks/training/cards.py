@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import registry
+from benchmarks.cli.markdown import render_table
 from benchmarks.data.datasets import load_dataset
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import create_for_task, list_any_models
@@ -95,7 +96,7 @@ def render_card(
     parameters = sum(parameter.numel() for parameter in result.model.parameters())
     lines = [row for row in csv.reader(io.StringIO(log)) if any(row[5:])]
     every = max(1, -(-len(lines) // _LOG_LINES))
-    shown = [lines[0], *lines[1:][::-1][::every][::-1]]
+    shown = lines[1:][::-1][::every][::-1]
     return f"""# {model_name}
 
 {parameters:,} parameters, trained for {", ".join(recipe.tasks)} in {result.wall_s / 60:.0f} minutes
@@ -112,13 +113,13 @@ tens of times larger and were trained a thousand times longer.
 
 ## Scores
 
-{_as_table([_HEAD, *scores])}
+{render_table(_HEAD, scores)}
 
 ## Training
 
 ![Loss and validation]({model_name}.svg)
 
-{_as_table(shown)}
+{render_table(lines[0], shown)}
 
 The whole log is `{model_name}.csv`.
 """
@@ -162,8 +163,3 @@ def _describe_machine(description: dict[str, Any]) -> str:
     count = environment["threads"]
     threads = f"{count} thread{'s' if count > 1 else ''} of {environment['cpu']}"
     return threads if processes == 1 else f"{processes} processes with {threads} each"
-
-
-def _as_table(rows: list[list[str]]) -> str:
-    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
-    return "\n".join([head, "|" + " --- |" * len(rows[0]), *body])

@@ -19,7 +19,7 @@ from benchmarks.regression.exact import (
     judge_values,
     load_blessed,
 )
-from benchmarks.regression.summary import render_exact
+from benchmarks.regression.summary import summarize_exact
 from benchmarks.regression.values import KINDS, Value
 from kgt.network import layers
 from kgt.network.layers import KGTLayer
@@ -358,10 +358,10 @@ def test_the_summary_tells_how_to_bless_what_differs():
     blessed = as_blessed([SIZE])
     same = tuple(judge_values([SIZE], blessed))
     changed = tuple(judge_values([replace(SIZE, content=6)], blessed))
-    good = render_exact(ExactReport(same, environment, ""))
+    good = summarize_exact(ExactReport(same, environment, "")).render()
     assert good.startswith("### Exact tier: all 1 values are as blessed")
     assert "--bless" not in good
-    bad = render_exact(ExactReport(changed, environment, ""))
+    bad = summarize_exact(ExactReport(changed, environment, "")).render()
     assert bad.startswith("### Exact tier: 1 of 1 values differ")
     assert "| parameters | net | CHANGED | 5 -> 6 |" in bad
     assert "`python -m benchmarks.regress exact --bless REASON`" in bad
