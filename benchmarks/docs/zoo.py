@@ -65,6 +65,7 @@ that spandrel recognizes. Models without a number have no parameters, or were no
 
 {others}
 """
+_NOT_SCORED = ("see its card", "", "")
 _HEAD = ("model", "task", "parameters", "PSNR", "set", "protocol", "trained on", "size")
 
 
@@ -77,11 +78,9 @@ def render_models() -> str:
     for name, trained in weights.items():
         tasks, data, size = _describe_weights(trained)
         sets |= {data} & MANIFEST.keys()
-        rows += [
-            (f"`{name}`", task, f"{counts[name]:,}", f"{psnr:.2f}", dataset, protocol, data, size)
-            for (model, task), (dataset, protocol, psnr) in scores.items()
-            if model == name and (not tasks or task in tasks)
-        ]
+        for task in tasks or [task for model, task in scores if model == name]:
+            score = scores.get((name, task), _NOT_SCORED)
+            rows.append((f"`{name}`", task, f"{counts[name]:,}", *score, data, size))
     others = [
         (f"`{name}`", f"{counts[name]:,}" if name in counts else "")
         for name in list_any_models()
@@ -94,14 +93,14 @@ def render_models() -> str:
     )
 
 
-def _find_scores() -> dict[tuple[str, str], tuple[str, str, float]]:
-    """Set, protocol and PSNR by model and task, of the first set in a specification."""
-    found: dict[tuple[str, str], tuple[str, str, float]] = {}
+def _find_scores() -> dict[tuple[str, str], tuple[str, str, str]]:
+    """PSNR, set and protocol by model and task, of the first set in a specification."""
+    found: dict[tuple[str, str], tuple[str, str, str]] = {}
     for name, kind in _SCORED:
         for cell, result in select(_read(name, kind), QualityCell, QualityResult).items():
             psnr = result.quantity("psnr")
             if cell.recipe is None and psnr is not None:
-                score = (cell.dataset, cell.protocol, psnr.value)
+                score = (f"{psnr.value:.2f}", cell.dataset, cell.protocol)
                 found.setdefault((cell.model, cell.task), score)
     return found
 
