@@ -72,7 +72,8 @@ _HEAD = ("model", "task", "parameters", "PSNR", "set", "protocol", "trained on",
 def render_models() -> str:
     """The page as Markdown."""
     weights: dict[str, Weights] = {**find_weights(zoo.WEIGHTS), **registry.trained_weights()}
-    counts = {**_count_costs(), **load_blessed().values["parameters"]}
+    blessed = load_blessed().values["parameters"]
+    counts = {name: f"{count:,}" for name, count in (_count_costs() | blessed).items()}
     scores = _find_scores()
     rows, sets = [], set[str]()
     for name, trained in weights.items():
@@ -80,11 +81,9 @@ def render_models() -> str:
         sets |= {data} & MANIFEST.keys()
         for task in tasks or [task for model, task in scores if model == name]:
             score = scores.get((name, task), _NOT_SCORED)
-            rows.append((f"`{name}`", task, f"{counts[name]:,}", *score, data, size))
+            rows.append((f"`{name}`", task, counts.get(name, ""), *score, data, size))
     others = [
-        (f"`{name}`", f"{counts[name]:,}" if name in counts else "")
-        for name in list_any_models()
-        if name not in weights
+        (f"`{name}`", counts.get(name, "")) for name in list_any_models() if name not in weights
     ]
     return _PAGE.format(
         trained=render_table(_HEAD, rows),
