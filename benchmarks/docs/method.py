@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -56,16 +55,14 @@ def _connect_window() -> tuple[Colors, Mask]:
 
 
 def _draw(window: Colors, keys: Mask) -> Figure:
-    figure, (dense, sparse, stage) = plt.subplots(
-        1, 3, figsize=(9.6, 3.4), width_ratios=(1, 1, 0.9), layout="constrained"
-    )
+    figure = Figure(figsize=(9.6, 3.4), layout="constrained")
+    dense, sparse, stage = figure.subplots(1, 3, width_ratios=(1, 1, 0.9))
     _draw_window(dense, window, np.ones_like(keys))
     dense.set_title(f"Window attention: a pixel attends\nto all {keys.size:,} pixels of its window")
     _draw_window(sparse, window, keys)
     sparse.set_title(f"Key-graph attention: it attends\nto its {keys.sum()} most similar pixels")
     _draw_stage(stage)
     stage.set_title("A stage builds the graph once,\nand its layers share it")
-    plt.close(figure)
     return figure
 
 
