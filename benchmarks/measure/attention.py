@@ -56,21 +56,9 @@ def check_call(
     out = call()
     error = check_output(inputs, out, backend)
     if cell.mode == "backward":
-        check_gradients(inputs, backend, cell)
+        for name, found in gradient_errors(inputs, backend, cell).items():
+            _require(f"{backend}: gradient of {name}", *found)
     return out, error
-
-
-def check_gradients(inputs: AttentionInputs, backend: str, cell: AttentionCell) -> None:
-    """Compare the gradients of a backend with those of the reference.
-
-    Raises:
-        WrongOutputError: when an error is above what the element type allows.
-    """
-    for name, (error, allowed) in gradient_errors(inputs, backend, cell).items():
-        if not error <= allowed:
-            raise WrongOutputError(
-                f"{backend}: gradient of {name}: error {error:.3g} against {allowed:.3g} allowed"
-            )
 
 
 def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> float:
@@ -80,9 +68,13 @@ def check_output(inputs: AttentionInputs, out: Tensor, backend: str) -> float:
         WrongOutputError: when it is above what the element type allows.
     """
     error, allowed = reference_error(inputs, out, backend)
-    if not error <= allowed:
-        raise WrongOutputError(f"{backend}: error {error:.3g} against {allowed:.3g} allowed")
+    _require(backend, error, allowed)
     return error
+
+
+def _require(what: str, error: float, allowed: float) -> None:
+    if not error <= allowed:  # a NaN is wrong, too
+        raise WrongOutputError(f"{what}: error {error:.3g} against {allowed:.3g} allowed")
 
 
 def _describe(inputs: AttentionInputs, out: Tensor) -> dict[str, Any]:

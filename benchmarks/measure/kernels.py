@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from kgt.attention.operators import empty_merged
@@ -205,12 +206,7 @@ def load_blessed() -> Blessed:
     """
     if not BLESSED.exists():
         raise ValueError(f"{BLESSED} does not exist; make it with --bless REASON")
-    content = json.loads(BLESSED.read_text())
-    usage = {
-        target: {name: Usage(**figures) for name, figures in kernels.items()}
-        for target, kernels in content["usage"].items()
-    }
-    return Blessed(content["triton"], content["reason"], usage)
+    return TypeAdapter(Blessed).validate_json(BLESSED.read_bytes())
 
 
 def bless(usage: Mapping[str, Usages], reason: str) -> None:

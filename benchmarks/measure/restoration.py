@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,16 +21,8 @@ from benchmarks.data.datasets import DatasetNotFound, load_dataset
 from benchmarks.data.images import Image, read_image
 from benchmarks.measure.memory import begin_peak, read_status_bytes, return_free_heap
 from benchmarks.measure.problems import photo_images
-from benchmarks.measure.sandbox import (
-    Outcome,
-    exit_with_parent,
-    explain_death,
-    explain_error,
-    get_context,
-    hidden_main,
-    limit_memory,
-)
-from benchmarks.models import create_described, load_weights
+from benchmarks.measure.sandbox import Outcome, explain_error, fresh_process, limit_memory
+from benchmarks.models import create_described
 from benchmarks.tasks.metrics import psnr
 from kgt.errors import Failure
 from kgt.pictures import Picture
@@ -47,8 +36,6 @@ class RestorationJob:
         description: NAME:field=value:field=value.
         tile: side of a tile in pixels of the input, "auto", or None for the whole image.
         byte_budget: bytes that "auto" may take.
-        overlap: pixels of the input that tiles share at least.
-        weights: safetensors file; None draws weights from `seed`.
         seed: seed of the weights.
         threads: torch's intra-op threads; None keeps torch's default.
     """
@@ -56,8 +43,6 @@ class RestorationJob:
     description: str
     tile: int | Literal["auto"] | None = "auto"
     byte_budget: int = 2 * 2**30
-    overlap: int = 32
-    weights: Path | None = None
     seed: int = 0
     threads: int | None = None
 
@@ -135,44 +120,27 @@ def measure_restoration(
         RestorationFailed: for a process that ran out of memory or time, or raised.
         OSError: where the system is not Linux.
     """
-    ours, theirs = get_context().Pipe()
-    process = get_context().Process(
-        target=_serve, args=(theirs, job, image, path, memory_limit_bytes), daemon=True
-    )
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    arguments = (job, image, path, memory_limit_bytes)
     try:
-        with hidden_main():
-            process.start()
-        theirs.close()
+        with fresh_process(_serve, *arguments, threads=job.threads, timeout_s=timeout_s) as child:
 
-        def receive() -> Any:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not wait([ours, process.sentinel], left):
-                raise RestorationFailed(f"{job.description}: killed after {timeout_s} s")
-            try:
-                message = ours.recv()
-            except (EOFError, OSError):
-                process.join()
-                message = explain_death(process.exitcode)
-            if isinstance(message, Outcome):
-                raise RestorationFailed(f"{job.description}: {message.status}: {message.reason}")
-            return message
+            def receive() -> Any:
+                message = child.receive()
+                if isinstance(message, Outcome):
+                    raise RestorationFailed(
+                        f"{job.description}: {message.status}: {message.reason}"
+                    )
+                return message
 
-        receive()
-        before = begin_peak(process.pid)
-        ours.send("go")
-        while isinstance(message := receive(), float):
-            on_progress(message)
-        peak = read_status_bytes("VmHWM", process.pid) - before
-        ours.send("end")
-        seconds, plan = message
-        return RestorationRun(seconds, peak, before, plan)
+            receive()
+            before = begin_peak(child.process.pid)
+            child.pipe.send("go")
+            while isinstance(message := receive(), float):
+                on_progress(message)
+            peak = read_status_bytes("VmHWM", child.process.pid) - before
+            seconds, plan = message
+            return RestorationRun(seconds, peak, before, plan)
     finally:
-        ours.close()
-        if process.pid is not None:
-            process.kill()
-            process.join()
-            process.close()
         for unfinished in path.parent.glob(".*.part"):
             unfinished.unlink()
 
@@ -184,16 +152,10 @@ def _serve(
     path: Path,
     memory_limit_bytes: int | None,
 ) -> None:
-    """Child's main: tell when it is ready, restore, and wait until its memory is read."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=exit_with_parent, daemon=True).start()
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
+    """Say that all is ready, restore, and wait until this process's memory is read."""
     try:
         torch.manual_seed(job.seed)
         net = create_described(job.description).eval()
-        if job.weights is not None:
-            load_weights(net, job.weights)
         picture = Picture(image)
         kgt.restore_file(net, Picture(image[:64, :64]), path, None)
         path.unlink()
@@ -206,16 +168,13 @@ def _serve(
             tile, plan = job.tile, "whole" if job.tile is None else f"tiles of {job.tile}"
             if tile == "auto":
                 x = torch.from_numpy(image).permute(2, 0, 1)[None]
-                chosen = kgt.plan_tiles(
-                    net, x, overlap=job.overlap, byte_budget=job.byte_budget, streamed=True
-                )
+                chosen = kgt.plan_tiles(net, x, byte_budget=job.byte_budget, streamed=True)
                 tile, plan = chosen.tile, str(chosen)
-            kgt.restore_file(net, picture, path, tile, overlap=job.overlap, on_tile=parent.send)
+            kgt.restore_file(net, picture, path, tile, on_tile=parent.send)
         parent.send((time.monotonic() - start, plan))
         parent.recv()
     except BaseException as error:
         parent.send(explain_error(error))
-    os._exit(0)
 
 
 def compare_restorations(whole: Path, tiled: Path, truth: Image) -> tuple[float, int]:

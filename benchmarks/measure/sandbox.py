@@ -15,13 +15,14 @@ import resource
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from types import ModuleType
 from typing import Any, Literal
 
@@ -80,35 +81,69 @@ def run_isolated(
         raise NotImplementedError(
             f"memory_limit_bytes={memory_limit_bytes} needs Linux, not {sys.platform}; pass None"
         )
-    context = get_context()
-    reader, writer = context.Pipe(duplex=False)
     # Pickled here: multiprocessing would send tensors as handles to memory of a dying process.
     job = pickle.dumps(payload)
-    process = context.Process(
-        target=_serve, args=(writer, function_path, job, memory_limit_bytes, threads), daemon=True
-    )
-    try:
-        with hidden_main():
-            process.start()
-        writer.close()
-        if not wait([reader, process.sentinel], timeout_s):
-            return Outcome("timeout", reason=f"killed after {timeout_s} s")
-        try:
-            outcome: Outcome = pickle.loads(reader.recv_bytes())
-        except (EOFError, OSError):  # died before, or in the middle of, its message
-            process.join()
-            outcome = explain_death(process.exitcode)
+    with fresh_process(
+        _serve, function_path, job, memory_limit_bytes, threads=threads, timeout_s=timeout_s
+    ) as child:
+        outcome: Outcome = child.receive()
         return outcome
+
+
+@dataclass
+class Child:
+    """A fresh process as its parent sees it."""
+
+    process: ForkServerProcess
+    pipe: Connection
+    timeout_s: float | None
+    start: float = field(default_factory=time.monotonic)
+
+    def receive(self) -> Any:
+        """What the process sends next, or an `Outcome`: why it sends no more."""
+        left = None
+        if self.timeout_s is not None:
+            left = max(0.0, self.start + self.timeout_s - time.monotonic())
+        if not wait([self.pipe, self.process.sentinel], left):
+            return Outcome("timeout", reason=f"killed after {self.timeout_s} s")
+        try:
+            return pickle.loads(self.pipe.recv_bytes())
+        except (EOFError, OSError):  # died before, or in the middle of, its message
+            self.process.join()
+            return _explain_death(self.process.exitcode)
+
+
+@contextmanager
+def fresh_process(
+    serve: Callable[..., None], *arguments: Any, threads: int | None, timeout_s: float | None
+) -> Iterator[Child]:
+    """Start a process; it is killed when the context ends, and when this process dies.
+
+    Args:
+        serve: function of a module, called there with the process's end of a pipe and `arguments`.
+        arguments: what can be pickled.
+        threads: torch's intra-op threads in the process; None keeps torch's default.
+        timeout_s: seconds until it counts as hanging, its start included.
+    """
+    ours, theirs = _get_context().Pipe()
+    started = (serve, threads, theirs, *arguments)
+    process = _get_context().Process(target=_begin, args=started, daemon=True)
+    child = Child(process, ours, timeout_s)
+    try:
+        with _hidden_main():
+            process.start()
+        theirs.close()
+        yield child
     finally:
-        reader.close()
         if process.pid is not None:
             process.kill()
             process.join()
             process.close()
+        ours.close()
 
 
 @contextmanager
-def hidden_main() -> Iterator[None]:
+def _hidden_main() -> Iterator[None]:
     """Keep the child from importing this process's main module, which it never needs."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -119,26 +154,36 @@ def hidden_main() -> Iterator[None]:
 
 
 @cache
-def get_context() -> ForkServerContext:
+def _get_context() -> ForkServerContext:
     """The server that fresh processes are forked from."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     return context
 
 
-def _serve(
-    writer: Connection,
-    function_path: str,
-    job: bytes,
-    memory_limit_bytes: int | None,
-    threads: int | None,
+def _begin(
+    serve: Callable[..., None], threads: int | None, pipe: Connection, *arguments: Any
 ) -> None:
-    """Child's main: run the function and send its outcome."""
+    """Child's main."""
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     if threads is not None:
         torch.set_num_threads(threads)
+    serve(pipe, *arguments)
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _serve(
+    pipe: Connection, function_path: str, job: bytes, memory_limit_bytes: int | None
+) -> None:
+    """Run the function and send its outcome."""
     try:
         function = pkgutil.resolve_name(function_path)
         payload = pickle.loads(job)
@@ -147,15 +192,7 @@ def _serve(
         message = pickle.dumps(Outcome("ok", value))
     except BaseException as error:
         message = pickle.dumps(explain_error(error))
-    writer.send_bytes(message)
-
-
-def exit_with_parent() -> None:
-    """Wait for the parent's end, and end this process then."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    pipe.send_bytes(message)
 
 
 @contextmanager
@@ -189,7 +226,7 @@ def explain_error(error: BaseException) -> Outcome:
     return Outcome("failed", reason="\n".join([text, *calls[-_TRACEBACK_LINES:]]))
 
 
-def explain_death(exitcode: int | None) -> Outcome:
+def _explain_death(exitcode: int | None) -> Outcome:
     """How a run ended whose process died."""
     if exitcode == -signal.SIGKILL:
         return Outcome("oom", reason="killed by SIGKILL, as the kernel does when memory runs out")

@@ -178,14 +178,13 @@ def bless(values: Sequence[Value], reason: str) -> None:
     for finding in judge_values(values, load_blessed()) if BLESSED.exists() else ():
         if finding.unraised:
             raise ValueError(f"{finding.kind} {finding.name}: {finding.detail}")
+    by_kind: dict[str, dict[str, Content]] = {kind: {} for kind in KINDS}
     for value in values:
         if value.content is None:
             raise ValueError(
                 f"{value.kind} {value.name} cannot be blessed on this machine: {value.reason}"
             )
-    by_kind: dict[str, dict[str, Content]] = {kind: {} for kind in KINDS}
-    for value in values:
-        by_kind[value.kind][value.name] = value.content  # type: ignore[assignment]
+        by_kind[value.kind][value.name] = value.content
     content = {"torch": _torch_version(), "reason": reason, "values": by_kind}
     BLESSED.parent.mkdir(parents=True, exist_ok=True)
     BLESSED.write_text(json.dumps(content, indent=1) + "\n")

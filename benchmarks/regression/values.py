@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,6 @@ from benchmarks.models import components_of, create_any_model, create_described,
 from benchmarks.quality.evaluation import evaluate
 from benchmarks.records import components
 from benchmarks.regression.counting import CallCounts, count_call
-from kgt import KeyGraph
 from kgt.attention.native import unavailable_reason
 from kgt.contract import Restorer
 from kgt.network.windows import cyclic_regions
@@ -228,7 +228,7 @@ def integer_tokens(windows: int, nodes: int, channels: int = 16) -> Tensor:
 def _digest_graphs() -> Iterator[Value]:
     tokens = integer_tokens(4, 64)
     regions = cyclic_regions(16, 16, 8, 4, 4, tokens.device)
-    cases: dict[str, dict[str, object]] = {
+    cases: dict[str, dict[str, Any]] = {
         "dot k=8": {"k": 8},
         "cosine k=8": {"k": 8, "similarity": "cosine"},
         "others k=8": {"k": 8, "include_self": False},
@@ -239,20 +239,12 @@ def _digest_graphs() -> Iterator[Value]:
         for builder in ("torch", "native"):
             name = f"{case} {builder}"
             if builder == "native" and unavailable_reason():
-                yield Value("graph", name, None, unavailable_reason())
+                yield from _explain(name, "graph")
                 continue
-            digest = _digest(_connect(tokens, builder, options))
+            graph = kgt.build_key_graph(tokens, backend=builder, **options)
+            tensors = (graph.indices,) if graph.degrees is None else (graph.indices, graph.degrees)
             component = "graph" if builder == "torch" else "attention-native"
-            yield Value("graph", name, digest, shows=(component,))
-
-
-def _connect(tokens: Tensor, builder: str, options: dict[str, object]) -> KeyGraph:
-    return kgt.build_key_graph(tokens, backend=builder, **options)  # type: ignore[arg-type]
-
-
-def _digest(graph: KeyGraph) -> str:
-    tensors = (graph.indices,) if graph.degrees is None else (graph.indices, graph.degrees)
-    return digest_tensors(*tensors)
+            yield Value("graph", name, digest_tensors(*tensors), shows=(component,))
 
 
 def _measure_attention() -> Iterator[Value]:
@@ -264,8 +256,7 @@ def _measure_attention() -> Iterator[Value]:
     for backend in _ATTENTION_BACKENDS:
         name = f"attention backend={backend}"
         if backend == "native" and unavailable_reason():
-            for kind in ("output-float32", "operators", "allocated", "peak"):
-                yield Value(kind, name, None, unavailable_reason())
+            yield from _explain(name, "output-float32", "operators", "allocated", "peak")
             continue
 
         def attend(backend: str = backend) -> Tensor:
@@ -274,10 +265,7 @@ def _measure_attention() -> Iterator[Value]:
 
         component = "attention-native" if backend == "native" else "attention-torch"
         yield Value("output-float32", name, summarize(attend()), shows=(component, "graph"))
-        counts = count_call(attend)
-        yield Value("operators", name, dict(counts.operators))
-        yield Value("allocated", name, counts.allocated_bytes)
-        yield Value("peak", name, counts.peak_bytes)
+        yield from _list_counts(name, count_call(attend), with_bytes=True)
 
 
 def _count_forwards() -> Iterator[Value]:
@@ -285,15 +273,25 @@ def _count_forwards() -> Iterator[Value]:
         description, side = _split(case)
         native = "backend=native" in description
         if native and unavailable_reason():
-            for kind in ("flops", "operators"):
-                yield Value(kind, case, None, unavailable_reason())
+            yield from _explain(case, "flops", "operators")
             continue
         counts = count_forward(description, side)
         yield Value("flops", case, counts.flops)
-        yield Value("operators", case, dict(counts.operators))
-        if not native:  # its plan is as long as the unions of keys, which rounding may change
-            yield Value("allocated", case, counts.allocated_bytes)
-            yield Value("peak", case, counts.peak_bytes)
+        # Native's plan is as long as the unions of keys, which rounding may change.
+        yield from _list_counts(case, counts, with_bytes=not native)
+
+
+def _explain(name: str, *kinds: str) -> Iterator[Value]:
+    """Values that cannot be had without the native kernels."""
+    for kind in kinds:
+        yield Value(kind, name, None, unavailable_reason())
+
+
+def _list_counts(name: str, counts: CallCounts, with_bytes: bool) -> Iterator[Value]:
+    yield Value("operators", name, dict(counts.operators))
+    if with_bytes:
+        yield Value("allocated", name, counts.allocated_bytes)
+        yield Value("peak", name, counts.peak_bytes)
 
 
 def count_forward(description: str, side: int) -> CallCounts:
