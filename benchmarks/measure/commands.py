@@ -18,15 +18,15 @@ from benchmarks.measure.attention import WrongOutputError, check_call, layers_of
 from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
 from benchmarks.measure.cost import describe_cost
 from benchmarks.measure.kernels import TARGETS, bless, judge_usage, load_blessed, measure_usage
-from benchmarks.measure.memory import PeakMemory, pin_allocator
-from benchmarks.measure.networks import NetworkJob, make_network_call
+from benchmarks.measure.memory import pin_allocator
+from benchmarks.measure.networks import make_network_call
 from benchmarks.measure.problems import make_inputs, make_stage_call, photo_tokens, random_graph
 from benchmarks.measure.restoration import RestorationJob, describe_restorations
 from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import Timings, measure_latency
-from benchmarks.records.cell import AttentionCell
+from benchmarks.records.cell import AttentionCell, NetworkCell
 from benchmarks.records.environment import capture_environment
 from kgt import KeyGraph, build_key_graph
 from kgt.attention.graph import SIMILARITIES
@@ -163,44 +163,43 @@ def _connect(options: argparse.Namespace, n: int, k: int) -> dict[str, KeyGraph]
 
 def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
     device = _choose_cell_device(options)
-    jobs = {
-        description: NetworkJob(
-            description,
-            options.input,
-            options.dtype,
-            options.mode,
-            options.batch,
-            options.seed,
-            device=device,
-        )
-        for description in options.models
-    }
+    size = "x".join(map(str, options.input))
     calls, peaks = {}, {}
-    with show_progress("measure", len(jobs)) as report:
-        for done, (description, job) in enumerate(jobs.items()):
+    with show_progress("measure", len(options.models)) as report:
+        for done, description in enumerate(options.models):
             report(f"{description}: first call", done)
-            calls[description] = call = make_network_call(job)
+            cell = NetworkCell(
+                kind="latency",
+                model=description,
+                input=size,
+                dtype=options.dtype,
+                mode="backward" if options.mode == "train-step" else "forward",
+                seed=options.seed,
+                device=device,
+            )
+            calls[description] = call = make_network_call(cell, options.batch)
             if not torch.isfinite(call()).all():
                 raise WrongOutputError(f"{description}: the output is not finite")
             if options.memory:
                 report(f"{description}: peak memory", done)
-                peaks[description] = _measure_memory(job)
+                peaks[description] = _measure_memory(cell, options.batch)
     for row in _compare(calls, options, device=device):
-        peak = peaks.get(row["contender"], {})
-        yield {"input": "x".join(map(str, options.input)), **row, **peak}
+        yield {"input": size, **row, **peaks.get(row["contender"], {})}
 
 
-def _measure_memory(job: NetworkJob) -> Row:
+def _measure_memory(cell: NetworkCell, batch: int) -> Row:
     """Peak memory of a network in MiB; the resident set is None where the system cannot say."""
     outcome = run_isolated(
-        "benchmarks.measure.networks:measure_network_memory", job, threads=torch.get_num_threads()
+        "benchmarks.measure.networks:measure_network_memory",
+        (cell, batch),
+        threads=torch.get_num_threads(),
     )
     if outcome.status != "ok":
-        raise Failure(f"{job.description}: memory: {outcome.status}: {outcome.reason}")
-    peak: PeakMemory = outcome.value
+        raise Failure(f"{cell.model}: memory: {outcome.status}: {outcome.reason}")
+    peak = outcome.value.peak
     return {
-        "peak_mib": None if peak.peak_bytes is None else peak.peak_bytes / 2**20,
-        "tensors_mib": peak.live_tensor_bytes / 2**20,
+        "peak_mib": None if peak is None else peak.value / 2**20,
+        "tensors_mib": outcome.value.live_tensors.value / 2**20,
     }
 
 

@@ -1,45 +1,21 @@
-"""Cells of whole networks: their time, memory and cost, and restoring large photographs."""
+"""Cells of whole networks: their cost, and restoring large photographs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.measure.attention import summarize_memory
 from benchmarks.measure.cost import count_cost
 from benchmarks.measure.counters import PARTS
-from benchmarks.measure.networks import LatencyJob, NetworkJob
 from benchmarks.measure.restoration import (
     RestorationJob,
     RestorationRun,
     photograph,
     restore_both_ways,
 )
-from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.models import create_described
 from benchmarks.records.cell import NetworkCell, RestorationCell
-from benchmarks.records.result import CostResult, NetworkMemory, Quantity, RestorationResult
-from benchmarks.tasks import get_task
-from kgt import list_backends
-
-
-def run_network_cell(cell: NetworkCell, budget_s: float, limits: dict[str, Any]) -> Outcome:
-    """Measure a latency or memory cell in a fresh process; the outcome's value is its result.
-
-    Args:
-        cell: of kind "latency" or "memory".
-        budget_s: seconds after which the rounds of a latency cell stop.
-        limits: of `run_isolated`.
-    """
-    job = _job(cell)
-    if cell.kind == "memory":
-        outcome = run_isolated("benchmarks.measure.networks:measure_network_memory", job, **limits)
-        if outcome.status == "ok":
-            return Outcome("ok", NetworkMemory(**summarize_memory(outcome.value)))
-        return outcome
-    baseline, same_function = _baseline(cell)
-    payload = LatencyJob(job, _job(baseline), same_function, budget_s)
-    return run_isolated("benchmarks.measure.networks:measure_network_latency", payload, **limits)
+from benchmarks.records.result import CostResult, Quantity, RestorationResult
 
 
 def run_cost_cell(cell: NetworkCell) -> CostResult:
@@ -106,28 +82,3 @@ def _describe_run(prefix: str, run: RestorationRun) -> dict[str, Any]:
         f"{prefix}peak": Quantity(value=run.peak_bytes, unit="bytes"),
         f"{prefix}plan": run.plan,
     }
-
-
-def _baseline(cell: NetworkCell) -> tuple[NetworkCell, bool]:
-    """What a cell's time is relative to, and whether that computes the same.
-
-    The name of a backend stands for the same network on it, that of a network for a network with
-    the same windows.
-    """
-    if cell.baseline is None:
-        return cell, True
-    if cell.baseline in list_backends():
-        return cell.model_copy(update={"backend": cell.baseline}), True
-    fields = {"model": cell.baseline, "backend": None, "k": None}
-    return cell.model_copy(update=fields), False
-
-
-def _job(cell: NetworkCell) -> NetworkJob:
-    return NetworkJob(
-        cell.network,
-        cell.size,
-        dtype="bfloat16" if cell.dtype == "bfloat16" else "float32",
-        mode="train-step" if cell.mode == "backward" else "forward",
-        seed=cell.seed,
-        conditions=tuple(get_task(cell.task).conditions.items()) if cell.task else (),
-    )

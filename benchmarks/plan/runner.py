@@ -13,7 +13,7 @@ import torch
 from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
 from benchmarks.measure.problems import AUTO, DENSE, closed_form, shape_of
 from benchmarks.measure.sandbox import Outcome, run_isolated
-from benchmarks.plan.networks import run_cost_cell, run_network_cell, run_restoration_cell
+from benchmarks.plan.networks import run_cost_cell, run_restoration_cell
 from benchmarks.plan.quality import run_quality_cell, run_training_cell
 from benchmarks.plan.specs import Profile
 from benchmarks.plan.validity import code_digest, is_valid
@@ -147,7 +147,12 @@ def _run_network_cell(cell: NetworkCell, run: Run) -> AnyResult:
         return Missing(status="unsupported", reason="whole networks are measured on a CPU alone")
     if cell.kind == "cost":
         return run_cost_cell(cell)
-    outcome = run_network_cell(cell, run.profile.budget_s, _limits(cell.threads, run))
+    measure, setting = ("memory", 1) if cell.kind == "memory" else ("latency", run.profile.budget_s)
+    outcome = run_isolated(
+        f"benchmarks.measure.networks:measure_network_{measure}",
+        (cell, setting),
+        **_limits(cell.threads, run),
+    )
     if outcome.status == "ok":
         return outcome.value
     reason = outcome.reason

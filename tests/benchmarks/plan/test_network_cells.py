@@ -1,15 +1,9 @@
-from dataclasses import replace
-
 import pytest
 
+from benchmarks.measure import networks
 from benchmarks.measure.attention import WrongOutputError
 from benchmarks.measure.cost import count_cost
-from benchmarks.measure.networks import (
-    LatencyJob,
-    NetworkJob,
-    create_described,
-    measure_network_latency,
-)
+from benchmarks.models import create_described
 from benchmarks.plan.runner import Run, measure_cell
 from benchmarks.plan.specs import Profile
 from benchmarks.records.environment import capture_environment
@@ -109,12 +103,12 @@ def test_whole_that_does_not_fit_says_so_beside_the_tiles(measure, monkeypatch):
     assert record.result.whole_peak is None
 
 
-JOB = NetworkJob("kgt-tiny-x2:backend=sdpa", (16, 16))
+def test_outputs_of_the_same_function_must_agree(monkeypatch):
+    def create(description, conditions):
+        return create_described(f"{description}:k={1 if 'sdpa' in description else 16}", conditions)
 
-
-def test_outputs_of_the_same_function_must_agree():
-    other = replace(JOB, description=f"{JOB.description}:k=1")
+    monkeypatch.setattr(networks, "create_described", create)
+    fields = {"model": "kgt-tiny-x2", "backend": "sdpa", "baseline": "torch-mask"}
+    cell = make_cell("latency", input="16x16", **fields)
     with pytest.raises(WrongOutputError, match="differs from that of kgt-tiny-x2"):
-        measure_network_latency(
-            LatencyJob(JOB, replace(other, description=JOB.description + ":k=1"), True, 0.05)
-        )
+        networks.measure_network_latency((cell, 0.05))
