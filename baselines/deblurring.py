@@ -15,7 +15,7 @@ from baselines.registry import register
 class Wiener(ImageFilter):
     """Wiener deconvolution that estimates noise and smoothness itself (Orieux et al. 2010).
 
-    The method must be told the blur, and of a photograph it is not known. Here it is assumed to be
+    The method needs the blur, which is not known of a photograph. Here it is assumed to be
     Gaussian and the same everywhere. Where that is wrong, as in motion blur, the result can be
     worse than the input: the row shows what a filter does that does not know the blur, not what
     deconvolution can do.

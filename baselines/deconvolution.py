@@ -9,7 +9,7 @@ repeated from coarse to fine. With the kernel known, a Wiener filter gives the i
 
 Where strong edges are few, as in fur or sky, the kernel can be wrong, and the result rings and is
 worse than the photograph; one that is sharp already comes out too sharp. A network that sees both
-can tell.
+can decide.
 
 Axis letters: B batch, C channels, h and w the image's height and width, n = 2 * RADIUS + 1.
 """
@@ -185,7 +185,7 @@ def _fit_kernel(edges: Tensor, observed: Tensor, radius: int) -> Tensor:
 
 
 def _recenter(kernel: Tensor, offsets: Tensor) -> Tensor:
-    """Roll kernels [B, n, n] until the centroid is in the middle, for edges tell no position."""
+    """Roll kernels [B, n, n] until the centroid is in the middle, for edges give no position."""
     count = len(offsets)
     places = torch.arange(count, device=kernel.device)
     down, right = ((kernel.sum(axis) * offsets).sum(-1).round().long() for axis in (-1, -2))

@@ -1,4 +1,4 @@
-"""FFDNet, a denoiser that is told the level of the noise (Zhang, Zuo, Zhang, TIP 2018)."""
+"""FFDNet, a denoiser that needs the level of the noise (Zhang, Zuo, Zhang, TIP 2018)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLOR_WEIGHTS = WheelWeights(
 class FFDNet(nn.Module):
     """The color network: 12 convolutions, 96 wide, on an image folded 2x2 and a map of the noise.
 
-    One network serves every noise level, but must be told which. Parameters carry the names of the
+    One network serves every noise level, which `sigma` names. Parameters carry the names of the
     authors' release.
 
     Args:

@@ -33,11 +33,11 @@ def create_any_model(name: str, **overrides: Any) -> Restorer:
     """Create a model of `kgt` or, failing that, of `baselines`.
 
     Args:
-        name: Model name.
-        **overrides: Passed on to the `create_model` of its package.
+        name: model name.
+        **overrides: passed on to the `create_model` of its package.
 
     Raises:
-        ValueError: Unknown name, or an override that the package refuses.
+        ValueError: unknown name, or an override that the package refuses.
     """
     for package in (kgt, baselines):
         if name in package.list_models():
@@ -88,12 +88,12 @@ def create_for_task(
 
     Args:
         model: NAME:field=value:field=value, or a checkpoint file.
-        conditions: What is known of the task's inputs, such as {"scale": 1, "sigma": 25}. A model
-            is told what it has a field for.
-        pretrained: Load trained weights where the model has parameters.
+        conditions: what is known of the task's inputs, such as {"scale": 1, "sigma": 25}. A model
+            takes those that it has a field for.
+        pretrained: load trained weights where the model has parameters.
 
     Raises:
-        ValueError: Neither a model nor a file, a value the model refuses, no trained weights, a
+        ValueError: neither a model nor a file, a value the model refuses, no trained weights, a
             file as in `create_from_checkpoint`, or a network of another scale than the task's.
     """
     if model not in list_any_models() and Path(model).is_file():
@@ -112,11 +112,11 @@ def create_described(description: str, conditions: Mapping[str, Any] | None = No
     """Create a model from its description, NAME:field=value:field=value.
 
     Args:
-        description: Name and fields.
-        conditions: What is known of a task's inputs, as for `create_for_task`.
+        description: name and fields.
+        conditions: what is known of a task's inputs, as for `create_for_task`.
 
     Raises:
-        ValueError: An unknown name or field, or a field without a value.
+        ValueError: an unknown name or field, or a field without a value.
     """
     parsed = Description.parse(description)
     if conditions:
@@ -128,7 +128,7 @@ def create_from_checkpoint(path: Path) -> Restorer:
     """Open a published network; its architecture is recognized by its parameters.
 
     Raises:
-        ValueError: Naming the file: it is absent, unreadable, carries code, or holds a network that
+        ValueError: naming the file: it is absent, unreadable, carries code, or holds a network that
             spandrel does not know.
     """
     try:
@@ -141,11 +141,11 @@ def load_weights(model: Restorer, path: Path) -> None:
     """Load a file that has exactly the model's tensors.
 
     Args:
-        model: Network to fill.
-        path: A safetensors file, or for a SwinIR also a checkpoint of its authors' release.
+        model: network to fill.
+        path: a safetensors file, or for a SwinIR also a checkpoint of its authors' release.
 
     Raises:
-        ValueError: The file is absent, of another kind, or of another model.
+        ValueError: the file is absent, of another kind, or of another model.
     """
     try:
         if isinstance(model, baselines.SwinIR) and path.suffix != ".safetensors":

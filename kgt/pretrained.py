@@ -1,7 +1,7 @@
 """Trained weights that ship with a package: a folder of safetensors files, one per model.
 
-Such a file is named after its model and says so in its metadata, which also tells how the weights
-were trained. Beside it lies a card, NAME.md.
+A file is named after its model. Its metadata name the model, too, and describe the training. Beside
+it lies a card, NAME.md.
 """
 
 from __future__ import annotations

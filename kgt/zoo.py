@@ -46,7 +46,7 @@ def create_model(
     Args:
         name: a name of `list_models()`.
         pretrained: load the trained weights that ship with this package. The network's attribute
-            `provenance` then tells how they were trained.
+            `provenance` then describes their training.
         backend: attention backend, or "auto".
         **overrides: fields of `KGTConfig` to replace, e.g. `k=128` or `in_channels=1`. With
             trained weights, none that changes the shape of a parameter.

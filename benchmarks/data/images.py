@@ -24,7 +24,7 @@ def find_images(folder: Path) -> dict[str, Path]:
     """Image files of a folder by stem, sorted, without hidden ones; empty where it is missing.
 
     Raises:
-        ValueError: Two files share a stem, so that it is unclear which is meant.
+        ValueError: two files share a stem, so that it is unclear which is meant.
     """
     paths: dict[str, Path] = {}
     for path in sorted(folder.glob("*")):
@@ -40,7 +40,7 @@ def read_size(path: Path) -> tuple[int, int]:
     """Height and width of an image file, from its header alone.
 
     Raises:
-        OSError: The file cannot be read, or is no image.
+        OSError: the file cannot be read, or is no image.
     """
     with _fetch_anew():
         width, height = read_width_and_height(path)
@@ -54,8 +54,8 @@ def read_image(path: Path) -> Image:
     dropped, for neither loses anything. What would have to be converted is refused.
 
     Raises:
-        ValueError: More than 8 bits per sample, transparency, CMYK or another color space.
-        OSError: The file cannot be read or decoded.
+        ValueError: more than 8 bits per sample, transparency, CMYK or another color space.
+        OSError: the file cannot be read or decoded.
     """
     with _fetch_anew():
         picture = Picture.read(path)

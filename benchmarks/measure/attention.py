@@ -103,7 +103,7 @@ def measure_memory_cell(cell: AttentionCell) -> AttentionMemory:
         if peak.peak_bytes is not None:
             ratio = peak.peak_bytes / cost.peak_bytes
             expected["peak_over_closed_form"] = Quantity(value=ratio)
-    # The latency cell compares with the reference; equal digests tell that this output is that one.
+    # The latency cell compares with the reference; equal digests show that this output is that one.
     return AttentionMemory(
         **summarize_memory(peak), **expected, **_describe(inputs, call()), backend=cell.backend
     )

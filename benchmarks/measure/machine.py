@@ -1,6 +1,6 @@
 """How fit a machine is for measuring: what disturbs times and memory, graded.
 
-A check reads what the system tells, under roots that tests replace, and never fails for want of a
+A check reads files of the system, under roots that tests replace, and never fails for want of a
 file: what cannot be read is a finding without a grade.
 """
 
@@ -28,7 +28,7 @@ GRADES: tuple[Grade, ...] = ("quiet", "usable", "unfit")
 NOT_READABLE = "not readable"
 
 # A verdict needs the whole interval beyond max(THRESHOLD, FLOOR_FACTOR x floor). Up to the first
-# limit the floor does not move that edge; up to the second, 5 % can still be told.
+# limit the floor does not move that edge; up to the second, 5 % can still be seen.
 QUIET_FLOOR = THRESHOLD / FLOOR_FACTOR
 USABLE_FLOOR = 0.05 / FLOOR_FACTOR
 # A tick must vanish beside THRESHOLD of a call of 1 ms, the shortest that is timed.
@@ -232,7 +232,7 @@ def check_memory_probe() -> Finding:
 def judge_probe(peak_bytes: int | None) -> Finding:
     """Compare what was read for a phase of PROBE_BYTES, None if nothing was, with that."""
     if peak_bytes is None:
-        advice = "peaks of memory are counted in tensor bytes alone; Linux tells more"
+        advice = "peaks of memory are counted in tensor bytes alone; use Linux for exact ones"
         return Finding("memory probe", "usable", f"clear_refs {NOT_READABLE}", advice)
     off_bytes = peak_bytes - PROBE_BYTES
     value = f"64 MiB read as {peak_bytes / 2**20:.2f} MiB"
@@ -358,7 +358,7 @@ def _control_groups(controller: str, proc: Path, sys: Path) -> Iterator[Path]:
             root /= controller
         folder = root / group.lstrip("/")
         yield folder
-        # A container may be told of groups that it does not see; then the root is its own.
+        # A container may be given groups that it does not see; then the root is its own.
         while folder != root:
             folder = folder.parent
             yield folder

@@ -23,7 +23,7 @@ class PeakMemory:
     Attributes:
         peak_bytes: growth of the resident set, kernel workspaces and allocator slack included, or
             of what torch's allocator holds on a GPU;
-            None where the system cannot tell.
+            None where the system does not count it.
         live_tensor_bytes: largest sum of the tensor storages allocated by the call and alive
             at the same time; exact and repeatable, blind to workspaces within an operator.
         called_s: seconds spent within the calls.

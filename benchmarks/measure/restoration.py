@@ -114,7 +114,7 @@ def measure_restoration(
         path: where the PNG file goes, in a folder of its own.
         memory_limit_bytes: private memory that the restoration may take.
         timeout_s: seconds until the process is killed, its start included.
-        on_progress: told the fraction that is done.
+        on_progress: called with the fraction that is done.
 
     Raises:
         RestorationFailed: for a process that ran out of memory or time, or raised.
@@ -233,7 +233,7 @@ def describe_restorations(
         job: tiles and budget; its description is not used.
         whole: restore the image whole, too, for what tiles change.
         timeout_s: as for `measure_restoration`.
-        on_progress: told the name of the network and the fraction done.
+        on_progress: called with the name of the network and the fraction done.
 
     Raises:
         ValueError: as `restore_both_ways`.
@@ -241,8 +241,8 @@ def describe_restorations(
     """
     truth = photograph(*output)
     for name in descriptions:
-        mine, told = replace(job, description=name), partial(on_progress, name)
-        both = restore_both_ways(mine, truth, whole=whole, timeout_s=timeout_s, on_progress=told)
+        mine, report = replace(job, description=name), partial(on_progress, name)
+        both = restore_both_ways(mine, truth, whole=whole, timeout_s=timeout_s, on_progress=report)
         if isinstance(both.whole, RestorationFailed):
             raise both.whole
         yield {

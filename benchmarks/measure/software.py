@@ -60,10 +60,10 @@ def check_gpu() -> list[Finding]:
         return [Finding("GPU", None, "none")]
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     query = f"--query-gpu={','.join(_GPU_FIELDS)}"
-    told = _run("nvidia-smi", query, "--format=csv,noheader,nounits")
-    if told is None:
+    output = _run("nvidia-smi", query, "--format=csv,noheader,nounits")
+    if output is None:
         return [Finding("GPU", None, f"{name}; clocks {NOT_READABLE}") for name in names]
-    return [judge_gpu(line) for line in told.splitlines()]
+    return [judge_gpu(line) for line in output.splitlines()]
 
 
 def judge_gpu(line: str) -> Finding:

@@ -167,7 +167,7 @@ def measure_latency(
     samples_ms: list[list[float]] = [[] for _ in entries]
     base = names.index(baseline)
     order = np.random.default_rng(seed)
-    # Fewer rounds than an interval takes cannot tell how narrow it is.
+    # Fewer rounds than an interval takes do not show how narrow it is.
     rounds, next_look = 0, max(min_rounds, MIN_PAIRS)
     stopped_by: Literal["precision", "budget", "max-rounds"] | None = None
     while stopped_by is None:

@@ -34,8 +34,8 @@ class Column(_Strict):
     """A column of a table: which cell of the row it shows, and which of its metrics.
 
     Attributes:
-        header: what stands above it, with the fields of `where` in braces and in {level} what
-            tells the tasks of a family apart, such as the s25 of denoise-gray-s25.
+        header: what stands above it, with the fields of `where` in braces and in {level} the
+            level of its task, such as the s25 of denoise-gray-s25.
         kind: kind of the cell.
         where: further fields of the cell; a list stands for as many columns.
         metric: name of the metric, or of the check if `format` is "text"; "quality" shows PSNR
@@ -97,7 +97,7 @@ def _name_column(header: str, where: dict[str, Any]) -> str:
 
 
 def describe_level(task: str) -> str:
-    """What tells the tasks of a family apart: x4 of sr-x4, s25 of denoise-gray-s25."""
+    """The variant of a task in its family: x4 of sr-x4, s25 of denoise-gray-s25."""
     return get_task(task).variant if task else ""
 
 
@@ -109,7 +109,7 @@ class Paper(_Strict):
         source: where its rows are printed.
         tasks: our task (None: any) by the part of a printed setting that names one, or by the set
             where no setting does; other rows belong to other tables.
-        variants: in our words, by the last part of a setting, what tells rows of a method apart.
+        variants: our names of the variants of a method, by the last part of a setting.
         datasets: our names of sets whose printed name differs.
     """
 

@@ -29,7 +29,7 @@ def save_restored(folder: Path, name: str, prediction: npt.NDArray[np.floating[A
     """Write a restored image [H, W, C] in [0, 1] as `NAME.png`, rounded as the metrics see it.
 
     Raises:
-        ValueError: A value is NaN or infinite.
+        ValueError: a value is NaN or infinite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     Picture(np.atleast_3d(quantize(prediction))).save(folder / f"{name}.png")
@@ -41,17 +41,17 @@ def save_comparison(
     """Draw input, restored image and target of the worst, the median and the best image.
 
     Args:
-        folder: Where the restored images lie; the picture is put beside them.
-        evaluation: Of those images; its first column decides.
-        task: Its task.
-        dataset: Its images.
-        protocol: Its protocol.
+        folder: where the restored images lie; the picture is put beside them.
+        evaluation: of those images; its first column decides.
+        task: its task.
+        dataset: its images.
+        protocol: its protocol.
 
     Returns:
         The picture's path.
 
     Raises:
-        ValueError: No image was scored.
+        ValueError: no image was scored.
     """
     rows = []
     items = {item.name: item for item in dataset}
@@ -84,7 +84,7 @@ def choose_examples(evaluation: Evaluation) -> list[tuple[str, str]]:
     Of one or two images, fewer are named, so that none is shown twice.
 
     Raises:
-        ValueError: No image was scored.
+        ValueError: no image was scored.
     """
     if not evaluation.per_image:
         raise ValueError("no image was scored, so there is nothing to show")

@@ -18,10 +18,10 @@ class Tiling:
     """How images are cut into tiles; scores depend on it, so it stands beside them.
 
     Attributes:
-        tile: Side of a tile in pixels of the input, "auto" for the largest within the budget, or
+        tile: side of a tile in pixels of the input, "auto" for the largest within the budget, or
             None for whole images.
-        overlap: Pixels of the input that neighboring tiles share at least.
-        byte_budget: Bytes that "auto" may take, as `kgt.tiles.plan.choose_tile` counts them.
+        overlap: pixels of the input that neighboring tiles share at least.
+        byte_budget: bytes that "auto" may take, as `kgt.tiles.plan.choose_tile` counts them.
     """
 
     tile: int | Literal["auto"] | None = None

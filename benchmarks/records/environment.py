@@ -37,7 +37,7 @@ class Environment(BaseModel):
         numpy: version.
         gpus: names of the visible GPUs.
         gpu_driver: driver version or None.
-        machine: salted hash that tells machines apart without naming them.
+        machine: salted hash, different for each machine, that names none.
         commit: git commit of the measured code, None where there is none.
         dirty: whether its sources differ from that commit, None outside a checkout.
         timestamp: when the environment was captured, UTC, ISO 8601.

@@ -135,7 +135,7 @@ def quantize(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """Clip to [0, 1], scale to 0..255 and round half up.
 
     Raises:
-        ValueError: A value is NaN or infinite.
+        ValueError: a value is NaN or infinite.
     """
     if not np.isfinite(image).all():
         raise ValueError(f"the prediction has {np.sum(~np.isfinite(image))} NaN or infinite values")

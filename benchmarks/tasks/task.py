@@ -163,7 +163,7 @@ class Task:
         Raises:
             DatasetNotFound: the set ships inputs, but not that of this image.
             ValueError: the shipped input does not fit its target, or the image is below the scale.
-            OSError: A file cannot be decoded.
+            OSError: a file cannot be decoded.
         """
         protocol = protocol or self.default_protocol
         resize = SIZINGS[protocol.sizing]

@@ -40,7 +40,7 @@ def ship(
         model_name: a name of `list_any_models()`, without fields.
         recipe: what it was trained by.
         result: its training.
-        on_progress: told which set is scored.
+        on_progress: called with the task and set that are scored next.
 
     Returns:
         The card.
@@ -158,7 +158,7 @@ def _place(model_name: str, suffix: str) -> Path:
 
 
 def _describe_machine(description: dict[str, Any]) -> str:
-    """What a run folder's description tells of the machine that trained."""
+    """The machine that trained, from the description in a run folder."""
     environment, processes = description["environment"], description["processes"]
     count = environment["threads"]
     threads = f"{count} thread{'s' if count > 1 else ''} of {environment['cpu']}"

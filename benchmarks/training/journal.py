@@ -1,4 +1,4 @@
-"""What a run folder tells about its training, besides checkpoint and weights."""
+"""Files of a run folder besides checkpoint and weights: description, log and curve."""
 
 from __future__ import annotations
 

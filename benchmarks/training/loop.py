@@ -60,11 +60,11 @@ class TrainingInterrupted(Failure):
 
 @dataclass(frozen=True)
 class Listener:
-    """What is told of a training as it proceeds, in its first process.
+    """Functions that are called as a training proceeds, in its first process.
 
     Attributes:
-        on_step: steps done and the loss, before the checkpoint of that step.
-        on_validation: the scores of the held-out images.
+        on_step: takes the steps done and the loss, before the checkpoint of that step.
+        on_validation: takes the scores of the held-out images.
     """
 
     on_step: Callable[[int, float], None] = lambda step, loss: None
@@ -84,7 +84,7 @@ class TrainingResult:
         validations: scores of the held-out images.
         wall_s: seconds spent in steps, of all runs that led here.
         data_digest: digest of the training images.
-        metadata: what the file of weights tells of itself.
+        metadata: those of the file of weights.
     """
 
     model: Restorer
@@ -131,7 +131,7 @@ def train(
         model_name: a name of `list_any_models()`, or NAME:field=value:field=value.
         recipe: what to train on and how.
         out_dir: folder of run folders (see `run_folder`), made if need be.
-        listener: told of the progress.
+        listener: called as the training proceeds.
         fresh: discard an existing checkpoint.
         stale: what to do with a checkpoint of other components or data: "refuse" it,
             "resume" it all the same, or "restart".
@@ -157,7 +157,7 @@ def train(
 
 
 class _Step(NamedTuple):
-    """What one optimizer step tells; the same in all processes."""
+    """Results of one optimizer step; the same in all processes."""
 
     loss: float
     lr: float

@@ -33,7 +33,7 @@ class Format:
         name: what it is called.
         longest: pixels of a side at most.
         bits: bits of a sample at most.
-        options: what libvips's encoder is told.
+        options: of libvips's encoder.
     """
 
     name: str

@@ -20,7 +20,7 @@ _EXPONENT = 0.15
 # Closed forms are held to the measured peak only where allocator slack is small beside it.
 _CLOSED_FORM_FROM = 64 * 2**20
 _CLOSED_FORM_RANGE = (0.9, 1.3)
-# The paper's Torch-Gather takes all queries at once; ours works in chunks unless told otherwise.
+# The paper's Torch-Gather takes all queries at once; ours works in chunks by default.
 _WHOLE_GATHER = "torch-gather, whole"
 
 

@@ -73,7 +73,7 @@ def _lags_of_auto(records: Records) -> Iterator[_Lag]:
 
 
 def _direct_lags(records: Records) -> Iterator[_Lag]:
-    """`auto` timed in the same rounds as a rival, which tells more than two times of two runs."""
+    """`auto` timed in the same rounds as a rival, which decides more than two times of two runs."""
     for cell, result in select(records, AttentionCell, AttentionLatency).items():
         if cell.backend == "auto" and cell.baseline not in ("dense", None):
             yield _Lag(
