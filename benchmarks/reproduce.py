@@ -19,7 +19,7 @@ from benchmarks.cli.arguments import add_folders
 from kgt.cli import Exit, add_json, run, say, show_progress
 
 if TYPE_CHECKING:
-    from benchmarks.plan.specs import Kind
+    from benchmarks.plan.specs import SpecKind
     from benchmarks.records.record import Record
     from benchmarks.report.reproduction import Report, Reproduction
 
@@ -59,7 +59,7 @@ def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
     from benchmarks.plan.specs import choose_specs
     from benchmarks.report.reproduction import Reproduction, check_device
 
-    kind: Kind = "table" if options.study is None else "study"
+    kind: SpecKind = "table" if options.study is None else "study"
     specs = choose_specs(kind, options.study or options.table, options.profile)
     if not options.from_records:
         check_device(specs)
@@ -129,7 +129,7 @@ def _print_list() -> Exit:
     return Exit.FINE
 
 
-def _print_specs(kind: Kind) -> None:
+def _print_specs(kind: SpecKind) -> None:
     from benchmarks.plan.specs import load_specs
 
     for spec in load_specs(kind).values():

@@ -12,7 +12,7 @@ from baselines.pretrained import Weights, WheelWeights
 from benchmarks.cli.markdown import render_table
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.models import list_any_models
-from benchmarks.plan.specs import Kind, get_spec
+from benchmarks.plan.specs import SpecKind, get_spec
 from benchmarks.records.cell import NetworkCell, QualityCell
 from benchmarks.records.record import RecordStore
 from benchmarks.records.result import CostResult, QualityResult
@@ -24,8 +24,8 @@ from kgt.pretrained import ShippedWeights, find_weights
 
 _RECORDS = Path(__file__).parents[2] / "results" / "records"
 # Where models with weights are scored, and where networks are counted.
-_SCORED: tuple[tuple[str, Kind], ...] = (("small", "study"), ("5", "table"), ("7", "table"))
-_COUNTED: tuple[str, Kind] = ("semanir-3", "table")
+_SCORED: tuple[tuple[str, SpecKind], ...] = (("small", "study"), ("5", "table"), ("7", "table"))
+_COUNTED: tuple[str, SpecKind] = ("semanir-3", "table")
 _PAGE = """\
 # The models
 
@@ -110,7 +110,7 @@ def _count_costs() -> dict[str, Content]:
     return {cell.model: round(result.parameters.value) for cell, result in costs.items()}
 
 
-def _read(name: str, kind: Kind) -> Records:
+def _read(name: str, kind: SpecKind) -> Records:
     """The newest records of a table or study, in its profile cpu."""
     spec = get_spec(name, kind)
     cells = spec.profile("cpu")[1].cells()

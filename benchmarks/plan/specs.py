@@ -14,13 +14,12 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from benchmarks.records.cell import Cell, expand
-from benchmarks.records.cell import Kind as CellKind
+from benchmarks.records.cell import Cell, CellKind, expand
 from benchmarks.records.result import RESULTS
 from benchmarks.tasks import get_task
 from kgt.errors import unknown
 
-Kind = Literal["table", "study"]
+SpecKind = Literal["table", "study"]
 ProfileName = Literal["smoke", "cpu", "gpu"]
 PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
 _SPECS = Path(__file__).with_name("specs")
@@ -191,7 +190,7 @@ class TableSpec(_Strict):
         plot: name of the plot, a module of `benchmarks.report.plots`.
     """
 
-    kind: Kind = "table"
+    kind: SpecKind = "table"
     name: str
     aliases: tuple[str, ...] = ()
     title: str
@@ -237,7 +236,7 @@ class TableSpec(_Strict):
 
 
 @cache
-def load_specs(kind: Kind = "table") -> dict[str, TableSpec]:
+def load_specs(kind: SpecKind = "table") -> dict[str, TableSpec]:
     """Every specification of a kind by its name, numbers first."""
     specs = [
         TableSpec.model_validate(yaml.safe_load(path.read_text()))
@@ -247,7 +246,7 @@ def load_specs(kind: Kind = "table") -> dict[str, TableSpec]:
     return {spec.name: spec for spec in specs}
 
 
-def get_spec(name: str, kind: Kind = "table") -> TableSpec:
+def get_spec(name: str, kind: SpecKind = "table") -> TableSpec:
     """Look a specification up by its name or an alias such as "semanir:1".
 
     Raises:
@@ -261,7 +260,7 @@ def get_spec(name: str, kind: Kind = "table") -> TableSpec:
 
 
 def choose_specs(
-    kind: Kind, name: str, profile: str | None
+    kind: SpecKind, name: str, profile: str | None
 ) -> list[tuple[TableSpec, str, Profile]]:
     """The table or study of a name, with a profile's name and the profile.
 

@@ -53,7 +53,7 @@ class Golden:
 
 
 @dataclass(frozen=True)
-class Finding:
+class GoldenFinding:
     """What became of a golden value: the measured value, or why there is none."""
 
     golden: Golden
@@ -131,7 +131,7 @@ def list_golden() -> list[Golden]:
 
 def check_golden(
     values: list[Golden], on_value: Callable[[Golden], None] = lambda golden: None
-) -> list[Finding]:
+) -> list[GoldenFinding]:
     """Measure golden values; what belongs to one evaluation is evaluated once.
 
     Args:
@@ -145,11 +145,11 @@ def check_golden(
         try:
             dataset = load_dataset(golden.dataset)
         except DatasetNotFound as error:
-            findings.append(Finding(golden, "ABSENT", reason=str(error)))
+            findings.append(GoldenFinding(golden, "ABSENT", reason=str(error)))
             continue
         if len(dataset) != golden.images:
             reason = f"{dataset.coverage} images here, the value is of {golden.images}"
-            findings.append(Finding(golden, "ABSENT", reason=reason))
+            findings.append(GoldenFinding(golden, "ABSENT", reason=reason))
             continue
         key = (golden.task, golden.dataset, golden.protocol)
         if golden.column == "input psnr":
@@ -162,12 +162,12 @@ def check_golden(
     return findings
 
 
-def _judge(golden: Golden, value: float | None) -> Finding:
+def _judge(golden: Golden, value: float | None) -> GoldenFinding:
     if value is None:
-        return Finding(golden, "DIFFERS", reason="no image has a finite value")
+        return GoldenFinding(golden, "DIFFERS", reason="no image has a finite value")
     # A difference of exactly the tolerance must not depend on how decimals round to binary.
     holds = abs(value - golden.value) <= golden.tolerance + 1e-9
-    return Finding(golden, "HOLDS" if holds else "DIFFERS", value)
+    return GoldenFinding(golden, "HOLDS" if holds else "DIFFERS", value)
 
 
 def _evaluate(golden: Golden, dataset: Dataset) -> dict[str, float | None]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Tag, TypeAdapter
 
 from benchmarks.records.description import Description
 
-Kind = Literal["latency", "memory", "cost", "restoration", "quality", "training"]
+CellKind = Literal["latency", "memory", "cost", "restoration", "quality", "training"]
 Mode = Literal["forward", "backward"]
 Graph = Literal["photo", "random"]
 
@@ -32,7 +32,7 @@ class BaseCell(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    kind: Kind
+    kind: CellKind
 
     @property
     def hash(self) -> str:

@@ -50,7 +50,7 @@ class Blessed:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ValueFinding:
     """The result for one value.
 
     Attributes:
@@ -88,12 +88,12 @@ class ExactReport:
         note: with what the values were blessed, and why.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[ValueFinding, ...]
     environment: Environment
     note: str
 
     @property
-    def failures(self) -> list[Finding]:
+    def failures(self) -> list[ValueFinding]:
         """The findings that fail the gate."""
         return [finding for finding in self.findings if finding.failed]
 
@@ -195,7 +195,7 @@ def _torch_version() -> str:
     return torch.__version__.split("+")[0]
 
 
-def judge_values(values: Iterable[Value], blessed: Blessed) -> Iterator[Finding]:
+def judge_values(values: Iterable[Value], blessed: Blessed) -> Iterator[ValueFinding]:
     """Compare values with the blessed ones, then name those that are blessed but gone."""
     values = list(values)
     missing = {(kind, name) for kind, names in blessed.values.items() for name in names}
@@ -206,13 +206,13 @@ def judge_values(values: Iterable[Value], blessed: Blessed) -> Iterator[Finding]
     for value in values:
         missing.discard((value.kind, value.name))
         before = blessed.values.get(value.kind, {}).get(value.name)
-        findings.append(Finding(value.kind, value.name, *_compare(value, before, obstacle)))
+        findings.append(ValueFinding(value.kind, value.name, *_compare(value, before, obstacle)))
     yield from _ask_for_versions(values, findings)
     for kind, name in sorted(missing):
-        yield Finding(kind, name, "GONE", "blessed, but no longer measured")
+        yield ValueFinding(kind, name, "GONE", "blessed, but no longer measured")
 
 
-def _ask_for_versions(values: list[Value], findings: list[Finding]) -> Iterator[Finding]:
+def _ask_for_versions(values: list[Value], findings: list[ValueFinding]) -> Iterator[ValueFinding]:
     """Name the component of each value that changed under an old version.
 
     What changed with another component that it depends on is that component's affair.
@@ -269,7 +269,7 @@ def describe_content(content: Content) -> str:
     return f"{content:,}" if isinstance(content, int) else str(content)
 
 
-def judge_kernels(usage: Mapping[str, Usages] | None) -> Iterator[Finding]:
+def judge_kernels(usage: Mapping[str, Usages] | None) -> Iterator[ValueFinding]:
     """Compare the Triton kernels with their own blessed values.
 
     Raises:
@@ -277,16 +277,20 @@ def judge_kernels(usage: Mapping[str, Usages] | None) -> Iterator[Finding]:
     """
     blessed = kernels.load_blessed()
     if usage is None:
-        yield Finding(KERNELS, "all", "NOT COMPARABLE", "triton is not installed")
+        yield ValueFinding(KERNELS, "all", "NOT COMPARABLE", "triton is not installed")
         return
     for row in judge_usage(usage, blessed):
         name, verdict = f"{row['target']} {row['kernel']}", row["verdict"]
         if verdict == "OTHER TRITON":
-            yield Finding(KERNELS, name, "NOT COMPARABLE", f"blessed with triton {blessed.triton}")
+            yield ValueFinding(
+                KERNELS, name, "NOT COMPARABLE", f"blessed with triton {blessed.triton}"
+            )
         elif verdict in ("SAME", "NOT BLESSED"):
-            yield Finding(KERNELS, name, verdict)
+            yield ValueFinding(KERNELS, name, verdict)
         else:
-            yield Finding(KERNELS, name, "CHANGED", verdict)
+            yield ValueFinding(KERNELS, name, "CHANGED", verdict)
     for target, launches in usage.items():
         for name in sorted(set(blessed.usage.get(target, {})) - set(launches)):
-            yield Finding(KERNELS, f"{target} {name}", "GONE", "blessed, but no longer launched")
+            yield ValueFinding(
+                KERNELS, f"{target} {name}", "GONE", "blessed, but no longer launched"
+            )

@@ -32,7 +32,7 @@ Content = Number | str | dict[str, Number]
 
 
 @dataclass(frozen=True)
-class Kind:
+class ValueKind:
     """What values of one kind have in common.
 
     Attributes:
@@ -69,23 +69,23 @@ class Value:
 
 
 KINDS = {
-    "parameters": Kind("parameters of a network"),
-    "flops": Kind("FLOPs of a forward pass"),
-    "operators": Kind("calls of each operator in a forward pass", portable=False),
-    "allocated": Kind("bytes allocated by a forward pass", portable=False),
-    "peak": Kind("bytes alive at the same time in a forward pass", portable=False),
-    "graph": Kind("digest of a key-graph"),
-    "output": Kind("mean, root mean square and projection of an output", tolerance=1e-9),
-    "output-float32": Kind("the same of attention in float32", tolerance=1e-6),
-    "quality": Kind("mean scores on the embedded images", tolerance=1e-5),
-    "version": Kind("version of a component"),
-    "restored": Kind("the same of a restored image", tolerance=1e-6),
-    "initial": Kind("the same of initial weights", tolerance=1e-6),
-    "digest": Kind("digest of pixels"),
-    "degradation": Kind("the same of an input", tolerance=1e-4, home=tasks.__name__),
-    "score": Kind("scores of one image by a protocol", tolerance=1e-6, home=tasks.__name__),
-    "training": Kind("losses, rates and patches of a short training", tolerance=1e-4),
-    "method": Kind("what methods of measuring give on known input", tolerance=1e-5),
+    "parameters": ValueKind("parameters of a network"),
+    "flops": ValueKind("FLOPs of a forward pass"),
+    "operators": ValueKind("calls of each operator in a forward pass", portable=False),
+    "allocated": ValueKind("bytes allocated by a forward pass", portable=False),
+    "peak": ValueKind("bytes alive at the same time in a forward pass", portable=False),
+    "graph": ValueKind("digest of a key-graph"),
+    "output": ValueKind("mean, root mean square and projection of an output", tolerance=1e-9),
+    "output-float32": ValueKind("the same of attention in float32", tolerance=1e-6),
+    "quality": ValueKind("mean scores on the embedded images", tolerance=1e-5),
+    "version": ValueKind("version of a component"),
+    "restored": ValueKind("the same of a restored image", tolerance=1e-6),
+    "initial": ValueKind("the same of initial weights", tolerance=1e-6),
+    "digest": ValueKind("digest of pixels"),
+    "degradation": ValueKind("the same of an input", tolerance=1e-4, home=tasks.__name__),
+    "score": ValueKind("scores of one image by a protocol", tolerance=1e-6, home=tasks.__name__),
+    "training": ValueKind("losses, rates and patches of a short training", tolerance=1e-4),
+    "method": ValueKind("what methods of measuring give on known input", tolerance=1e-5),
 }
 
 # Networks at height = width = the number behind @: one window, or four where that is cheap.

@@ -15,7 +15,7 @@ from benchmarks.report.series import Records
 VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
 
 
-def place(lo: float | None, hi: float | None, limit: float) -> VerdictLabel:
+def judge_interval(lo: float | None, hi: float | None, limit: float) -> VerdictLabel:
     """Whether an interval lies above a limit (HOLDS) or below it (FAILS); None is no interval."""
     if lo is None or hi is None:
         return "UNCLEAR"
@@ -24,7 +24,7 @@ def place(lo: float | None, hi: float | None, limit: float) -> VerdictLabel:
 
 @dataclass(frozen=True)
 class Judgment:
-    """A claim, or a part of one, and what the records say of it."""
+    """A claim, or a part of one, with its verdict and evidence."""
 
     claim: str
     verdict: VerdictLabel

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from benchmarks.records.cell import Kind, NetworkCell
+from benchmarks.records.cell import CellKind, NetworkCell
 from benchmarks.records.record import Record
 from benchmarks.records.result import LatencyResult, Quantity
 from benchmarks.records.statistics import CONFIDENCE
@@ -61,7 +61,7 @@ Sizes = dict[int, Attempt]
 Curve = dict[int, Point]
 
 
-def network_lines(records: Records, kind: Kind) -> dict[str, Sizes]:
+def network_lines(records: Records, kind: CellKind) -> dict[str, Sizes]:
     """What was tried of a kind of network cell, by contender."""
     lines: dict[str, Sizes] = defaultdict(dict)
     for cell, record in records.items():
@@ -84,7 +84,7 @@ def trace(
 
 def network_curves(
     records: Records,
-    kind: Kind,
+    kind: CellKind,
     results: type[ResultT],
     quantity: Callable[[ResultT], Quantity | None],
 ) -> dict[str, Curve]:

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.cli.terminal import print_table
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.quality import Evaluation, Gain, TileEffect, Tiling
-from benchmarks.quality.golden import Finding, Golden
+from benchmarks.quality.golden import Golden, GoldenFinding
 from benchmarks.tasks import Protocol
 
 
@@ -76,7 +76,7 @@ def print_tile_effects(effects: Mapping[str, TileEffect], tiling: Tiling) -> Non
     )
 
 
-def print_golden(findings: Sequence[Finding]) -> None:
+def print_golden(findings: Sequence[GoldenFinding]) -> None:
     """Published values beside the measured ones, and why some could not be measured."""
     rows = []
     for finding in findings:

@@ -134,12 +134,12 @@ def _order_rows(spec: TableSpec, cells: list[Cell]) -> list[tuple[object, ...]]:
     """Keys of the rows: by number, then by task where rows have one, then as planned or printed."""
     tasks = list(dict.fromkeys(getattr(cell, "task", None) for cell in cells))
 
-    def place(key: tuple[object, ...]) -> tuple[list[int], int]:
+    def rank(key: tuple[object, ...]) -> tuple[list[int], int]:
         numbers = [part for part in key if isinstance(part, int)]
         task = dict(zip(spec.rows, key, strict=True)).get("task")
         return numbers, tasks.index(str(task)) if task else 0
 
-    return sorted(dict.fromkeys(_row_key(spec, cell) for cell in cells), key=place)
+    return sorted(dict.fromkeys(_row_key(spec, cell) for cell in cells), key=rank)
 
 
 def _row_key(spec: TableSpec, cell: Cell) -> tuple[object, ...]:

@@ -51,7 +51,7 @@ def ship(
     """
     if model_name not in list_any_models():
         raise ValueError(f"{model_name!r} is no plain name of a model; only those are shipped")
-    card = _place(model_name, ".md")
+    card = _card_path(model_name, ".md")
     card.parent.mkdir(exist_ok=True)
     scores = [
         row for task in recipe.tasks for row in _score(result.model, task, model_name, on_progress)
@@ -69,7 +69,7 @@ def ship(
 
 def shipped_log(model_name: str) -> Path:
     """The log of the training of a network whose weights ship."""
-    return _place(model_name, ".csv")
+    return _card_path(model_name, ".csv")
 
 
 def render_card(
@@ -152,7 +152,7 @@ def _score(
     return rows
 
 
-def _place(model_name: str, suffix: str) -> Path:
+def _card_path(model_name: str, suffix: str) -> Path:
     folder = zoo.WEIGHTS if model_name in zoo.list_models() else registry.WEIGHTS
     return folder / f"{model_name}{suffix}"
 

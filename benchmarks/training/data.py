@@ -139,7 +139,7 @@ class PatchSampler(TorchDataset[Batch]):
         target, size = self._read(index), self._recipe.patch
         side = min(target.shape[:2])
         margin = rule.margin(side)
-        top, left, symmetry = _draw_place(rng, target, size + 2 * margin)
+        top, left, symmetry = _draw_corner(rng, target, size + 2 * margin)
         patch = _cut(target, top, left, size + 2 * margin, symmetry)
         own = task.level.value if task.level else 0
         low, high = self._recipe.level or (own, own)
@@ -151,7 +151,7 @@ class PatchSampler(TorchDataset[Batch]):
         """Cut the target and the input of the whole image."""
         size, scale = self._recipe.patch, self._recipe.scale
         degraded, target = self._read(index, task), self._read(index)
-        top, left, symmetry = _draw_place(rng, degraded, size)
+        top, left, symmetry = _draw_corner(rng, degraded, size)
         patch = _cut(degraded, top, left, size, symmetry)
         return patch, _cut(target, top * scale, left * scale, size * scale, symmetry)
 
@@ -259,7 +259,7 @@ def _begin_worker(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def _draw_place(rng: Generator, image: Input, size: int) -> tuple[int, int, npt.NDArray[np.int64]]:
+def _draw_corner(rng: Generator, image: Input, size: int) -> tuple[int, int, npt.NDArray[np.int64]]:
     """Where a patch begins, and which of the eight symmetries of the square it is seen in."""
     top, left = rng.integers((image.shape[0] - size + 1, image.shape[1] - size + 1))
     return int(top), int(left), rng.integers(2, size=3)

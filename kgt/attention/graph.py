@@ -23,7 +23,7 @@ from kgt.attention.native import load_operators, unavailable_reason
 from kgt.errors import unknown
 
 SIMILARITIES = ("dot", "cosine")
-BUILDERS = ("auto", "torch", "native")
+_BUILDERS = ("auto", "torch", "native")
 _SIMILARITY_BYTES = 64 * 2**20
 PADDING = -1
 
@@ -227,8 +227,8 @@ def _chooses_native(features: Tensor, backend: str) -> bool:
     Raises:
         ValueError: for an unknown backend, or "native" where it cannot, with the reason.
     """
-    if backend not in BUILDERS:
-        raise unknown("backend", backend, BUILDERS)
+    if backend not in _BUILDERS:
+        raise unknown("backend", backend, _BUILDERS)
     if backend == "torch":
         return False
     reason = ""

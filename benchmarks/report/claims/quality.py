@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.quality.comparison import compare_scores
 from benchmarks.records.cell import PrintedCell, QualityCell
 from benchmarks.records.result import PrintedResult, QualityResult
-from benchmarks.report.judgment import Judgment, judges, place
+from benchmarks.report.judgment import Judgment, judge_interval, judges
 from benchmarks.report.series import Records, select
 from benchmarks.tasks import Task, get_task
 
@@ -57,7 +57,7 @@ def _judge_gains(records: Records, goal_of: Callable[[Task], float]) -> list[Jud
             by = f" by more than {least:g} dB" if least else ""
             claim = f"{where}: {cell.model} restores better than {task.reference}{by}"
             evidence = f"{gain.value:+.3f} dB {interval}"
-            judgments.append(Judgment(claim, place(gain.lo, gain.hi, least), evidence))
+            judgments.append(Judgment(claim, judge_interval(gain.lo, gain.hi, least), evidence))
     claim = "networks beat what needs no training"
     return judgments or [Judgment(claim, "NOT MEASURED", "no trained network")]
 
@@ -122,7 +122,7 @@ _Printed = dict[Hashable, float]
 def _read_printed(
     records: Records, wanted: Callable[[PrintedCell], bool], as_printed_alike: bool = False
 ) -> _Printed:
-    """Printed PSNR by task and set, and by place and variant if only equal ones compare."""
+    """Printed PSNR by task and set, and by source and variant if only equal ones compare."""
     return {
         (cell.task, cell.dataset, cell.recipe if as_printed_alike else None): result.psnr.value
         for cell, result in select(records, PrintedCell, PrintedResult).items()

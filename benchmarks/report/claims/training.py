@@ -14,7 +14,7 @@ from typing import NamedTuple
 from benchmarks.quality.comparison import Gain, compare_scores
 from benchmarks.records.cell import QualityCell
 from benchmarks.records.result import QualityResult
-from benchmarks.report.judgment import Judgment, VerdictLabel, judges, place
+from benchmarks.report.judgment import Judgment, VerdictLabel, judge_interval, judges
 from benchmarks.report.series import Records, select
 from benchmarks.tasks import get_task
 
@@ -133,7 +133,7 @@ def _judge(claim: str, differences: Iterable[_Difference], at_least: float) -> J
     found = list(differences)
     if not found:
         return Judgment(claim, "NOT MEASURED", "no pair of trained networks")
-    placed = {place(d.gain.lo, d.gain.hi, at_least) for d in found}
+    placed = {judge_interval(d.gain.lo, d.gain.hi, at_least) for d in found}
     verdict: VerdictLabel = "FAILS" if "FAILS" in placed else "UNCLEAR"
     if placed == {"HOLDS"}:
         verdict = "HOLDS"
