@@ -82,7 +82,7 @@ def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
             f"KGT ahead on {gain.wins} of {len(gain.differences)} images"
         )
     measured = (
-        f"networks this small do not judge; they say {'; '.join(found)}"
+        f"only small networks were trained, which decide nothing: {'; '.join(found)}"
         if found
         else "no pair of trained networks"
     )

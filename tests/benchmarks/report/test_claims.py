@@ -234,7 +234,7 @@ def test_small_networks_are_told_but_do_not_judge_kgt_against_swinir():
     records = {record.cell: record for record in (kgt, swinir)}
     (judgment,) = judge_claims(("C7",), records)
     assert judgment.verdict == "NOT MEASURED"
-    assert "networks this small do not judge" in judgment.evidence
+    assert "only small networks were trained" in judgment.evidence
     assert "sr-x4 on Set5: +0.333 dB" in judgment.evidence
     assert "KGT ahead on 2 of 3 images" in judgment.evidence
     (alone,) = judge_claims(("C7",), {kgt.cell: kgt})
