@@ -1,4 +1,4 @@
-"""The dense-window twin of KGT: the same network with every node of a window connected.
+"""The dense-window twin of KGT: the same network with every token of a window connected.
 
 It has the parameters of its original and takes its weights, so what differs is what the graph
 does. No graph is built; position bias and image borders enter one additive mask of fused attention.

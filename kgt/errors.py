@@ -1,4 +1,4 @@
-"""Errors that people read: what a name may be, and what failed in a way that is known."""
+"""Errors that people read: unknown names, and known ways to fail."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class Failure(RuntimeError):  # noqa: N818  (states what happened)
-    """Something failed as it may fail; the message says all that there is to say about it."""
+    """A known way to fail, which needs no traceback: the message says everything."""
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:

@@ -31,7 +31,7 @@ class ShippedWeights:
         return self.path.name.removesuffix(_SUFFIX)
 
     def read_metadata(self) -> dict[str, str]:
-        """What the file says of its training: model, recipe, steps, digests of code and data.
+        """How the weights were trained: model, recipe, steps, digests of code and data.
 
         Raises:
             ValueError: naming the file, when it cannot be read or is of another model.

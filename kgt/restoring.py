@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LUMA = (0.299, 0.587, 0.114)
 # Below this, planning tiles takes longer than restoring the picture whole.
 _SMALL_PIXELS = 128**2
-# Rows of the source that bicubic interpolation reaches beyond those it is asked for.
+# Rows of the source that bicubic interpolation reads beyond those that it interpolates.
 _REACH = 2
 
 

@@ -1,4 +1,4 @@
-"""What is there of each image set of the manifest, and whether it is what the papers used."""
+"""Which images of each set are on this machine, and whether they are those of the papers."""
 
 from __future__ import annotations
 

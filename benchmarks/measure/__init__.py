@@ -1,1 +1,1 @@
-"""Latency, memory, statistics and the environment they were taken in."""
+"""Time, memory and cost of attention and networks, and the state of the machine."""

@@ -1,4 +1,4 @@
-"""Ways to build the graph, and whether what they select is the k most similar nodes."""
+"""Ways to build the graph, and whether they select the k most similar tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is checked of a machine before it may measure."""
+"""All checks of a machine before it may measure."""
 
 from __future__ import annotations
 

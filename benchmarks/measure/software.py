@@ -1,4 +1,4 @@
-"""What of the software and data that measurements use is there, as findings of `machine`."""
+"""The software and data that measurements use, as findings of `machine`."""
 
 from __future__ import annotations
 

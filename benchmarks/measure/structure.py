@@ -1,4 +1,4 @@
-"""What a key-graph looks like: hubs, nodes that nobody attends to, keys that neighbors share."""
+"""What a key-graph looks like: hubs, tokens that nobody attends to, keys that neighbors share."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Cells, records and table specifications, and the way from one to the other."""
+"""Specifications of tables and studies, and what measures their cells."""

@@ -14,7 +14,7 @@ from benchmarks.tasks import METRICS
 _METRICS = {
     **{metric.label: (metric.key, metric.unit, 1.0) for metric in METRICS.values()},
     "params_M": ("parameters", "", 1e6),
-    # What a text says of one method over another has no place in a column.
+    # A printed difference of two methods has no place in a column.
     "PSNR_gain_dB": ("stated", "dB PSNR", 1.0),
     "PSNR_gain_percent": ("stated", "% PSNR", 1.0),
     "params_reduction_percent": ("stated", "% parameters", -1.0),

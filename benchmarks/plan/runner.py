@@ -116,7 +116,7 @@ def _run_on_cpu(cell: AttentionCell, run: Run) -> Outcome:
 
 
 def _run_on_device(cell: AttentionCell, run: Run) -> Outcome:
-    """Measure in this process: a new one would take seconds to find the GPU, to no one's use."""
+    """Measure in this process: a new one would need seconds to find the GPU, and gain nothing."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties().total_memory
     limit_bytes = run.profile.memory_limit_mib * 2**20

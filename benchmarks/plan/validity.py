@@ -1,4 +1,4 @@
-"""When a record dies: with a version, limits, a recipe, shipped weights or, of times, a kernel."""
+"""When a record is invalid: version, limits, recipe, weights or, of times, a kernel changed."""
 
 from __future__ import annotations
 

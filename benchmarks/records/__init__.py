@@ -1,1 +1,1 @@
-"""Ground floor: what a cell, a metric and a record are, and where they were measured."""
+"""Cells, results and records, and the environments and versions that they belong to."""

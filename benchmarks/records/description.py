@@ -1,4 +1,4 @@
-"""What a model is named by: NAME:field=value:field=value."""
+"""Descriptions of models: NAME:field=value:field=value."""
 
 from __future__ import annotations
 

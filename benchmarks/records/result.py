@@ -1,4 +1,4 @@
-"""What a cell gave: a type per kind, which whoever measures builds and reports read."""
+"""Results of cells: a type per kind, built by the measurements and read by the reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one call does, in counts that no machine's speed can change."""
+"""Counts of what one call does, which do not depend on the speed of the machine."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _describe_protocols(cells: list[Cell]) -> list[str]:
 
 
 def _describe_statement(cell: PrintedCell, stated: Quantity) -> str:
-    """What a text says of two methods, as a note below the table."""
+    """A printed sentence about two methods, as a note below the table."""
     where = " ".join(filter(None, (cell.task, cell.dataset)))
     return f"{cell.recipe}: {cell.model}, {where}: {stated.value:+g} {stated.unit}"
 

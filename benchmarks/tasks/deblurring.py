@@ -1,4 +1,4 @@
-"""Deblurring: images of a camera that moved, for sets that ship none a physical model of it."""
+"""Deblurring: images of a camera that moved, or of a physical model of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LPIPS, whose backbone is a file of its own that this package neither ships nor fetches."""
+"""LPIPS. Its backbone is a file that this package neither ships nor fetches."""
 
 from __future__ import annotations
 

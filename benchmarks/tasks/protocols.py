@@ -57,7 +57,7 @@ class Protocol:
     own size multiple, and its output is rounded by `quantize`.
 
     Attributes:
-        name: by which it is asked for.
+        name: its registry name.
         color: key of `COLORS`: the space and range that the metrics see.
         columns: the scores.
         source: where the definition comes from.

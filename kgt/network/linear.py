@@ -1,4 +1,4 @@
-"""Linear maps that take what follows them along: an activation, or the sum with a residual.
+"""Linear maps fused with what follows them: an activation, or the sum with a residual.
 
 In inference on a CPU, oneDNN computes both in the pass that writes the product; elsewhere they are
 operations of their own. The values are the same.

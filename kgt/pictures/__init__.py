@@ -1,4 +1,4 @@
-"""Pictures: read and written, with what else their files say, and which of them are meant."""
+"""Pictures: files that are read and written with their metadata."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -90,7 +90,7 @@ def _read_entries(data: bytes | mmap.mmap, layout: _Layout, place: int) -> Direc
 
 
 def keep_exif(data: bytes | mmap.mmap) -> bytes:
-    """What a TIFF file, or Exif of another one, says of camera, exposure, place and author.
+    """Camera, exposure, place and author, from a TIFF file or from Exif of another one.
 
     Damaged entries are left out; where nothing can be read, with a warning.
 

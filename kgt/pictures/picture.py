@@ -1,4 +1,4 @@
-"""Pictures: the pixels of a file, and what else it says of them."""
+"""Pictures: the pixels of a file, and its metadata."""
 
 from __future__ import annotations
 

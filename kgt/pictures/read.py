@@ -22,7 +22,7 @@ MAX_PIXELS = 180_000_000
 RESOLUTION = (72 / 25.4, 72 / 25.4)
 _KINDS = {("uchar", "b-w"), ("uchar", "srgb"), ("ushort", "grey16"), ("ushort", "rgb16")}
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
-# What may speak of sizes and turns that are no longer true: XMP, and Exif as ImageMagick writes it.
+# May hold sizes and turns that are no longer true: XMP, and Exif as ImageMagick writes it.
 _STALE_TEXT = (b"XML:com.adobe.xmp", b"Raw profile type")
 
 # pyvips logs what libvips warns of; unless someone listens, Python would print it.
@@ -41,7 +41,7 @@ class Decoded(NamedTuple):
 
 @contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file; what libvips says of it in the block is raised as one OSError in one line."""
+    """Open a file; an error of libvips in the block is raised as one OSError of one line."""
     try:
         with path.open("rb") as file:
             yield file

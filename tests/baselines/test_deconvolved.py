@@ -23,7 +23,7 @@ def test_an_unknown_shake_is_estimated_from_the_whole_image(psnr):
     model = create_model("blind-deconvolution")
     restored = model(shaken)
     assert psnr(restored, image) > psnr(shaken, image) + 1
-    # And tiles, which are too small for it, take what the whole has told.
+    # And tiles, which are too small for it, take the estimate of the whole image.
     assert kgt.restore(model, shaken, 64, overlap=8).equal(restored)
     assert not model(shaken[..., :64, :64]).equal(restored[..., :64, :64])
 

@@ -36,13 +36,13 @@ def test_noise_is_reduced(psnr, name, channels):
 
 @pytest.mark.parametrize("name", WITH_BM3D)
 def test_what_is_told_in_8_bit_units_is_what_the_image_shows(psnr, name):
-    """The estimate, made without being told, restores as well: sigma has the right unit."""
+    """The estimate, made without it, restores as well: sigma has the right unit."""
     image = photograph(3)
     noisy = add_noise(image, 25)
-    told, estimated = (psnr(create_model(name, sigma=s)(noisy), image) for s in (25, None))
-    assert estimated == pytest.approx(told, abs=0.2)
+    given, estimated = (psnr(create_model(name, sigma=s)(noisy), image) for s in (25, None))
+    assert estimated == pytest.approx(given, abs=0.2)
     for wrong in (25 / 4, 25 * 4):
-        assert psnr(create_model(name, sigma=wrong)(noisy), image) < told - 1
+        assert psnr(create_model(name, sigma=wrong)(noisy), image) < given - 1
 
 
 @pytest.mark.parametrize("name", WITH_BM3D)

@@ -162,9 +162,9 @@ def test_wrong_options_are_refused(arguments, capsys):
 def test_more_keys_than_tokens_are_told(here, capsys):
     draw(here / "in.png", 6, 5, 3)
     assert restore("in.png", "-o", "out.png", "--k", 100) == 0
-    told = capsys.readouterr().err
-    assert "of windows of 8x8, all 64 tokens are keys" in told
-    assert "16x16" not in told
+    printed = capsys.readouterr().err
+    assert "of windows of 8x8, all 64 tokens are keys" in printed
+    assert "16x16" not in printed
 
 
 @pytest.mark.parametrize("tile", ["whole", "64", "auto"])

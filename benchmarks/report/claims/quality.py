@@ -131,7 +131,7 @@ def _read_printed(
 
 
 def _compare_printed(ours: _Printed, others: _Printed) -> str:
-    """What print says of one row over another, to be appended to the evidence."""
+    """The printed differences of two rows, to be appended to the evidence."""
     gaps = [value - others[key] for key, value in ours.items() if key in others]
     if not gaps:
         return "; no comparable rows are printed"

@@ -163,8 +163,8 @@ def test_sixteen_bits_stand_upright(orientation, suffix, byte_order, tmp_path):
     exif[Base.Orientation] = orientation
     path = tmp_path / f"in{suffix}"
     if suffix == ".tif":
-        told = [(Base.Orientation.value, "H", 1, orientation, True)]
-        fields = {"byteorder": byte_order, "photometric": "rgb", "extratags": told}
+        tags = [(Base.Orientation.value, "H", 1, orientation, True)]
+        fields = {"byteorder": byte_order, "photometric": "rgb", "extratags": tags}
         tifffile.imwrite(path, samples * np.uint16(257), **fields)
     else:
         encoded = cv2.imencode(".png", (samples * np.uint16(257))[..., ::-1])[1].tobytes()
@@ -212,7 +212,7 @@ def test_metadata_is_kept(source, target, dtype, tmp_path):
     details = exif.get_ifd(IFD.Exif)
     assert details[Base.ExposureTime] == 0.125
     assert details[Base.LensModel] == "Lens"
-    # They told of the picture as it lay.
+    # These described the picture before it was turned.
     assert (details[Base.ExifImageWidth], details[Base.ExifImageHeight]) == (24, 40)
     place = exif.get_ifd(IFD.GPSInfo)
     assert place[GPS.GPSLatitudeRef] == "N"
