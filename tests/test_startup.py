@@ -36,6 +36,7 @@ def load(*arguments):
         "benchmarks.train --help",
         "benchmarks.measure --help",
         "benchmarks.measure attention --help",
+        "benchmarks.docs --help",
         "benchmarks.doctor --help",
         "benchmarks.regress --help",
         "benchmarks.regress paired --list",
