@@ -28,7 +28,7 @@ from benchmarks.records.cell import (
 )
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record, RecordStore
-from benchmarks.records.result import AnyResult, Missing, Quantity
+from benchmarks.records.result import Missing, Quantity, Result
 from kgt.attention import get_backend
 
 
@@ -88,7 +88,7 @@ def _limits(threads: int | None, run: Run) -> dict[str, Any]:
     }
 
 
-def _run_attention_cell(cell: AttentionCell, run: Run) -> AnyResult:
+def _run_attention_cell(cell: AttentionCell, run: Run) -> Result:
     reasons = _unsupported_reasons(cell)
     if reasons:
         return Missing(status="unsupported", reason="; ".join(reasons))
@@ -142,7 +142,7 @@ def _unsupported_reasons(cell: AttentionCell) -> list[str]:
     ]
 
 
-def _run_network_cell(cell: NetworkCell, run: Run) -> AnyResult:
+def _run_network_cell(cell: NetworkCell, run: Run) -> Result:
     if cell.device:
         return Missing(status="unsupported", reason="whole networks are measured on a CPU alone")
     if cell.kind == "cost":
@@ -161,13 +161,13 @@ def _run_network_cell(cell: NetworkCell, run: Run) -> AnyResult:
     return Missing(status=outcome.status, reason=reason)
 
 
-def _run_restoration_cell(cell: RestorationCell, run: Run) -> AnyResult:
+def _run_restoration_cell(cell: RestorationCell, run: Run) -> Result:
     return run_restoration_cell(
         cell, _limits(None, run), lambda done: run.on_step(cell.model, done)
     )
 
 
-_RUNNERS: dict[type[BaseCell], Callable[[Any, Run], AnyResult]] = {
+_RUNNERS: dict[type[BaseCell], Callable[[Any, Run], Result]] = {
     AttentionCell: _run_attention_cell,
     NetworkCell: _run_network_cell,
     RestorationCell: _run_restoration_cell,

@@ -26,8 +26,30 @@ _NAMED = frozenset(
 class BaseCell(BaseModel):
     """What all cells have; a field that is None is not set, and in neither id nor hash.
 
+    The fields of all types of cells, which mean the same wherever they stand:
+
     Attributes:
         kind: what is measured.
+        task, dataset: degradation and set; of times, what the inputs are like.
+        model: network or method by its registry name, with fields as NAME:field=value.
+        recipe: training recipe of a network that is trained here; None is the weights that ship.
+        protocol: NAME@version of the rules of scoring.
+        n, k: tokens per window and keys per token; a k of None is the network's own.
+        backend: attention backend, "auto", or "dense" (every key, no graph).
+        baseline: backend or network that a latency is relative to; None is what is measured.
+        input: height x width in pixels of what a network is given, e.g. "540x960".
+        window: side of a network's windows in pixels.
+        windows, heads, head_dim: the other axes of attention.
+        graph: "photo" (features of photographs) or "random" (uniform keys).
+        byte_budget: bytes that a chunked backend, or restoring in tiles, may hold; None is the
+            backend's default, 0 without limit.
+        bias: whether a position-bias table is added to the scores.
+        layers: layers that share what a backend derives from the graph; None is 6.
+        device: "cuda" for a GPU; None is the CPU.
+        threads: torch's intra-op threads; None is the environment's number.
+        dtype: element type; None is float32.
+        mode: "forward", which None is, or "backward" (forward and backward, a training step).
+        seed: seed of the inputs, the weights or the training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -50,23 +72,7 @@ class BaseCell(BaseModel):
 
 
 class AttentionCell(BaseCell):
-    """Time or memory of attention alone.
-
-    Attributes:
-        n, k: tokens per window and keys per token.
-        backend: attention backend that is measured, "auto", or "dense" (every key, no graph).
-        baseline: backend that a latency is relative to; None is the backend itself.
-        windows, heads, head_dim: the other axes of the problem.
-        graph: "photo" (features of photographs) or "random" (uniform keys).
-        byte_budget: bytes a chunked backend may hold; None is the default, 0 without limit.
-        bias: whether a position-bias table is added to the scores.
-        layers: layers that share what a backend derives from the graph; None is 6.
-        device: "cuda" for a GPU; None is the CPU.
-        threads: torch's intra-op threads; None is the environment's number.
-        dtype: element type.
-        mode: "forward" or "backward" (forward and backward).
-        seed: seed of the inputs.
-    """
+    """Time or memory of attention alone."""
 
     kind: Literal["latency", "memory"]
     n: int
@@ -96,23 +102,7 @@ class AttentionCell(BaseCell):
 
 
 class NetworkCell(BaseCell):
-    """Time, memory or cost of a whole network on a photograph.
-
-    Attributes:
-        task: what its inputs are like, for a network that has to know.
-        model: network by its registry name, with fields as NAME:field=value.
-        recipe: training recipe of a network that is trained here, to find its quality beside it.
-        k: keys per token; None is the network's own, as for the next two.
-        backend: attention backend.
-        baseline: backend or network that a latency is relative to; None is the network itself.
-        input: height x width in pixels of what the network is given, e.g. "540x960".
-        window: side of the network's windows in pixels.
-        device: "cuda" for a GPU; None is the CPU.
-        threads: torch's intra-op threads; None is the environment's number.
-        dtype: element type; None is float32.
-        mode: "forward", which None is, or "backward" (a training step).
-        seed: seed of the weights.
-    """
+    """Time, memory or cost of a whole network on a photograph."""
 
     kind: Literal["latency", "memory", "cost"]
     task: str | None = None
@@ -154,14 +144,7 @@ class NetworkCell(BaseCell):
 
 
 class RestorationCell(BaseCell):
-    """Restoring a large photograph in tiles and whole.
-
-    Attributes:
-        model: network by its registry name, with fields as NAME:field=value.
-        input: height x width in pixels of what the network is given.
-        byte_budget: bytes that restoring in tiles may hold.
-        seed: seed of the weights.
-    """
+    """Restoring a large photograph in tiles and whole."""
 
     kind: Literal["restoration"]
     model: str
@@ -181,16 +164,7 @@ class RestorationCell(BaseCell):
 
 
 class QualityCell(BaseCell):
-    """How well a network or method restores a set.
-
-    Attributes:
-        task, dataset: degradation and set.
-        model: network or method by its registry name, with fields as NAME:field=value.
-        recipe: training recipe of a network that is trained here; None is the weights that ship.
-        protocol: NAME@version of the rules of scoring.
-        k: keys per token; None is the network's own.
-        seed: seed of the training.
-    """
+    """How well a network or method restores a set."""
 
     kind: Literal["quality"]
     task: str
@@ -213,14 +187,7 @@ class QualityCell(BaseCell):
 
 
 class TrainingCell(BaseCell):
-    """What a training took, of a recipe or, without one, of the weights that ship.
-
-    Attributes:
-        task: row of the table that it belongs to.
-        model: network by its registry name.
-        recipe: training recipe.
-        seed: seed of the training.
-    """
+    """What a training took, of a recipe or, without one, of the weights that ship."""
 
     kind: Literal["training"]
     task: str | None = None
@@ -230,13 +197,7 @@ class TrainingCell(BaseCell):
 
 
 class BenchmarkCell(BaseCell):
-    """A function or network that pytest-benchmark times, on inputs that its test makes.
-
-    Attributes:
-        task: what is timed: "graph", "imresize", "score", or a network's task.
-        dataset, model, protocol, n, k, windows, graph, dtype, mode: what the inputs are.
-        seed: seed of the inputs.
-    """
+    """A function or network that pytest-benchmark times, on inputs that its test makes."""
 
     kind: Literal["latency"]
     task: str
@@ -253,11 +214,9 @@ class BenchmarkCell(BaseCell):
 
 
 class PrintedCell(BaseCell):
-    """A printed number of a method: its quality on a set, or of the method as a whole.
+    """A printed number: of kind "quality" on a set, or "training" of a method as a whole.
 
     Attributes:
-        kind: "quality", or "training" of a method as a whole.
-        task, dataset: degradation and set, where the number is of one.
         model: the printed name of the method, or of two that a text compares.
         source: where it is printed, e.g. "as printed by GRL".
         variant: which variant of the method it is, empty where only one is printed.
@@ -286,7 +245,7 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def tag_cell(fields: Any) -> str | None:
+def _tag(fields: Any) -> str | None:
     """Which type of cell it is, or that a mapping describes; None for what is neither."""
     if isinstance(fields, BaseCell):
         return type(fields).__name__
@@ -317,7 +276,7 @@ Cell = Annotated[
     | Annotated[BenchmarkCell, Tag("BenchmarkCell")]
     | Annotated[PrintedCell, Tag("PrintedCell")],
     Discriminator(
-        tag_cell,
+        _tag,
         custom_error_type="cell_kind",
         custom_error_message="a cell is an object whose kind is latency, memory, cost, "
         "restoration, quality or training",

@@ -9,25 +9,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
-from benchmarks.records.cell import Cell, tag_cell
+from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment
-from benchmarks.records.result import RESULTS, AnyResult, Fault, Missing, PrintedResult
+from benchmarks.records.result import (
+    RESULTS,
+    BenchmarkResult,
+    Fault,
+    Missing,
+    PrintedResult,
+    QualityResult,
+    Result,
+)
 
-_FORMS = {
-    (cell.__name__, kind): result.model_fields["form"].default
-    for (cell, kind), result in RESULTS.items()
-}
+# Where JSON has the parts of a result.
+_PARTS = ("metrics", "checks", "per_image", "status", "reason")
 # Names that early records have.
 _RENAMED = {"peak_rss": "peak", "rss_over_closed_form": "peak_over_closed_form"}
 
@@ -49,7 +56,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cell: Cell
-    result: Annotated[AnyResult, Field(discriminator="form")]
+    result: Result
     code: str = ""
     environment: Environment | None = None
     command: str = ""
@@ -77,29 +84,33 @@ class Record(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, data: Any) -> Any:
-        """Put the result together, whose parts lie apart in JSON."""
+        """Put the parts of the result together, which lie apart in JSON."""
         if not isinstance(data, Mapping) or "result" in data:
             return data
         rest = dict(data)
-        parts = {name: rest.pop(name, {}) for name in ("metrics", "checks", "per_image")}
-        if not all(isinstance(part, Mapping) for part in parts.values()):
-            raise ValueError("metrics, checks and per_image are objects")
-        quantities = {_RENAMED.get(name, name): value for name, value in parts["metrics"].items()}
-        result = {**quantities, **parts["checks"]}
-        status = rest.pop("status", "ok")
         rest.pop("source", None)  # which a printed cell says itself
-        cell = rest.get("cell")
-        if status != "ok":
-            result |= {"form": "missing", "status": status, "reason": rest.pop("reason", "")}
-        elif "benchmark" in result:
-            result["form"] = "benchmark"
-        elif isinstance(cell, Mapping):
-            result["form"] = _FORMS.get((str(tag_cell(cell)), str(cell.get("kind"))))
-        if result.get("form") == "quality":
-            apart = {name: result.pop(name) for name in ("gain", "wall") if name in result}
-            scores = {name: result.pop(name) for name in quantities if name in result}
-            result |= {**apart, "scores": scores, "per_image": parts["per_image"]}
-        return {**rest, "result": result}
+        parts = {name: rest.pop(name) for name in _PARTS if name in rest}
+        return {**rest, "result": parts}
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _build(cls, parts: Any, info: ValidationInfo) -> Any:
+        """The result of parts, of the type of the cell's kind."""
+        cell = info.data.get("cell")
+        if not isinstance(parts, Mapping) or cell is None:
+            return parts
+        metrics, checks, per_image = (parts.get(name, {}) for name in _PARTS[:3])
+        if not all(isinstance(part, Mapping) for part in (metrics, checks, per_image)):
+            raise ValueError("metrics, checks and per_image are objects")
+        fields = {_RENAMED.get(name, name): value for name, value in metrics.items()}
+        if parts.get("status", "ok") != "ok":
+            fields |= {"status": parts["status"], "reason": parts.get("reason", "")}
+            return Missing.model_validate({**fields, **checks})
+        form = BenchmarkResult if "benchmark" in checks else RESULTS[type(cell), cell.kind]
+        if form is QualityResult:
+            apart = {name: fields.pop(name) for name in ("gain", "wall") if name in fields}
+            fields = {**apart, "scores": fields, "per_image": per_image}
+        return form.model_validate({**fields, **checks})
 
     @model_serializer
     def _scatter(self) -> dict[str, Any]:
@@ -112,7 +123,7 @@ class Record(BaseModel):
         for name, value in self.result:
             if name in ("status", "reason", "per_image"):
                 own[name] = value
-            elif name not in ("form", "scores", *quantities) and value is not None:
+            elif name not in ("scores", *quantities) and value is not None:
                 own["checks"][name] = value
         if self.source == "paper":
             own["source"] = "paper"

@@ -51,10 +51,9 @@ class Quantity(BaseModel):
 
 
 class Result(BaseModel):
-    """What all results have.
+    """What all results have: `wall`, the seconds that the cell took, the harness included.
 
-    Attributes:
-        wall: seconds that the cell took, the harness included.
+    A quantity or a text that could not be taken is None.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,32 +70,19 @@ class Result(BaseModel):
 
 
 class Missing(Result):
-    """Why a cell has no values.
+    """Why a cell has no values, and the bytes that it would have taken, if a formula says so."""
 
-    Attributes:
-        status: what went wrong; `reason` says it in words.
-        closed_form: bytes that it would have taken, where a formula says so.
-    """
-
-    form: Literal["missing"] = "missing"
     status: Fault
     reason: str = ""
     closed_form: Quantity | None = None
 
 
 class LatencyResult(Result):
-    """Time beside a baseline, in interleaved rounds.
+    """Median times in ms of a call and of its baseline's, in interleaved rounds.
 
-    Attributes:
-        latency, baseline_latency: median time of a call, ms; the second where there is a baseline.
-        ratio: the median of paired ratios to the baseline; of the baseline itself its twin's.
-        floor: reach of the interval of the baseline's A/A twin.
-        first_call: time of the first call, ms.
-        called: seconds within the calls.
-        output: digest of the output.
-        baseline: name of the baseline.
-        verdict, why: what the ratio shows.
-        rounds, stopped_by: number of rounds, and what ended them.
+    `ratio` is the median of paired ratios to the baseline, of the baseline itself its twin's;
+    `floor` is the reach of the interval of the baseline's A/A twin; `called` counts the seconds
+    within the calls; `output` is a digest.
     """
 
     latency: Quantity
@@ -114,13 +100,7 @@ class LatencyResult(Result):
 
 
 class AttentionRun(Result):
-    """What ran of an attention cell.
-
-    Attributes:
-        backend: what `auto` chose, or the backend itself.
-        k, clamped: keys per token, and whether they are fewer than asked for.
-        inputs, output: digests.
-    """
+    """What ran of an attention cell: the backend that `auto` chose, k clamped to N; digests."""
 
     backend: str
     k: int
@@ -130,37 +110,26 @@ class AttentionRun(Result):
 
 
 class AttentionLatency(AttentionRun, LatencyResult):
-    """Time of attention.
+    """Time of attention, with its largest error against the float64 reference.
 
-    Attributes:
-        max_error: largest error against the float64 reference.
-        stage_calls: layers that one call attended for.
+    One call attends for `stage_calls` layers.
     """
 
-    form: Literal["attention-latency"] = "attention-latency"
     max_error: float
     stage_calls: int | None = None
 
 
 class NetworkLatency(LatencyResult):
-    """Time of a network.
+    """Time of a network, with the relative difference of its output from the baseline's."""
 
-    Attributes:
-        difference: from the output of the baseline, relative, where both compute the same.
-    """
-
-    form: Literal["network-latency"] = "network-latency"
     difference: float | None = None
 
 
 class MemoryResult(Result):
-    """Peak memory of a call.
+    """Peak memory of a call in bytes.
 
-    Attributes:
-        live_tensors: largest sum of tensor storages, bytes.
-        called: seconds within the calls.
-        peak: growth of the resident set or of the device's allocator, bytes.
-        peak_missing: why there is no `peak`.
+    `live_tensors` is the largest sum of tensor storages, `peak` the growth of the resident set or
+    of the device's allocator; `called` counts the seconds within the calls.
     """
 
     live_tensors: Quantity
@@ -170,14 +139,8 @@ class MemoryResult(Result):
 
 
 class AttentionMemory(AttentionRun, MemoryResult):
-    """Peak memory of attention, beside its closed form where there is one.
+    """Peak memory of attention, beside bytes and FLOP by the shapes alone."""
 
-    Attributes:
-        closed_form, flops: bytes and FLOP by the shapes alone.
-        peak_over_closed_form: measured over expected.
-    """
-
-    form: Literal["attention-memory"] = "attention-memory"
     closed_form: Quantity | None = None
     flops: Quantity | None = None
     peak_over_closed_form: Quantity | None = None
@@ -186,21 +149,14 @@ class AttentionMemory(AttentionRun, MemoryResult):
 class NetworkMemory(MemoryResult):
     """Peak memory of a network."""
 
-    form: Literal["network-memory"] = "network-memory"
-
 
 class CostResult(Result):
-    """Parameters and FLOPs of a network's forward pass.
+    """Parameters and FLOPs of a forward pass, and the parts of the FLOPs, 0 to 1.
 
-    Attributes:
-        parameters, flops: numbers of values and FLOP.
-        attention_share, graph_share, ...: parts of the FLOPs, 0 to 1.
-        input, padded: height x width in pixels, given and as the network pads it.
-        counts: FLOP by what counted them.
-        agrees: whether all counts of every part are the same.
+    Sizes are height x width in pixels, as given and as the network pads it; `counts` has the FLOP
+    by what counted them; they agree where all counts of every part are the same.
     """
 
-    form: Literal["cost"] = "cost"
     parameters: Quantity
     flops: Quantity
     attention_share: Quantity
@@ -221,18 +177,12 @@ class CostResult(Result):
 
 
 class RestorationResult(Result):
-    """A photograph restored in tiles and, where that is possible, whole.
+    """A photograph restored in tiles within a budget of bytes and, where that is possible, whole.
 
-    Attributes:
-        budget: bytes that tiles may take.
-        time, peak, plan: seconds, growth of the resident set in bytes, and the tiles.
-        whole_time, whole_peak, whole_plan: the same of the whole image.
-        psnr_change: PSNR in tiles minus whole, dB.
-        steps: largest difference of the two in 8-bit steps.
-        whole_missing: why it could not be restored whole.
+    Peaks are growths of the resident set in bytes; `psnr_change` is PSNR in tiles minus whole in
+    dB, `steps` the largest difference of the two in 8-bit steps.
     """
 
-    form: Literal["restoration"] = "restoration"
     budget: Quantity
     time: Quantity
     peak: Quantity
@@ -260,7 +210,6 @@ class QualityResult(Result):
         per_image: scores by image and column.
     """
 
-    form: Literal["quality"] = "quality"
     scores: dict[str, Quantity]
     gain: Quantity | None = None
     trained: str | None = None
@@ -279,18 +228,12 @@ class QualityResult(Result):
 
 
 class TrainingResult(Result):
-    """What a training took.
+    """What a training took, in steps and seconds; `recipe`, `weights` and `data` are digests.
 
-    Attributes:
-        parameters: number of learned values.
-        loss: mean loss of the last steps, with the curve as samples.
-        training_time: seconds.
-        trained, recipe: name of the recipe, and its digest.
-        steps, loss_every: number of steps, and how many a sample of the curve is of.
-        weights, data: digests.
+    `loss` is the mean of the last steps; its samples are the curve, one of every `loss_every`
+    steps. `trained` is the name of the recipe.
     """
 
-    form: Literal["training"] = "training"
     parameters: Quantity
     loss: Quantity
     training_time: Quantity
@@ -303,14 +246,8 @@ class TrainingResult(Result):
 
 
 class BenchmarkResult(Result):
-    """A time by pytest-benchmark.
+    """Median time of a call in ms by pytest-benchmark, and the name of the test."""
 
-    Attributes:
-        latency: median time of a call, ms.
-        benchmark: name of the test.
-    """
-
-    form: Literal["benchmark"] = "benchmark"
     latency: Quantity
     benchmark: str
 
@@ -318,26 +255,12 @@ class BenchmarkResult(Result):
 class PrintedResult(Result):
     """Printed numbers of one method; `stated` is what a text says of one over another."""
 
-    form: Literal["printed"] = "printed"
     psnr: Quantity | None = None
     ssim: Quantity | None = None
     parameters: Quantity | None = None
     stated: Quantity | None = None
 
 
-AnyResult = (
-    Missing
-    | AttentionLatency
-    | NetworkLatency
-    | AttentionMemory
-    | NetworkMemory
-    | CostResult
-    | RestorationResult
-    | QualityResult
-    | TrainingResult
-    | BenchmarkResult
-    | PrintedResult
-)
 # The type of a result by the type and the kind of its cell.
 RESULTS: dict[tuple[type[BaseCell], str], type[Result]] = {
     (AttentionCell, "latency"): AttentionLatency,
