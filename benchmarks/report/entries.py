@@ -21,6 +21,16 @@ class Entry:
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
 
+    def add(self, mark: str, **values: object) -> Entry:
+        """The entry with a mark after its text, and with further values."""
+        return Entry(self.text + mark, {**self.values, **values})
+
+
+def as_entry(value: object) -> Entry:
+    """A value that stands for itself."""
+    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    return Entry("" if value is None else text, {"": value})
+
 
 # Records hold bytes and FLOP; a column shows, to people and programs alike, what its header says.
 _UNITS = {"mib": 2**20, "mflop": 1e6, "gmac": 2e9}
@@ -45,8 +55,7 @@ def format_result(column: Column, result: Result) -> Entry:
     """What a column shows of a result."""
     if column.format == "text":
         value = getattr(result, column.metric)
-        text = MISSING if value is None else str(value)
-        return Entry(text, {"": text})
+        return as_entry(MISSING if value is None else str(value))
     if column.format == "quality":
         scores = [(get_metric(name), result.quantity(name)) for name in ("psnr", "ssim")]
         text = " / ".join(_decimals(score, metric.digits) for metric, score in scores)
