@@ -22,6 +22,19 @@ def judge_interval(lo: float | None, hi: float | None, limit: float) -> VerdictL
     return "HOLDS" if lo > limit else "FAILS" if hi < limit else "UNCLEAR"
 
 
+def place_within(lo: float, hi: float, band: tuple[float, float]) -> VerdictLabel:
+    """Whether an interval lies within a band (HOLDS) or beside it (FAILS)."""
+    low, high = band
+    if low <= lo and hi <= high:
+        return "HOLDS"
+    return "FAILS" if hi < low or lo > high else "UNCLEAR"
+
+
+def decide(holds: bool) -> VerdictLabel:
+    """The verdict of an exact count."""
+    return "HOLDS" if holds else "FAILS"
+
+
 @dataclass(frozen=True)
 class Judgment:
     """A claim, or a part of one, with its verdict and evidence."""

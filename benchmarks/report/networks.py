@@ -15,14 +15,15 @@ from benchmarks.records.cell import CellKind, NetworkCell
 from benchmarks.records.record import Record
 from benchmarks.records.result import LatencyResult, Quantity
 from benchmarks.records.statistics import CONFIDENCE
-from benchmarks.report.judgment import VerdictLabel
+from benchmarks.report.judgment import VerdictLabel, place_within
 from benchmarks.report.series import Records, ResultT
 
 # Below this many pixels of input what is paid once per call is more than a few percent.
 FIRST_PIXELS = 128 * 128
 LEAST_SIZES = 3
-# An exponent counts as 1 within this.
-_EXPONENT = 0.15
+# An exponent counts as 1 (linear) or 2 (quadratic) within this.
+EXPONENT = 0.15
+LINEAR = (1 - EXPONENT, 1 + EXPONENT)
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,7 @@ class Growth:
     @property
     def verdict(self) -> VerdictLabel:
         """Whether the interval allows for, or excludes, linear growth."""
-        if self.lo >= 1 - _EXPONENT and self.hi <= 1 + _EXPONENT:
-            return "HOLDS"
-        return "FAILS" if self.hi < 1 - _EXPONENT or self.lo > 1 + _EXPONENT else "UNCLEAR"
+        return place_within(self.lo, self.hi, LINEAR)
 
 
 class Attempt(NamedTuple):

@@ -8,7 +8,7 @@ from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import TableSpec, Twin
 from benchmarks.records.cell import PrintedCell, QualityCell
 from benchmarks.records.result import QualityResult, Result
-from benchmarks.report.judgment import Judgment
+from benchmarks.report.judgment import Judgment, decide
 from benchmarks.report.series import Records, select
 
 
@@ -78,4 +78,4 @@ def _judge_twin(twin: Twin, distances: list[Distance]) -> Judgment:
         f"{len(gaps) - beyond} of {len(gaps)} values do; farthest {gaps[worst]:+.4f} dB, "
         f"{worst.cell.task} on {worst.cell.dataset}{left_out}"
     )
-    return Judgment(claim, "FAILS" if beyond else "HOLDS", evidence)
+    return Judgment(claim, decide(not beyond), evidence)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
 from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency, AttentionMemory
-from benchmarks.report.judgment import Judgment, VerdictLabel, judges
+from benchmarks.report.judgment import Judgment, decide, judges, place_within
+from benchmarks.report.networks import EXPONENT, LINEAR
 from benchmarks.report.series import Line, Lines, Records, attention_series, select
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
 _FLAT = 0.05
-# An exponent counts as 1 (linear) or 2 (quadratic) within this.
-_EXPONENT = 0.15
 # Closed forms are held to the measured peak only where allocator slack is small beside it.
 _CLOSED_FORM_FROM = 64 * 2**20
 _CLOSED_FORM_RANGE = (0.9, 1.3)
@@ -29,19 +27,15 @@ def _exponent(sizes: list[int], values: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def _verdict(holds: bool) -> Literal["HOLDS", "FAILS"]:
-    return "HOLDS" if holds else "FAILS"
-
-
 def _judge_gather_grows(memory: Lines) -> Judgment:
     claim = "C1 Torch-Gather memory grows with k"
     lines = {n: line for n, line in memory.get(_WHOLE_GATHER, {}).items() if len(line) > 1}
     if not lines:
         return Judgment(claim, "NOT MEASURED", "no two k at one N")
     slopes = {n: _exponent(list(line), [line[k].value for k in line]) for n, line in lines.items()}
-    grows = all(abs(slope - 1) <= _EXPONENT for slope in slopes.values())
+    grows = all(abs(slope - 1) <= EXPONENT for slope in slopes.values())
     evidence = ", ".join(f"N = {n}: bytes ~ k^{slope:.2f}" for n, slope in slopes.items())
-    return Judgment(claim, _verdict(grows), evidence)
+    return Judgment(claim, decide(grows), evidence)
 
 
 def _judge_mask_flat(memory: Lines) -> Judgment:
@@ -55,7 +49,7 @@ def _judge_mask_flat(memory: Lines) -> Judgment:
         for small, large in pairwise(sorted(line))
     ]
     evidence = f"largest change from one k to the next: {max(changes):.1%}"
-    return Judgment(claim, _verdict(max(changes) <= _FLAT), evidence)
+    return Judgment(claim, decide(max(changes) <= _FLAT), evidence)
 
 
 def _judge_mask_quadratic(memory: Lines) -> Judgment:
@@ -65,7 +59,7 @@ def _judge_mask_quadratic(memory: Lines) -> Judgment:
         return Judgment(claim, "NOT MEASURED", "no two N")
     slope = _exponent(list(by_n), [metric.value for metric in by_n.values()])
     evidence = f"bytes ~ N^{slope:.2f}, N = {sorted(by_n)}"
-    return Judgment(claim, _verdict(abs(slope - 2) <= _EXPONENT), evidence)
+    return Judgment(claim, decide(abs(slope - 2) <= EXPONENT), evidence)
 
 
 def _judge_triton_least(memory: Lines) -> Judgment:
@@ -79,7 +73,7 @@ def _judge_triton_least(memory: Lines) -> Judgment:
                 wins.append(metric.value < min(others))
     if not wins:
         return Judgment(claim, "NOT MEASURED", "no Triton cell ran beside a rival: it needs a GPU")
-    return Judgment(claim, _verdict(all(wins)), f"least in {sum(wins)} of {len(wins)} cells")
+    return Judgment(claim, decide(all(wins)), f"least in {sum(wins)} of {len(wins)} cells")
 
 
 @judges("C1")
@@ -95,14 +89,11 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
     """Whether time and FLOPs are linear in k."""
     claim = "C2 attention time is linear in k at fixed N"
     judgments = []
-    verdict: VerdictLabel
     for backend in ("torch-gather", "triton"):
         whole = _paired_lines(records, f"{backend}, whole")
         for n, line in _paired_lines(records, backend).items():
             lo, hi = line.exponent_interval()
-            inside = lo >= 1 - _EXPONENT and hi <= 1 + _EXPONENT
-            outside = hi < 1 - _EXPONENT or lo > 1 + _EXPONENT
-            verdict = "HOLDS" if inside else "FAILS" if outside else "UNCLEAR"
+            verdict = place_within(lo, hi, LINEAR)
             evidence = f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {sorted(line.times)}"
             if n in whole:
                 # On a CPU page faults set in with its size, which says nothing about attention.
@@ -111,15 +102,14 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
             judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence))
     if not judgments:
         judgments.append(Judgment(claim, "NOT MEASURED", "no backend with three k at one N"))
-    flops = attention_series(records, AttentionMemory, lambda result: result.flops).get(
-        "torch-gather", {}
-    )
-    per_key = {n: {m.value / k for k, m in line.items()} for n, line in flops.items()}
+    flops = attention_series(records, AttentionMemory, lambda result: result.flops)
+    lines = flops.get("torch-gather", {})
+    per_key = {n: {m.value / k for k, m in line.items()} for n, line in lines.items()}
     if per_key:
         judgments.append(
             Judgment(
                 "C2 attention FLOPs are linear in k at fixed N",
-                _verdict(all(len(values) == 1 for values in per_key.values())),
+                decide(all(len(values) == 1 for values in per_key.values())),
                 ", ".join(f"N = {n}: {min(v):,.0f} FLOP per key" for n, v in per_key.items()),
             )
         )
@@ -185,4 +175,4 @@ def judge_closed_form(records: Records) -> list[Judgment]:
     if not ratios:
         return [Judgment(claim, "NOT MEASURED", "no cell above 64 MiB")]
     evidence = f"{len(ratios)} cells, from {min(ratios):.3f} to {max(ratios):.3f}"
-    return [Judgment(claim, _verdict(low <= min(ratios) and max(ratios) <= high), evidence)]
+    return [Judgment(claim, decide(low <= min(ratios) and max(ratios) <= high), evidence)]

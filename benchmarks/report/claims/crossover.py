@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency
-from benchmarks.report.judgment import Judgment, VerdictLabel, judges
+from benchmarks.report.judgment import Judgment, VerdictLabel, judges, place_within
 from benchmarks.report.series import Records, latency_lines, select
 
 # `auto` may take this much of the time of the best backend.
@@ -31,9 +31,7 @@ class _Lag:
     @property
     def verdict(self) -> VerdictLabel:
         """Whether the interval allows for, or excludes, that the rival is too far ahead."""
-        if self.hi <= _MOST_LAG:
-            return "HOLDS"
-        return "FAILS" if self.lo > _MOST_LAG else "UNCLEAR"
+        return place_within(self.lo, self.hi, (0, _MOST_LAG))
 
 
 @judges("auto-near-best")

@@ -11,7 +11,7 @@ from benchmarks.records.result import (
     NetworkMemory,
     RestorationResult,
 )
-from benchmarks.report.judgment import Judgment, VerdictLabel, judges
+from benchmarks.report.judgment import Judgment, decide, judges
 from benchmarks.report.networks import (
     FIRST_PIXELS,
     LEAST_SIZES,
@@ -74,7 +74,7 @@ def judge_memory_wall(records: Records) -> list[Judgment]:
         return [Judgment(claim, "NOT MEASURED", "; ".join(walls) or "no memory cell")]
     lost = [f"{cell.contender} at {cell.input}" for cell, own in decided if not _fits(own)]
     beaten = [f"farther than native: {', '.join(lost)}"] if lost else []
-    return [Judgment(claim, "FAILS" if lost else "HOLDS", "; ".join([*beaten, *walls]))]
+    return [Judgment(claim, decide(not lost), "; ".join([*beaten, *walls]))]
 
 
 def _fits(record: Record) -> bool:
@@ -108,7 +108,7 @@ def judge_byte_budget(records: Records) -> list[Judgment]:
         f"{len(shares)} restorations; the most is {shares[worst]:.0%} of the budget, "
         f"{worst.model} at {worst.input}"
     )
-    return [Judgment(claim, "HOLDS" if shares[worst] <= 1 else "FAILS", evidence)]
+    return [Judgment(claim, decide(shares[worst] <= 1), evidence)]
 
 
 @judges("counts-agree")
@@ -125,7 +125,7 @@ def judge_counts_agree(records: Records) -> list[Judgment]:
     evidence = f"{len(costs)} counted networks, {three} of them three ways"
     if apart:
         evidence += f"; apart: {', '.join(apart)}"
-    return [Judgment(claim, "FAILS" if apart else "HOLDS", evidence)]
+    return [Judgment(claim, decide(not apart), evidence)]
 
 
 @judges("C2-graph")
@@ -151,8 +151,7 @@ def judge_graph_paid_once(records: Records) -> list[Judgment]:
             f"graphs cost {once:,} FLOP at {cell.input}, {often / max(once, 1):g} times that "
             f"with one per layer; {sum(depths)} layers in {len(depths)} stages"
         )
-        verdict: VerdictLabel = "HOLDS" if holds else "FAILS"
-        judgments.append(Judgment(f"{claim} ({twin.contender})", verdict, evidence))
+        judgments.append(Judgment(f"{claim} ({twin.contender})", decide(holds), evidence))
     return judgments or [
         Judgment(claim, "NOT MEASURED", "no network was counted beside one that rebuilds its graph")
     ]

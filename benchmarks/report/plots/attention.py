@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.records.result import AttentionLatency, AttentionMemory
-from benchmarks.report.plots.panels import empty_figure, say_no_values, scale_keys, values_and_reach
+from benchmarks.report.plots import panels
 from benchmarks.report.series import Line, Records, attention_series
 
 
@@ -20,21 +17,18 @@ def draw(records: Records) -> Figure:
     ratio = attention_series(records, AttentionLatency, lambda result: result.ratio)
     sizes = sorted({n for lines in (*memory.values(), *ratio.values()) for n in lines})
     if not sizes:
-        return empty_figure()
-    figure = Figure(figsize=(max(2.6 * len(sizes), 8), 6), layout="constrained")
-    axes = figure.subplots(2, len(sizes), squeeze=False, sharey="row")
+        return panels.empty_figure()
+    figure, axes = panels.make_panels(2, len(sizes), max(2.6 * len(sizes), 8), 6, sharey="row")
     handles = {}
     for index, backend in enumerate(dict.fromkeys((*memory, *ratio))):
-        style: dict[str, Any] = {"color": f"C{index}", "ms": 3}
         for (upper, lower), n in zip(axes.T, sizes, strict=True):
-            if ks := sorted(memory[backend][n]):
-                values, _ = _points(memory[backend][n])
-                (handles[backend],) = upper.plot(ks, values / 2**20, "o-", **style)
-            if ks := sorted(closed[backend][n]):
-                upper.plot(ks, _points(closed[backend][n])[0] / 2**20, ":", **style)
-            if ks := sorted(ratio[backend][n]):
-                values, reach = _points(ratio[backend][n])
-                bars = lower.errorbar(ks, values, reach, fmt="o-", capsize=2, **style)
+            if line := memory[backend][n]:
+                (handles[backend],) = upper.plot(*_in_mib(line), "o-", color=f"C{index}", ms=3)
+            if line := closed[backend][n]:
+                upper.plot(*_in_mib(line), ":", color=f"C{index}", ms=3)
+            if line := dict(sorted(ratio[backend][n].items())):
+                style = {"fmt": "o-", "color": f"C{index}", "ms": 3}
+                bars = panels.draw_intervals(lower, [*line], [*line.values()], **style)
                 handles.setdefault(backend, bars)
     for (upper, lower), n in zip(axes.T, sizes, strict=True):
         upper.set_title(f"N = {n}")
@@ -51,11 +45,11 @@ def _scale_to_values(axis: Axes) -> None:
     """Log axes for a panel's values; a panel without any says so, as it cannot be scaled."""
     if axis.has_data():
         axis.set_yscale("log")
-        scale_keys(axis)
+        panels.scale_keys(axis)
     else:
-        say_no_values(axis)
+        panels.say_no_values(axis)
 
 
-def _points(line: Line) -> tuple[np.ndarray, np.ndarray]:
-    """Values and reach of a line by rising k."""
-    return values_and_reach([line[k] for k in sorted(line)])
+def _in_mib(line: Line) -> tuple[list[int], list[float]]:
+    ks = sorted(line)
+    return ks, [line[k].value / panels.MIB for k in ks]

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from benchmarks.report.plots.panels import (
-    empty_figure,
-    say_no_values,
-    scale_ratios,
-    values_and_reach,
-)
+from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, Sweep, axis_sweeps
 
 _AXIS_LABELS = {
@@ -29,13 +23,14 @@ def draw(records: Records) -> Figure:
     """Time over the baseline's along each axis around the common problem, one panel per axis."""
     sweeps = axis_sweeps(records)
     if not sweeps:
-        return empty_figure()
+        return panels.empty_figure()
     rows = -(-len(sweeps) // 4)
     columns = -(-len(sweeps) // rows)
-    figure = Figure(figsize=(max(2.6 * columns, 5), 2.7 * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    figure, axes = panels.make_panels(
+        rows, columns, max(2.6 * columns, 5), 2.7 * rows + 0.6, sharey=True
+    )
     pairs = sorted(
-        {pair for sweep in sweeps.values() for pairs in sweep.values() for pair in pairs}
+        {pair for sweep in sweeps.values() for found in sweep.values() for pair in found}
     )
     for axis, (name, sweep) in zip(axes.flat, sweeps.items(), strict=False):
         _draw_sweep(axis, sweep, pairs)
@@ -45,27 +40,24 @@ def draw(records: Records) -> Figure:
     for row in axes:
         row[0].set_ylabel("time / baseline (99 % interval)")
     handles = [
-        Line2D(
-            [], [], color=f"C{index}", marker="o", ls="", ms=4, label=f"{contender} / {baseline}"
-        )
+        panels.entry(f"{contender} / {baseline}", color=f"C{index}", marker="o", ls="", ms=4)
         for index, (contender, baseline) in enumerate(pairs)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    panels.add_legend(figure, handles)
     return figure
 
 
 def _draw_sweep(axis: Axes, sweep: Sweep, pairs: list[tuple[str, str]]) -> None:
     """Dots with intervals side by side at every value of an axis."""
     if not any(sweep.values()):
-        say_no_values(axis)
+        panels.say_no_values(axis)
         return
     for index, pair in enumerate(pairs):
-        places = [place for place, found in enumerate(sweep.values()) if pair in found]
-        values, reach = values_and_reach([f[pair] for f in sweep.values() if pair in f])
         shift = 0.16 * (index - (len(pairs) - 1) / 2)
-        positions = [place + shift for place in places]
-        axis.errorbar(positions, values, reach, fmt="o", ms=4, capsize=3, color=f"C{index}")
-    scale_ratios(axis)
+        places = [place + shift for place, found in enumerate(sweep.values()) if pair in found]
+        ratios = [found[pair] for found in sweep.values() if pair in found]
+        panels.draw_intervals(axis, places, ratios, fmt="o", ms=4, capsize=3, color=f"C{index}")
+    panels.scale_ratios(axis)
     axis.set_xticks(range(len(sweep)), [_describe_value(value) for value in sweep])
     axis.set_xlim(-0.6, len(sweep) - 0.4)
     axis.grid(visible=False, axis="x")

@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from benchmarks.report.plots.panels import (
-    empty_figure,
-    scale_keys,
-    scale_ratios,
-    values_and_reach,
-)
+from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, latency_lines
 
 _GRAPH_STYLES: dict[str, dict[str, Any]] = {
@@ -27,10 +21,9 @@ def draw(records: Records) -> Figure:
     """Time over dense attention's against the share of keys, one panel per N."""
     lines = latency_lines(records)
     if not lines:
-        return empty_figure()
+        return panels.empty_figure()
     sizes = sorted({n for n, _ in lines})
-    figure = Figure(figsize=(max(3.4 * len(sizes), 7), 3.8), layout="constrained")
-    axes = figure.subplots(1, len(sizes), squeeze=False, sharey=True)[0]
+    figure, (axes,) = panels.make_panels(1, len(sizes), max(3.4 * len(sizes), 7), 3.8, sharey=True)
     names = dict.fromkeys(name for contenders in lines.values() for name in contenders)
     styles: dict[str, dict[str, Any]] = {
         name: {"ms": 3, "color": f"C{index}"} for index, name in enumerate(names)
@@ -39,19 +32,19 @@ def draw(records: Records) -> Figure:
     for axis, n in zip(axes, sizes, strict=True):
         for (size, graph), contenders in lines.items():
             for name, line in contenders.items() if size == n else ():
-                ks = sorted(line)
-                values, reach = values_and_reach([line[k].ratio for k in ks])
-                style = {**_GRAPH_STYLES[graph], **styles[name]}
-                axis.errorbar([k / n for k in ks], values, reach, capsize=2, **style)
+                ks, style = sorted(line), {**_GRAPH_STYLES[graph], **styles[name]}
+                panels.draw_intervals(
+                    axis, [k / n for k in ks], [line[k].ratio for k in ks], **style
+                )
         axis.set_title(f"N = {n} tokens")
         axis.set_xlabel("k / N (share of keys kept)")
-        scale_keys(axis)
-        scale_ratios(axis)
+        panels.scale_keys(axis)
+        panels.scale_ratios(axis)
     axes[0].set_ylabel("time / dense (99 % interval)")
-    handles = [Line2D([], [], label=name, **{"marker": "o", **styles[name]}) for name in names]
+    handles = [panels.entry(name, **{"marker": "o", **styles[name]}) for name in names]
     handles += [
-        Line2D([], [], label=f"{graph} graph", color="0.5", ms=3, **_GRAPH_STYLES[graph])
+        panels.entry(f"{graph} graph", color="0.5", ms=3, **_GRAPH_STYLES[graph])
         for graph in sorted({graph for _, graph in lines})
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    panels.add_legend(figure, handles)
     return figure

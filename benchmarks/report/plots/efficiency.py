@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.records.cell import NetworkCell
 from benchmarks.records.result import CostResult, NetworkLatency
-from benchmarks.report.plots.panels import empty_figure, scale_plainly
+from benchmarks.report.plots.panels import empty_figure, make_panels, scale_plainly
 from benchmarks.report.series import Records, select
 
 
@@ -19,8 +19,7 @@ def draw(records: Records) -> Figure:
     inputs = list(dict.fromkeys(size for size, _ in shown))
     if not shown:
         return empty_figure()
-    figure = Figure(figsize=(max(5 * len(inputs), 6), 4.5), layout="constrained")
-    axes = figure.subplots(1, len(inputs), squeeze=False)[0]
+    figure, (axes,) = make_panels(1, len(inputs), max(5 * len(inputs), 6), 4.5)
     for axis, size in zip(axes, inputs, strict=True):
         for index, network in enumerate(n for n in shown if n[0] == size):
             cost, latency = costs[network], times[network].latency.value / 1e3
@@ -29,11 +28,9 @@ def draw(records: Records) -> Figure:
             axis.scatter(flops / 2e9, latency, s=12 * millions, alpha=0.5, color=color)
             label = f"{network[1]} ({millions:.1f} M)"
             axis.plot([], [], "o", color=color, alpha=0.5, label=label)
-        axis.set_title(f"input {size}")
+        axis.set(title=f"input {size}", xscale="log", yscale="log")
         axis.set_xlabel("multiply-adds, G (area: parameters)")
         axis.set_ylabel("median time of a call, s")
-        axis.set_xscale("log")
-        axis.set_yscale("log")
         for line in (axis.xaxis, axis.yaxis):
             scale_plainly(line)
         axis.margins(x=0.3, y=0.2)

@@ -6,17 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmarks.records.cell import NetworkCell
 from benchmarks.records.result import NetworkLatency, NetworkMemory, Quantity
-from benchmarks.report.plots.panels import (
-    MIB,
-    empty_figure,
-    scale_keys,
-    scale_ratios,
-    values_and_reach,
-)
+from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, ResultT, select
 
 _DTYPE_MARKERS = {"float32": "o", "bfloat16": "s"}
@@ -27,49 +20,41 @@ def draw(records: Records) -> Figure:
     """Time over the dense twin's, and peak memory, over k; a column of panels per window."""
     latency = _key_lines(records, NetworkLatency, lambda result: result.ratio)
     memory = _key_lines(records, NetworkMemory, lambda result: result.peak)
-    windows = sorted({window for window, *_ in (*latency, *memory)}, reverse=True)
+    both = [*latency, *memory]
+    windows = sorted({window for window, *_ in both}, reverse=True)
     if not windows:
-        return empty_figure()
-    backends = list(dict.fromkeys(backend for _, backend, *_ in (*latency, *memory)))
-    figure = Figure(figsize=(max(3.3 * len(windows), 7), 6), layout="constrained")
-    axes = figure.subplots(2, len(windows), squeeze=False, sharey="row")
+        return panels.empty_figure()
+    backends = list(dict.fromkeys(backend for _, backend, *_ in both))
+    figure, axes = panels.make_panels(2, len(windows), max(3.3 * len(windows), 7), 6, sharey="row")
     for (upper, lower), window in zip(axes.T, windows, strict=True):
-        for axis, lines, unit in ((upper, latency, 1.0), (lower, memory, MIB)):
+        for axis, lines, unit in ((upper, latency, 1.0), (lower, memory, panels.MIB)):
             for (own, backend, dtype, threads), line in lines.items():
-                ks = sorted(line)
                 if own == window:
-                    values, reach = values_and_reach([line[k] for k in ks])
-                    axis.errorbar(
-                        ks,
-                        values / unit,
-                        reach / unit,
-                        ls=_THREAD_STYLES[threads],
-                        marker=_DTYPE_MARKERS[dtype],
-                        color=f"C{backends.index(backend)}",
-                        ms=3.5,
-                        capsize=2,
-                    )
+                    ks = sorted(line)
+                    style = {"ls": _THREAD_STYLES[threads], "marker": _DTYPE_MARKERS[dtype]}
+                    style |= {"color": f"C{backends.index(backend)}", "ms": 3.5}
+                    panels.draw_intervals(axis, ks, [line[k] for k in ks], unit, **style)
             axis.set_xlabel("k, keys per token")
-            scale_keys(axis)
-        scale_ratios(upper)
+            panels.scale_keys(axis)
+        panels.scale_ratios(upper)
         upper.set_title(f"windows of {window}x{window} tokens")
     axes[0][0].set_ylabel("time / dense twin (99 % interval)")
     axes[1][0].set_ylabel("peak memory of a call, MiB")
+    dtypes, threads = ({key[place] for key in both} for place in (2, 3))
     handles = [
-        Line2D([], [], color=f"C{index}", label=backend) for index, backend in enumerate(backends)
+        *(panels.entry(backend, color=f"C{index}") for index, backend in enumerate(backends)),
+        *(
+            panels.entry(dtype, color="0.4", ls="", marker=marker)
+            for dtype, marker in _DTYPE_MARKERS.items()
+            if dtype in dtypes
+        ),
+        *(
+            panels.entry(f"{count} thread{'s'[: count - 1]}", color="0.4", ls=style)
+            for count, style in _THREAD_STYLES.items()
+            if count in threads
+        ),
     ]
-    used = {(dtype, threads) for _, _, dtype, threads in (*latency, *memory)}
-    handles += [
-        Line2D([], [], color="0.4", ls="", marker=marker, label=dtype)
-        for dtype, marker in _DTYPE_MARKERS.items()
-        if any(dtype == found for found, _ in used)
-    ]
-    handles += [
-        Line2D([], [], color="0.4", ls=style, label=f"{threads} thread{'s'[: threads - 1]}")
-        for threads, style in _THREAD_STYLES.items()
-        if any(threads == found for _, found in used)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    panels.add_legend(figure, handles)
     return figure
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.records.result import Quantity
@@ -26,6 +28,37 @@ def say_no_values(axis: Axes) -> None:
     """Label a panel without values, which could not be scaled either."""
     axis.set_xticks([])
     axis.text(0.5, 0.5, "no values", ha="center", va="center", transform=axis.transAxes)
+
+
+def make_panels(
+    rows: int, columns: int, width: float, height: float, **shared: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure of so many inches and its axes [rows, columns]."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+
+
+def entry(label: str, **style: Any) -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], label=label, **style)
+
+
+def add_legend(figure: Figure, handles: Sequence[Any], **style: Any) -> None:
+    """A legend below the panels, in one row unless `ncols` says otherwise."""
+    style = {"ncols": len(handles), **style}
+    figure.legend(handles=handles, loc="outside lower center", **style)
+
+
+def draw_intervals(
+    axis: Axes,
+    places: Sequence[float],
+    quantities: Sequence[Quantity],
+    unit: float = 1.0,
+    **style: Any,
+) -> Any:
+    """Values in a unit, with bars to the ends of their intervals."""
+    values, reach = values_and_reach(quantities)
+    return axis.errorbar(places, values / unit, reach / unit, **{"capsize": 2, **style})
 
 
 def values_and_reach(metrics: Sequence[Quantity]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmarks.records.cell import NetworkCell, QualityCell
 from benchmarks.records.result import NetworkLatency, QualityResult, Quantity
-from benchmarks.report.plots.panels import empty_figure, scale_plainly, values_and_reach
+from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, select
 
 
-@dataclass(frozen=True)
-class Method:
-    """A method's place in the plane of time and quality.
-
-    Attributes:
-        model: its name.
-        k: keys per token where they were chosen.
-        psnr: dB.
-        ratio: time over the baseline's, with its interval.
-    """
+class Method(NamedTuple):
+    """A method's place in the plane of time over the baseline's and PSNR in dB."""
 
     model: str
     k: int | None
@@ -65,9 +55,8 @@ def draw(records: Records) -> Figure:
     """PSNR over relative time, a panel per task, a marker per k, the front joined by a line."""
     placed = place_methods(records)
     if not placed:
-        return empty_figure()
-    figure = Figure(figsize=(max(4.2 * len(placed), 5), 4), layout="constrained")
-    axes = figure.subplots(1, len(placed), squeeze=False)[0]
+        return panels.empty_figure()
+    figure, (axes,) = panels.make_panels(1, len(placed), max(4.2 * len(placed), 5), 4)
     baselines = {
         cell.task: cell.baseline
         for cell in records
@@ -81,16 +70,11 @@ def draw(records: Records) -> Figure:
         axis.set_xlabel(f"time / {baselines[task]} (99 % interval)")
         axis.set_ylabel("PSNR, dB")
     handles = [
-        Line2D(
-            [], [], color="0.2", lw=1, marker="o", ms=4, label="front: no faster one is as good"
-        ),
-        Line2D([], [], color="0.2", ls="", marker="o", mfc="w", ms=4, label="behind it"),
-        *(
-            Line2D([], [], color="0.2", ls="", marker=markers[k], ms=4, label=f"k = {k}")
-            for k in keys
-        ),
+        panels.entry("front: no faster one is as good", color="0.2", lw=1, marker="o", ms=4),
+        panels.entry("behind it", color="0.2", ls="", marker="o", mfc="w", ms=4),
+        *(panels.entry(f"k = {k}", color="0.2", ls="", marker=markers[k], ms=4) for k in keys),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    panels.add_legend(figure, handles)
     return figure
 
 
@@ -99,16 +83,16 @@ def _draw_methods(axis: Axes, methods: list[Method], markers: dict[int | None, s
     axis.plot([m.ratio.value for m in front], [m.psnr for m in front], color="0.2", lw=1)
     models = list(dict.fromkeys(method.model for method in methods))
     for method in methods:
-        values, reach = values_and_reach([method.ratio])
+        values, reach = panels.values_and_reach([method.ratio])
         color = f"C{models.index(method.model)}"
         inside = color if method in front else "w"
         style: dict[str, Any] = {"fmt": markers[method.k], "color": color, "mfc": inside}
         axis.errorbar(values, [method.psnr], xerr=reach, ms=4, capsize=2, **style)
     labels = [
-        Line2D([], [], color=f"C{index}", ls="", marker="o", ms=4, label=model)
+        panels.entry(model, color=f"C{index}", ls="", marker="o", ms=4)
         for index, model in enumerate(models)
     ]
     axis.legend(handles=labels, loc="upper left", fontsize=7)
     axis.set_xscale("log")
-    scale_plainly(axis.xaxis)
+    panels.scale_plainly(axis.xaxis)
     axis.margins(x=0.25, y=0.3)

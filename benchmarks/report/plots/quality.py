@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from benchmarks.records.cell import PrintedCell, QualityCell, TrainingCell
 from benchmarks.records.result import QualityResult, Result, TrainingResult
-from benchmarks.report.plots.panels import empty_figure
+from benchmarks.report.plots.panels import add_legend, empty_figure, entry, make_panels
 from benchmarks.report.series import Records, select
 from benchmarks.tasks import get_task
 
@@ -38,10 +37,10 @@ def draw(records: Records) -> Figure:
     levels = sorted({score.level for score in valued})
     several = len({family for family, _ in panels}) > 1
     columns = min(count, _PANELS_PER_ROW)
+    rows = -(-count // columns)
     height = max(3.0, 0.17 * len(methods) + 0.8)
-    size = (2.7 * columns + 2.2, height * -(-count // columns) + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False).flat)
+    figure, grid = make_panels(rows, columns, 2.7 * columns + 2.2, height * rows + 0.5)
+    axes = list(grid.flat)
     for index, ((family, dataset), scores) in enumerate(panels.items()):
         _draw_methods(axes[index], scores, methods, levels)
         axes[index].set_title(f"{dataset} ({family})" if several and family else dataset)
@@ -52,15 +51,14 @@ def draw(records: Records) -> Figure:
         axis.set_axis_off()
     if levels:
         handles = [
-            Line2D([], [], ls="", marker="s", color=f"C{index}", label=level)
-            for index, level in enumerate(levels)
+            entry(level, ls="", marker="s", color=f"C{index}") for index, level in enumerate(levels)
         ]
         handles += [
-            Line2D([], [], ls="", color="0.3", label=source, **_STYLES[source])
+            entry(source, ls="", color="0.3", **_STYLES[source])
             for source in _STYLES
             if any(score.source == source for score in valued)
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        add_legend(figure, handles)
     return figure
 
 
@@ -82,17 +80,11 @@ def _list_scores(records: Records) -> list[_Score]:
         if psnr is None or not isinstance(cell, (QualityCell, PrintedCell)):
             continue
         task = get_task(cell.task) if cell.task else None
-        scores.append(
-            _Score(
-                # Of tasks that differ in their level, such as denoise-gray of denoise-gray-s25.
-                family=task.family if task and task.family != task.name else "",
-                level=task.variant if task else str(cell.task),
-                dataset=str(cell.dataset),
-                method=_describe_method(cell),
-                source=_describe_source(record.result),
-                psnr=psnr.value,
-            )
-        )
+        # Of tasks that differ in their level, such as denoise-gray of denoise-gray-s25.
+        family = task.family if task and task.family != task.name else ""
+        level = task.variant if task else str(cell.task)
+        method, source = _describe_method(cell), _describe_source(record.result)
+        scores.append(_Score(family, level, str(cell.dataset), method, source, psnr.value))
     return scores
 
 
@@ -115,13 +107,8 @@ def _describe_source(result: Result) -> str:
 def _draw_methods(axis: Axes, scores: list[_Score], methods: list[str], levels: list[str]) -> None:
     """Dots at the PSNR of each method, the first one on top."""
     for score in scores:
-        axis.plot(
-            score.psnr,
-            methods.index(score.method),
-            ls="",
-            color=f"C{levels.index(score.level)}",
-            **_STYLES[score.source],
-        )
+        style = {"ls": "", "color": f"C{levels.index(score.level)}", **_STYLES[score.source]}
+        axis.plot(score.psnr, methods.index(score.method), **style)
     axis.set_yticks(range(len(methods)), methods)
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.set_xlabel("PSNR, dB")

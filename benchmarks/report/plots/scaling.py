@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from benchmarks.records.result import NetworkLatency, NetworkMemory
-from benchmarks.report.networks import (
-    FIRST_PIXELS,
-    Curve,
-    Sizes,
-    fit_growth,
-    network_lines,
-    trace,
-)
-from benchmarks.report.plots.panels import MIB, empty_figure, say_no_values
+from benchmarks.report.networks import FIRST_PIXELS, Curve, Sizes, fit_growth, network_lines, trace
+from benchmarks.report.plots import panels
 from benchmarks.report.series import Records
 
 
@@ -25,29 +17,22 @@ def draw(records: Records) -> Figure:
     times, memory = (network_lines(records, kind) for kind in ("latency", "memory"))
     names = list(dict.fromkeys((*times, *memory)))
     if not names:
-        return empty_figure()
+        return panels.empty_figure()
     colors = {name: f"C{index}" for index, name in enumerate(names)}
-    figure = Figure(figsize=(10.5, 5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    seconds = {
-        name: trace(line, NetworkLatency, lambda result: result.latency)
-        for name, line in times.items()
-    }
-    peaks = {
-        name: trace(line, NetworkMemory, lambda result: result.peak)
-        for name, line in memory.items()
-    }
+    figure, ((left, right),) = panels.make_panels(1, 2, 10.5, 5)
+    seconds = {n: trace(line, NetworkLatency, lambda r: r.latency) for n, line in times.items()}
+    peaks = {n: trace(line, NetworkMemory, lambda r: r.peak) for n, line in memory.items()}
     _draw_growth(left, seconds, 1e3, colors)
     left.set_ylabel("median time of a call, s")
-    _draw_growth(right, peaks, MIB, colors)
+    _draw_growth(right, peaks, panels.MIB, colors)
     right.set_ylabel("peak memory of a call beyond the weights, MiB")
     _draw_wall(right, memory, colors)
     for axis in (left, right):
         axis.set_xlabel("input, height x width in pixels (restored to 4x of each)")
         _scale_pixels(axis, [*times.values(), *memory.values()])
-    handles = [Line2D([], [], color=colors[name], marker="o", ms=3, label=name) for name in names]
-    handles += [Line2D([], [], color="0.4", ls="", marker="x", label="wants more than the limit")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    handles = [panels.entry(name, color=colors[name], marker="o", ms=3) for name in names]
+    handles += [panels.entry("wants more than the limit", color="0.4", ls="", marker="x")]
+    panels.add_legend(figure, handles, ncols=4)
     return figure
 
 
@@ -57,12 +42,11 @@ def _draw_growth(axis: Axes, curves: dict[str, Curve], unit: float, colors: dict
     for name, curve in curves.items():
         values = [point.value / unit for point in curve.values()]
         axis.plot(list(curve), values, "o-", ms=3, lw=1.2, color=colors[name])
-        growth = fit_growth(curve)
-        if growth is not None:
+        if growth := fit_growth(curve):
             reach = (growth.hi - growth.lo) / 2
             fitted.append(f"{name}: {growth.value:.2f} ± {reach:.2f}")
     if not axis.has_data():
-        say_no_values(axis)
+        panels.say_no_values(axis)
         return
     axis.set_yscale("log")
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -75,12 +59,10 @@ def _draw_growth(axis: Axes, curves: dict[str, Curve], unit: float, colors: dict
 def _draw_wall(axis: Axes, lines: dict[str, Sizes], colors: dict[str, str]) -> None:
     """A cross at the top of the panel for every size that did not fit."""
     for index, (name, line) in enumerate(lines.items()):
-        failed = [size for size, tried in line.items() if tried.record.status == "oom"]
-        height = 0.93 - 0.05 * index
-        for size in failed:
-            axis.plot(
-                [size], [height], "x", color=colors[name], transform=axis.get_xaxis_transform()
-            )
+        style = {"color": colors[name], "transform": axis.get_xaxis_transform()}
+        for size, tried in line.items():
+            if tried.record.status == "oom":
+                axis.plot([size], [0.93 - 0.05 * index], "x", **style)
 
 
 def _scale_pixels(axis: Axes, lines: list[Sizes]) -> None:
