@@ -45,7 +45,7 @@ def run_restoration_cell(
     """Restore a photograph whole and in tiles; what is missing of the whole says why.
 
     Args:
-        cell: the cell.
+        cell: what to restore.
         limits: of `run_isolated`.
         on_progress: called with the fraction that is done of each.
 
@@ -53,15 +53,11 @@ def run_restoration_cell(
         RestorationFailed: when it cannot be restored in tiles.
     """
     scale: Any = create_described(cell.model).scale
-    both = restore_both_ways(
-        RestorationJob(
-            cell.model, byte_budget=cell.byte_budget, seed=cell.seed, threads=limits["threads"]
-        ),
-        photograph(*(scale * side for side in cell.size)),
-        memory_limit_bytes=limits["memory_limit_bytes"],
-        timeout_s=limits["timeout_s"],
-        on_progress=on_progress,
-    )
+    target = photograph(*(scale * side for side in cell.size))
+    rest = dict(limits)
+    own = {"byte_budget": cell.byte_budget, "seed": cell.seed, "threads": rest.pop("threads")}
+    job = RestorationJob(cell.model, **own)
+    both = restore_both_ways(job, target, **rest, on_progress=on_progress)
     result: dict[str, Any] = {
         "budget": Quantity(value=cell.byte_budget, unit="bytes"),
         **_describe_run("", both.tiled),

@@ -31,18 +31,13 @@ def _train(
     recipe = load_recipe(name)
     if cell.seed:
         recipe = recipe.replace(seed=cell.seed)
-    return train(
-        cell.model,
-        recipe,
-        out_dir=checkpoints,
-        stale="restart",
-        listener=Listener(
-            lambda step, loss: on_step(
-                f"{cell.model}: step {step} of {recipe.steps}, loss {loss:.4f}",
-                step / recipe.steps,
-            )
-        ),
-    )
+
+    def report(step: int, loss: float) -> None:
+        what = f"{cell.model}: step {step} of {recipe.steps}, loss {loss:.4f}"
+        on_step(what, step / recipe.steps)
+
+    listener = Listener(report)
+    return train(cell.model, recipe, out_dir=checkpoints, stale="restart", listener=listener)
 
 
 def run_training_cell(
@@ -160,9 +155,8 @@ def run_quality_cell(
 def _describe_absence(dataset: str) -> str:
     """Why a set has no value, in words that are the same on every machine."""
     split = MANIFEST[dataset]["test"]
-    return (
-        f"{dataset} is absent: {split.count:,} images expected in {split.folder} of the data root"
-    )
+    expected = f"{split.count:,} images expected in {split.folder}"
+    return f"{dataset} is absent: {expected} of the data root"
 
 
 def _describe_gain(gain: Gain) -> Quantity:

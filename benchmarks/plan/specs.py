@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from benchmarks.records.cell import Cell, CellKind, expand
+from benchmarks.records.cell import Cell, CellKind, expand, list_points
 from benchmarks.records.result import RESULTS
 from benchmarks.tasks import get_task
 from kgt.errors import unknown
@@ -22,6 +21,8 @@ from kgt.errors import unknown
 SpecKind = Literal["table", "study"]
 ProfileName = Literal["smoke", "cpu", "gpu"]
 PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
+Magnitude = Literal["mib", "mflop", "gmac", "ms", "s", "percent", "count"]
+Score = Literal["change", "ratio", "interval", "quality", "psnr", "gain"]
 _SPECS = Path(__file__).with_name("specs")
 
 
@@ -35,8 +36,7 @@ class Column(_Strict):
     Attributes:
         header: what stands above it, with the fields of `where` in braces and in {level} the
             level of its task, such as the s25 of denoise-gray-s25.
-        kind: kind of the cell.
-        where: further fields of the cell; a list stands for as many columns.
+        kind, where: kind and further fields of the cell; a list stands for as many columns.
         metric: name of the metric, or of the check if `format` is "text"; "quality" shows PSNR
             and SSIM and needs none.
         format: how a value is printed.
@@ -46,22 +46,7 @@ class Column(_Strict):
     kind: CellKind
     where: dict[str, Any] = {}
     metric: str = ""
-    format: Literal[
-        "mib",
-        "mflop",
-        "gmac",
-        "ms",
-        "s",
-        "change",
-        "ratio",
-        "interval",
-        "percent",
-        "quality",
-        "psnr",
-        "gain",
-        "count",
-        "text",
-    ]
+    format: Magnitude | Score | Literal["text"]
 
     @model_validator(mode="after")
     def _check_names(self) -> Column:
@@ -76,12 +61,12 @@ class Column(_Strict):
 
     def expand(self) -> list[Column]:
         """The columns that the lists of `where` stand for; the last one varies fastest."""
-        axes = [value if isinstance(value, list) else [value] for value in self.where.values()]
-        points = [dict(zip(self.where, point, strict=True)) for point in product(*axes)]
-        return [
-            self.model_copy(update={"header": _name_column(self.header, where), "where": where})
-            for where in points
-        ]
+        columns = []
+        for where in list_points(self.where):
+            level = get_task(where["task"]).variant if "task" in where else ""
+            header = self.header.format(**where, level=level)
+            columns.append(self.model_copy(update={"header": header, "where": where}))
+        return columns
 
 
 def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -89,15 +74,6 @@ def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise unknown(what, name, known)
-
-
-def _name_column(header: str, where: dict[str, Any]) -> str:
-    return header.format(**where, level=describe_level(where.get("task", "")))
-
-
-def describe_level(task: str) -> str:
-    """The variant of a task in its family: x4 of sr-x4, s25 of denoise-gray-s25."""
-    return get_task(task).variant if task else ""
 
 
 class Paper(_Strict):
@@ -120,13 +96,9 @@ class Paper(_Strict):
 
 
 class Twin(_Strict):
-    """A printed method that is measured here, too.
+    """A printed method that is measured here, too, by our model and the protocol of the print.
 
-    Attributes:
-        method: its printed name.
-        model: our model.
-        protocol: the protocol that the printed numbers follow.
-        within: dB that the measured PSNR of a complete set may lie from the printed one.
+    The measured PSNR of a complete set may lie `within` so many dB of the printed one.
     """
 
     method: str
@@ -142,9 +114,8 @@ class Profile(_Strict):
         about: one line for people.
         common: axes that every grid has unless it sets them itself.
         grids: axes of cells, expanded in order.
-        memory_limit_mib: what one cell may allocate.
+        memory_limit_mib, timeout_s: what one cell may allocate, and the seconds that it may take.
         budget_s: seconds of interleaved rounds after which a latency cell stops.
-        timeout_s: seconds after which a cell is given up.
         claims: claims that this extent can judge.
     """
 
@@ -177,14 +148,10 @@ class TableSpec(_Strict):
 
     Attributes:
         kind: "table" of the paper or "study" of our own.
-        name: a table's number in the ICLR-2024 numbering, a study's name.
-        aliases: other names `--table` takes.
-        title: heading.
-        text: what a reader must know, below the heading.
-        default_profile: profile when none is asked for.
-        profiles: extents by name.
-        rows: cell fields that make a row.
-        columns: columns after the row's fields.
+        name, aliases: a table's number in the ICLR-2024 numbering or a study's name, and others.
+        title, text: heading, and what a reader must know below it.
+        default_profile, profiles: extents by name, and which is meant when none is named.
+        rows, columns: cell fields that make a row, and the columns after these fields.
         papers: files of printed numbers whose rows are shown below the measured ones.
         twins: printed methods that are measured here, too.
         plot: name of the plot, a module of `benchmarks.report.plots`.
@@ -227,12 +194,11 @@ class TableSpec(_Strict):
             ValueError: when there is none of that name, listing those it has.
         """
         name = name or self.default_profile
-        for key, profile in self.profiles.items():
-            if key == name:
-                return name, profile
-        raise ValueError(
-            f"{self.kind} {self.name} has no profile {name!r}; valid: {', '.join(self.profiles)}"
-        )
+        found = {str(key): profile for key, profile in self.profiles.items()}
+        if name not in found:
+            valid = ", ".join(found)
+            raise ValueError(f"{self.kind} {self.name} has no profile {name!r}; valid: {valid}")
+        return name, found[name]
 
 
 @cache
@@ -253,29 +219,23 @@ def get_spec(name: str, kind: SpecKind = "table") -> TableSpec:
         ValueError: for a table or study that cannot be reproduced, listing those that can.
     """
     specs = load_specs(kind).values()
-    for spec in specs:
-        if name in (spec.name, *spec.aliases):
-            return spec
-    raise unknown(kind, name, [name for spec in specs for name in (spec.name, *spec.aliases)])
+    named = {own: spec for spec in specs for own in (spec.name, *spec.aliases)}
+    if name not in named:
+        raise unknown(kind, name, named)
+    return named[name]
 
 
 def choose_specs(
     kind: SpecKind, name: str, profile: str | None
 ) -> list[tuple[TableSpec, str, Profile]]:
-    """The table or study of a name, with a profile's name and the profile.
-
-    Args:
-        kind: "table" or "study".
-        name: as for `get_spec`, or "all" for those that have the profile.
-        profile: name of the profile; None is the default of each.
+    """The table or study of a name, or "all" that have a profile, with its name and the profile.
 
     Raises:
         ValueError: as `get_spec` and `TableSpec.profile`, or where none has the profile.
     """
-    if name != "all":
-        spec = get_spec(name, kind)
-        return [(spec, *spec.profile(profile))]
     specs = [s for s in load_specs(kind).values() if profile is None or profile in s.profiles]
+    if name != "all":
+        specs = [get_spec(name, kind)]
     if not specs:
         raise ValueError(f"no {kind} has the profile {profile!r}; --list shows which have which")
     return [(spec, *spec.profile(profile)) for spec in specs]

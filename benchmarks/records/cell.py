@@ -295,17 +295,20 @@ def parse_cell(fields: Mapping[str, Any]) -> Cell:
     return _ADAPTER.validate_python(fields)
 
 
-def expand(axes: Mapping[str, Sequence[Any] | Any]) -> list[Cell]:
-    """The grid of cells over axes; a list is an axis, anything else is the same in all cells.
+def list_points(axes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of a grid; a list is an axis, of which the last varies fastest."""
+    values = [
+        axis if isinstance(axis, Sequence) and not isinstance(axis, str) else [axis]
+        for axis in axes.values()
+    ]
+    return [dict(zip(axes, point, strict=True)) for point in product(*values)]
 
-    The last axis varies fastest. None unsets a field.
+
+def expand(axes: Mapping[str, Any]) -> list[Cell]:
+    """The grid of cells over axes, as `list_points` has it; None unsets a field.
 
     Raises:
         ValueError: as `parse_cell`.
     """
     given = {name: axis for name, axis in axes.items() if axis is not None}
-    values = [
-        axis if isinstance(axis, Sequence) and not isinstance(axis, str) else [axis]
-        for axis in given.values()
-    ]
-    return [parse_cell(dict(zip(given, point, strict=True))) for point in product(*values)]
+    return [parse_cell(point) for point in list_points(given)]

@@ -27,8 +27,10 @@ def draw(records: Records) -> Figure:
             if line := closed[backend][n]:
                 upper.plot(*_in_mib(line), ":", color=f"C{index}", ms=3)
             if line := dict(sorted(ratio[backend][n].items())):
-                style = {"fmt": "o-", "color": f"C{index}", "ms": 3}
-                bars = panels.draw_intervals(lower, [*line], [*line.values()], **style)
+                places, ratios = [*line], [*line.values()]
+                bars = panels.draw_intervals(
+                    lower, places, ratios, fmt="o-", ms=3, color=f"C{index}"
+                )
                 handles.setdefault(backend, bars)
     for (upper, lower), n in zip(axes.T, sizes, strict=True):
         upper.set_title(f"N = {n}")

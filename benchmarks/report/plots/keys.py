@@ -32,15 +32,15 @@ def draw(records: Records) -> Figure:
                 if own == window:
                     ks = sorted(line)
                     style = {"ls": _THREAD_STYLES[threads], "marker": _DTYPE_MARKERS[dtype]}
-                    style |= {"color": f"C{backends.index(backend)}", "ms": 3.5}
-                    panels.draw_intervals(axis, ks, [line[k] for k in ks], unit, **style)
+                    style["color"] = f"C{backends.index(backend)}"
+                    panels.draw_intervals(axis, ks, [line[k] for k in ks], unit, ms=3.5, **style)
             axis.set_xlabel("k, keys per token")
             panels.scale_keys(axis)
         panels.scale_ratios(upper)
         upper.set_title(f"windows of {window}x{window} tokens")
     axes[0][0].set_ylabel("time / dense twin (99 % interval)")
     axes[1][0].set_ylabel("peak memory of a call, MiB")
-    dtypes, threads = ({key[place] for key in both} for place in (2, 3))
+    _, _, dtypes, counts = map(set, zip(*both, strict=True))
     handles = [
         *(panels.entry(backend, color=f"C{index}") for index, backend in enumerate(backends)),
         *(
@@ -51,7 +51,7 @@ def draw(records: Records) -> Figure:
         *(
             panels.entry(f"{count} thread{'s'[: count - 1]}", color="0.4", ls=style)
             for count, style in _THREAD_STYLES.items()
-            if count in threads
+            if count in counts
         ),
     ]
     panels.add_legend(figure, handles)

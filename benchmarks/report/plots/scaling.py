@@ -59,10 +59,10 @@ def _draw_growth(axis: Axes, curves: dict[str, Curve], unit: float, colors: dict
 def _draw_wall(axis: Axes, lines: dict[str, Sizes], colors: dict[str, str]) -> None:
     """A cross at the top of the panel for every size that did not fit."""
     for index, (name, line) in enumerate(lines.items()):
-        style = {"color": colors[name], "transform": axis.get_xaxis_transform()}
+        height, across = 0.93 - 0.05 * index, axis.get_xaxis_transform()
         for size, tried in line.items():
             if tried.record.status == "oom":
-                axis.plot([size], [0.93 - 0.05 * index], "x", **style)
+                axis.plot([size], [height], "x", color=colors[name], transform=across)
 
 
 def _scale_pixels(axis: Axes, lines: list[Sizes]) -> None:
