@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from benchmarks.report.reproduction import Report, Reproduction
 
 _say = partial(say, "reproduce")
+_HEADINGS: dict[SpecKind, str] = {
+    "table": "--table N is the numbering of the ICLR-2024 submission, semanir:N that of the "
+    "NeurIPS\npaper; the numbering of arXiv 2402.02634 itself could not be recovered.",
+    "study": "--study NAME is one of:",
+}
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -76,6 +81,9 @@ def _reproduce(
     """Plan, measure, render and judge one of them; returns an exit code and the table as JSON."""
     from benchmarks.report.reproduction import measure
 
+    def print_record(done: int, record: Record) -> None:
+        print(f"[{done}/{len(missing)}] {record.status} {record.cell.id}", file=sys.stderr)
+
     for problem in work.store.problems:
         _say(f"unreadable record skipped: {problem}")
     if options.from_records:
@@ -88,19 +96,14 @@ def _reproduce(
         _say(f"{work}: {len(work.cells)} cells, {recorded} recorded, {len(missing)} to measure")
         if options.dry_run:
             plan = {c: "measure" if c in missing else "recorded" for c in work.cells}
-            if not options.json:
-                for cell, state in plan.items():
-                    print(f"{state:8} {cell.hash} {cell.id}")
+            for cell, state in plan.items() if not options.json else ():
+                print(f"{state:8} {cell.hash} {cell.id}")
             return Exit.FINE, {"plan": {cell.id: state for cell, state in plan.items()}}
         with show_progress("reproduce", len(missing)) as report:
-            measure(missing, started, report, partial(_print_record, len(missing)))
+            measure(missing, started, report, print_record)
     rendered = work.render(options.reports, environment)
     _say(f"wrote {options.reports}/{rendered.table.name}.md, .csv, .tex, .svg")
     return _judge(rendered), rendered.as_json()
-
-
-def _print_record(total: int, done: int, record: Record) -> None:
-    print(f"[{done}/{total}] {record.status} {record.cell.id}", file=sys.stderr)
 
 
 def _judge(rendered: Report) -> Exit:
@@ -114,28 +117,21 @@ def _judge(rendered: Report) -> Exit:
     if not any(record.status == "ok" for record in rendered.records):
         _say("nothing was measured")
         return Exit.WRONG_USE
-    if any(judgment.verdict == "FAILS" for judgment in rendered.judgments):
-        return Exit.FELL_SHORT
-    return Exit.FINE
+    fails = any(judgment.verdict == "FAILS" for judgment in rendered.judgments)
+    return Exit.FELL_SHORT if fails else Exit.FINE
 
 
 def _print_list() -> Exit:
-    print("--table N is the numbering of the ICLR-2024 submission, semanir:N that of the NeurIPS")
-    print("paper; the numbering of arXiv 2402.02634 itself could not be recovered.")
-    _print_specs("table")
-    print("--study NAME is one of:")
-    _print_specs("study")
-    print("* is the default profile.")
-    return Exit.FINE
-
-
-def _print_specs(kind: SpecKind) -> None:
     from benchmarks.plan.specs import load_specs
 
-    for spec in load_specs(kind).values():
-        alias = f" ({', '.join(spec.aliases)})" if spec.aliases else ""
-        profiles = [name + "*" * (name == spec.default_profile) for name in spec.profiles]
-        print(f"  {spec.name}{alias}: {spec.title} -- profiles: {', '.join(profiles)}")
+    for kind, heading in _HEADINGS.items():
+        print(heading)
+        for spec in load_specs(kind).values():
+            alias = f" ({', '.join(spec.aliases)})" if spec.aliases else ""
+            profiles = [name + "*" * (name == spec.default_profile) for name in spec.profiles]
+            print(f"  {spec.name}{alias}: {spec.title} -- profiles: {', '.join(profiles)}")
+    print("* is the default profile.")
+    return Exit.FINE
 
 
 if __name__ == "__main__":

@@ -47,10 +47,6 @@ def digest_versions(versions: Mapping[str, int], *own: str) -> str:
     """Short hash of versions and of what else a result depends on.
 
     Version 1 leaves no trace, so that old results outlive the first version of a new component.
-
-    Args:
-        versions: by component.
-        own: what else makes the result stale by its change, as text.
     """
     raised = {name: version for name, version in versions.items() if version > 1}
     return _digest(describe_versions(raised), *own)
@@ -58,13 +54,10 @@ def digest_versions(versions: Mapping[str, int], *own: str) -> str:
 
 @cache
 def digest_kernels(folder: str) -> str:
-    """Short hash of the kernels in a folder of `kgt.attention`, as far as a compiler sees them.
+    """Short hash of the kernels in "native" or "triton", as far as a compiler sees them.
 
-    These are its C++ sources and the Python modules with functions that Triton compiles, without
+    These are C++ sources and the Python modules with functions that Triton compiles, without
     comments, docstrings and layout: a kernel's speed may change where its behaviour does not.
-
-    Args:
-        folder: "native" or "triton".
     """
     sources = []
     for path in sorted((KERNELS / folder).iterdir()):

@@ -26,20 +26,14 @@ class Environment(BaseModel):
 
     Attributes:
         cpu: model name of the processor.
-        cores: logical processors this process may use.
-        threads: torch's intra-op threads.
+        cores, threads: logical processors this process may use, and torch's intra-op threads.
         cpu_capability: instruction set that torch dispatches to.
         ram_gib: installed memory, rounded to GiB.
         os: kernel name and release.
-        python: interpreter version.
-        torch: version, build tag included.
-        triton: version or None.
-        numpy: version.
-        gpus: names of the visible GPUs.
-        gpu_driver: driver version or None.
+        gpus, gpu_driver: names of the visible GPUs, and the version of their driver.
         machine: salted hash, different for each machine, that names none.
-        commit: git commit of the measured code, None where there is none.
-        dirty: whether its sources differ from that commit, None outside a checkout.
+        commit, dirty: git commit of the measured code, and whether its sources differ from it;
+            None outside a checkout.
         timestamp: when the environment was captured, UTC, ISO 8601.
     """
 
@@ -121,9 +115,7 @@ def _read_cpu_model() -> str:
 
 
 def _count_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_version(package: str) -> str | None:

@@ -12,12 +12,10 @@ _PAPER = Path(__file__).with_name("paper")
 
 @dataclass(frozen=True)
 class PrintedRow:
-    """What is printed of a method on a set.
+    """What is printed of a method on a set, "-" for numbers of the method as a whole.
 
-    Attributes:
-        method, dataset: as they are printed; the set is "-" for numbers of the method as a whole.
-        setting: its parts, such as ("color", "sigma=15", "one_model_multi_sigma").
-        values: number by metric, such as "PSNR".
+    A setting has parts, such as ("color", "sigma=15", "one_model_multi_sigma"); values are by
+    metric, such as "PSNR".
     """
 
     method: str

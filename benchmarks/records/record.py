@@ -46,8 +46,7 @@ class Record(BaseModel):
     what ran, digests, error against the reference.
 
     Attributes:
-        cell: the experiment.
-        result: of the type of the cell's kind, or why there is none.
+        cell, result: the experiment, and its result or why there is none.
         code: digest of what the record depends on (`benchmarks.plan.validity`).
         environment: machine and software; None for printed numbers.
         command: the command that was run.
@@ -127,15 +126,13 @@ class Record(BaseModel):
                 own["checks"][name] = value
         if self.source == "paper":
             own["source"] = "paper"
-        environment = self.environment and self.environment.model_dump(exclude_defaults=True)
-        whole = {
-            "cell": self.cell.model_dump(exclude_defaults=True),
-            **own,
-            "code": self.code,
-            "environment": environment,
-            "command": self.command,
+        whole = {"cell": self.cell, **own, "code": self.code, "environment": self.environment}
+        whole["command"] = self.command
+        return {
+            name: value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
+            for name, value in whole.items()
+            if value
         }
-        return {name: value for name, value in whole.items() if value}
 
 
 def first_fault(error: ValidationError) -> str:
@@ -145,10 +142,7 @@ def first_fault(error: ValidationError) -> str:
 
 
 class RecordStore:
-    """The records of one table in one file of JSON lines.
-
-    Args:
-        path: the file; it need not exist.
+    """The records of one table in one file of JSON lines, which need not exist.
 
     Attributes:
         records: in the order of their lines.
@@ -198,7 +192,5 @@ class RecordStore:
     def newest_environment(self, cells: Iterable[Cell]) -> Environment | None:
         """Environment of the last record of any of these cells, None without records."""
         wanted = set(cells)
-        for record in reversed(self.records):
-            if record.cell in wanted and record.environment:
-                return record.environment
-        return None
+        found = (r.environment for r in reversed(self.records) if r.cell in wanted)
+        return next(filter(None, found), None)

@@ -16,17 +16,16 @@ from benchmarks.records.cell import (
     RestorationCell,
     TrainingCell,
 )
+from benchmarks.records.statistics import VerdictLabel
 
 Fault = Literal["oom", "unsupported", "timeout", "failed"]
-Verdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
 
 
 class Quantity(BaseModel):
     """One measured quantity; NaN and infinity, which JSON cannot hold, are refused.
 
     Attributes:
-        value: the statistic's value; a quantity that could not be taken is left out.
-        unit: e.g. "ms", "bytes", "dB", or "" for a ratio.
+        value, unit: e.g. 2.5 "ms"; a ratio has the unit "".
         statistic: how the value came from the samples, e.g. "median".
         lo, hi: 99 % interval, where there is one.
         samples: raw samples in the order taken, where there are any.
@@ -93,7 +92,7 @@ class LatencyResult(Result):
     baseline_latency: Quantity | None = None
     output: str
     baseline: str
-    verdict: Verdict
+    verdict: VerdictLabel
     why: str
     rounds: int
     stopped_by: str

@@ -14,6 +14,7 @@ CONFIDENCE = 0.99
 # The range of n samples holds the median with probability 1 - 2^(1 - n), so fewer than
 # eight pairs cannot carry a 99 % interval, however it is computed.
 MIN_PAIRS = 1 + math.ceil(math.log2(1 / (1 - CONFIDENCE)))
+VerdictLabel = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
 FLOOR_FACTOR = 3.0
 THRESHOLD = 0.02
 
@@ -24,8 +25,7 @@ class Ratio:
 
     Attributes:
         value: exp of the median log ratio of the pairs.
-        lo: lower end of the 99 % interval of `value`.
-        hi: upper end of that interval.
+        lo, hi: ends of its 99 % interval.
         pairs: how many pairs were compared.
     """
 
@@ -49,7 +49,7 @@ class Ratio:
 class Verdict:
     """What a ratio shows, and why."""
 
-    label: Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
+    label: VerdictLabel
     reason: str
 
 
@@ -74,7 +74,11 @@ def median_interval(
     Raises:
         ValueError: if `values` is empty or not one-dimensional, or `level` is outside (0, 1).
     """
-    ordered = np.sort(_check_sample(values, level))
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    if ordered.ndim != 1 or ordered.size == 0:
+        raise ValueError(f"values must be a non-empty 1-D sample, got shape {ordered.shape}")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, got {level}")
     outside = _count_outside(ordered.size, level)
     return float(ordered[outside]), float(ordered[-1 - outside])
 
@@ -90,15 +94,6 @@ def _count_outside(n: int, level: float) -> int:
         outside += 1
 
 
-def _check_sample(values: Sequence[float] | np.ndarray, level: float) -> np.ndarray:
-    sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or sample.size == 0:
-        raise ValueError(f"values must be a non-empty 1-D sample, got shape {sample.shape}")
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, got {level}")
-    return sample
-
-
 def compare_paired(
     samples: Sequence[float] | np.ndarray, baseline_samples: Sequence[float] | np.ndarray
 ) -> Ratio:
@@ -106,8 +101,7 @@ def compare_paired(
 
     Args:
         samples: times of the contender [n], in any unit.
-        baseline_samples: times of the baseline [n] in the same unit; entry i shares a round
-            with entry i of `samples`.
+        baseline_samples: times of the baseline in the same rounds [n], in the same unit.
 
     Returns:
         exp of the median log ratio with its 99 % interval, see `median_interval`.
@@ -155,18 +149,16 @@ def judge(ratio: Ratio, floor: float, threshold: float = THRESHOLD) -> Verdict:
         raise ValueError(f"floor and threshold must be >= 0, got {floor} and {threshold}")
     delta = max(threshold, FLOOR_FACTOR * floor)
     low, high = 1 / (1 + delta), 1 + delta
-    interval = f"[{ratio.lo:.4f}, {ratio.hi:.4f}]"
-    band = f"[{low:.4f}, {high:.4f}]"
-    verdict = Verdict("UNCLEAR", f"interval {interval} crosses an edge of the band {band}")
     if ratio.pairs < MIN_PAIRS:
-        verdict = Verdict(
-            "UNCLEAR",
-            f"{ratio.pairs} pairs cannot carry a 99 % interval; measure at least {MIN_PAIRS}",
-        )
-    elif ratio.lo > high:
-        verdict = Verdict("SLOWER", f"interval {interval} lies above the band {band}")
+        few = f"{ratio.pairs} pairs cannot carry a 99 % interval"
+        return Verdict("UNCLEAR", f"{few}; measure at least {MIN_PAIRS}")
+    label: VerdictLabel = "UNCLEAR"
+    where = "crosses an edge of"
+    if ratio.lo > high:
+        label, where = "SLOWER", "lies above"
     elif ratio.hi < low:
-        verdict = Verdict("FASTER", f"interval {interval} lies below the band {band}")
+        label, where = "FASTER", "lies below"
     elif low <= ratio.lo and ratio.hi <= high:
-        verdict = Verdict("SAME", f"interval {interval} lies within the band {band}")
-    return verdict
+        label, where = "SAME", "lies within"
+    interval = f"[{ratio.lo:.4f}, {ratio.hi:.4f}]"
+    return Verdict(label, f"interval {interval} {where} the band [{low:.4f}, {high:.4f}]")

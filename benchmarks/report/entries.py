@@ -61,9 +61,7 @@ def format_result(column: Column, result: Result) -> Entry:
         text = " / ".join(_decimals(score, metric.digits) for metric, score in scores)
         return Entry(text, {metric.label: score and score.value for metric, score in scores})
     metric = result.quantity("psnr" if column.format == "psnr" else column.metric)
-    if metric is None:
-        return Entry(MISSING)
-    if column.format in ("interval", "gain") and metric.lo is None:
+    if metric is None or (column.format in ("interval", "gain") and metric.lo is None):
         return Entry(MISSING)
     values: dict[str, object] = {"": metric.value / _UNITS.get(column.format, 1)}
     if metric.lo is not None:

@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import TableSpec, Twin
 from benchmarks.records.cell import PrintedCell, QualityCell
-from benchmarks.records.result import QualityResult, Result
+from benchmarks.records.result import PrintedResult, QualityResult, Result
 from benchmarks.report.judgment import Judgment, decide
 from benchmarks.report.series import Records, select
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A measured quality beside the printed one of its method.
+    """A measured quality minus the printed one of its method, None where either has no value.
 
-    Attributes:
-        twin: what ties the two together.
-        cell: the measured cell.
-        psnr, ssim: measured minus printed, dB and absolute; None where either has no value.
-        partial: "25 of 100" where images of the set are missing.
+    `partial` is "25 of 100" where images of the set are missing.
     """
 
     twin: Twin
@@ -32,15 +28,11 @@ class Distance:
 
 def measure_distances(spec: TableSpec, records: Records) -> list[Distance]:
     """The distances of all twins of a table that have a measured and a printed value."""
-    printed = {
-        (cell.model, cell.task, cell.dataset): record.result
-        for cell, record in load_printed(spec).items()
-        if isinstance(cell, PrintedCell)
-    }
-    measured = select(records, QualityCell, QualityResult)
+    known = select(load_printed(spec), PrintedCell, PrintedResult)
+    printed = {(cell.model, cell.task, cell.dataset): result for cell, result in known.items()}
     distances = []
     for twin in spec.twins:
-        for cell, result in measured.items():
+        for cell, result in select(records, QualityCell, QualityResult).items():
             other = printed.get((twin.method, cell.task, cell.dataset))
             if other and (cell.model, cell.protocol) == (twin.model, twin.protocol):
                 psnr, ssim = (_subtract(result, other, name) for name in ("psnr", "ssim"))
@@ -65,9 +57,7 @@ def judge_twins(spec: TableSpec, records: Records) -> list[Judgment]:
 
 def _judge_twin(twin: Twin, distances: list[Distance]) -> Judgment:
     claim = f"{twin.model} reproduces the printed {twin.method} within {twin.within:g} dB"
-    partial = dict.fromkeys(
-        f"{d.cell.dataset} ({d.partial} images)" for d in distances if d.partial
-    )
+    partial = {f"{d.cell.dataset} ({d.partial} images)": None for d in distances if d.partial}
     left_out = f"; left out as partial: {', '.join(partial)}" if partial else ""
     gaps = {d: d.psnr for d in distances if not d.partial and d.psnr is not None}
     if not gaps:

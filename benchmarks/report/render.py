@@ -8,40 +8,31 @@ import io
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.tables import Table
 
-_LATEX_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-}
+_LATEX_SPECIAL = str.maketrans(
+    {"\\": r"\textbackslash{}", **{character: rf"\{character}" for character in "&%$#_{}"}}
+)
 
 
 def render_markdown(table: Table, judgments: list[Judgment], plot: str) -> str:
     """A page: heading, table, footnotes, protocols, plot, claims, where and how it was made."""
     lines = [f"# {table.title}", "", table.text, ""]
-    lines.append("| " + " | ".join(table.header) + " |")
-    lines.append("|" + "|".join(" --- " for _ in table.header) + "|")
-    lines += ["| " + " | ".join(entry.text for entry in row) + " |" for row in table.rows]
-    lines.append("")
+    texts = ([entry.text for entry in row] for row in table.rows)
+    rows = [table.header, ["---"] * len(table.header), *texts]
+    lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
     lines += [f"[{number}] {note}\n" for number, note in enumerate(table.notes, start=1)]
     if table.protocols:
         lines += ["Scored by:", "", *(f"- {text}" for text in table.protocols), ""]
     lines += [f"![{table.title}]({plot})", ""]
     if judgments:
         lines += ["## Claims", "", "| claim | verdict | evidence |", "| --- | --- | --- |"]
-        lines += [f"| {j.claim} | {j.verdict} | {j.evidence} |" for j in judgments]
-        lines.append("")
+        lines += [*(f"| {j.claim} | {j.verdict} | {j.evidence} |" for j in judgments), ""]
     lines += [f"Coverage: {table.coverage}", ""]
     if table.spent:
         lines += [f"Time: {table.spent}", ""]
     lines += [f"Measured on: {table.environment}", ""]
     if table.problems:
         lines += ["Records that could not be read:", ""]
-        lines += [f"- {problem}" for problem in table.problems] + [""]
+        lines += [*(f"- {problem}" for problem in table.problems), ""]
     lines += [f"Regenerate from the records: `{table.command}`", ""]
     return "\n".join(lines)
 
@@ -98,4 +89,4 @@ def render_latex(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(_LATEX_SPECIAL.get(character, character) for character in text)
+    return text.translate(_LATEX_SPECIAL)

@@ -26,17 +26,9 @@ from kgt.files import write_atomically
 
 
 class Reproduction:
-    """A profile of a table or study, with its records and reports.
+    """A profile of a table or study, with its name, and its cells in the order of measuring.
 
-    Args:
-        spec: the table or study.
-        name: of the profile.
-        profile: what it measures.
-        results: folder of the records and of training checkpoints.
-
-    Attributes:
-        cells: all cells in the order they are measured.
-        store: the records.
+    Records and checkpoints of trainings lie in the folder `results`.
     """
 
     def __init__(self, spec: TableSpec, name: str, profile: Profile, results: Path) -> None:
@@ -61,13 +53,9 @@ class Reproduction:
         """Write the report of what is recorded in an environment, and the index of the folder."""
         records = self.store.latest(self.cells, environment.key) if environment else {}
         everything = {**records, **load_printed(self.spec)}
-        judgments = [
-            *judge_claims(self.profile.claims, everything),
-            *judge_twins(self.spec, records),
-        ]
-        table = build_table(
-            self.spec, self.name, self.profile, records, environment, self.store.problems
-        )
+        judgments = judge_claims(self.profile.claims, everything) + judge_twins(self.spec, records)
+        problems = self.store.problems
+        table = build_table(self.spec, self.name, self.profile, records, environment, problems)
         contents = {
             ".md": render_markdown(table, judgments, f"{table.name}.svg"),
             ".csv": render_csv(table),
@@ -117,13 +105,7 @@ def measure(
 
 @dataclass(frozen=True)
 class Report:
-    """What was rendered.
-
-    Attributes:
-        table: rows, notes, and where they were measured.
-        judgments: of the claims.
-        records: of the cells that have one.
-    """
+    """What was rendered: the table, its judged claims, and the records of cells that have one."""
 
     table: Table
     judgments: list[Judgment]

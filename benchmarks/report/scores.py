@@ -23,15 +23,9 @@ def print_scores(evaluation: Evaluation, protocol: Protocol) -> None:
         f"{evaluation.task}, inputs: {evaluation.degradation}, restored: {evaluation.tiling}"
     )
     columns = [column.upper() for column in evaluation.metrics]
-    print_table(
-        ["image", *columns],
-        [
-            (image, *map(_format_score, scores.values()))
-            for image, scores in evaluation.per_image.items()
-        ],
-        numbers=columns,
-        total=(f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values())),
-    )
+    rows = [(name, *map(_format_score, s.values())) for name, s in evaluation.per_image.items()]
+    total = (f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values()))
+    print_table(["image", *columns], rows, numbers=columns, total=total)
     for column, reason in evaluation.unavailable.items():
         print(f"{column}: {reason}")
     if evaluation.failed:
@@ -56,24 +50,17 @@ def print_comparison(
 
 def print_tile_effects(effects: Mapping[str, TileEffect], tiling: Tiling) -> None:
     """What tiles change, image by image and on average."""
-    rows = []
-    for name, effect in effects.items():
-        scores = (effect.psnr_whole, effect.psnr_tiled, effect.gain)
-        tile = "whole" if effect.tile is None else effect.tile
-        rows.append((name, tile, effect.max_steps, *map(_format_score, scores)))
+    scores = [(e.psnr_whole, e.psnr_tiled, e.gain) for e in effects.values()]
+    rows = [
+        (name, effect.tile or "whole", effect.max_steps, *map(_format_score, own))
+        for (name, effect), own in zip(effects.items(), scores, strict=True)
+    ]
     steps = max(effect.max_steps for effect in effects.values())
-    means = (
-        _format_score(fmean(getattr(effect, name) for effect in effects.values()))
-        for name in ("psnr_whole", "psnr_tiled", "gain")
-    )
+    means = (_format_score(fmean(column)) for column in zip(*scores, strict=True))
     print(f"whole against {tiling}")
     numbers = ("8-bit steps", "PSNR whole", "PSNR tiled", "dPSNR")
-    print_table(
-        ("image", "tile", *numbers),
-        rows,
-        numbers=numbers,
-        total=(f"{len(effects)} images", "", steps, *means),
-    )
+    total = (f"{len(effects)} images", "", steps, *means)
+    print_table(("image", "tile", *numbers), rows, numbers=numbers, total=total)
 
 
 def print_golden(findings: Sequence[GoldenFinding]) -> None:
@@ -84,12 +71,8 @@ def print_golden(findings: Sequence[GoldenFinding]) -> None:
         if finding.measured is not None:
             measured = f"{finding.measured:.4f}"
             difference = f"{finding.measured - golden.value:+.4f}"
-        rows.append(
-            (
-                *(golden.task, _name_set(golden), golden.protocol, golden.column, golden.source),
-                *(measured, f"{golden.value:.4f}", difference, finding.verdict),
-            )
-        )
+        what = (golden.task, _name_set(golden), golden.protocol, golden.column, golden.source)
+        rows.append((*what, measured, f"{golden.value:.4f}", difference, finding.verdict))
     numbers = ("measured", "published", "difference")
     headings = ("task", "set", "protocol", "column", "source", *numbers, "verdict")
     print_table(headings, rows, numbers=numbers)

@@ -27,7 +27,7 @@ _VALUES = {
     "int": 8,
     "float": 0.0,
     "bool": False,
-    "Verdict": "UNCLEAR",
+    "VerdictLabel": "UNCLEAR",
     "dict[str, int]": {},
     "dict[str, Quantity]": {},
 }
