@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -22,9 +21,10 @@ _CLOSED_FORM_RANGE = (0.9, 1.3)
 _WHOLE_GATHER = "torch-gather, whole"
 
 
-def _exponent(sizes: list[int], values: list[float]) -> float:
+def _exponent(line: Line) -> float:
     """Slope of log(value) over log(size)."""
-    return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
+    values = [quantity.value for quantity in line.values()]
+    return float(np.polyfit(np.log(list(line)), np.log(values), 1)[0])
 
 
 def _judge_gather_grows(memory: Lines) -> Judgment:
@@ -32,7 +32,7 @@ def _judge_gather_grows(memory: Lines) -> Judgment:
     lines = {n: line for n, line in memory.get(_WHOLE_GATHER, {}).items() if len(line) > 1}
     if not lines:
         return Judgment(claim, "NOT MEASURED", "no two k at one N")
-    slopes = {n: _exponent(list(line), [line[k].value for k in line]) for n, line in lines.items()}
+    slopes = {n: _exponent(line) for n, line in lines.items()}
     grows = all(abs(slope - 1) <= EXPONENT for slope in slopes.values())
     evidence = ", ".join(f"N = {n}: bytes ~ k^{slope:.2f}" for n, slope in slopes.items())
     return Judgment(claim, decide(grows), evidence)
@@ -57,7 +57,7 @@ def _judge_mask_quadratic(memory: Lines) -> Judgment:
     by_n = {n: line[min(line)] for n, line in memory.get("torch-mask", {}).items()}
     if len(by_n) < 2:
         return Judgment(claim, "NOT MEASURED", "no two N")
-    slope = _exponent(list(by_n), [metric.value for metric in by_n.values()])
+    slope = _exponent(by_n)
     evidence = f"bytes ~ N^{slope:.2f}, N = {sorted(by_n)}"
     return Judgment(claim, decide(abs(slope - 2) <= EXPONENT), evidence)
 
@@ -65,12 +65,12 @@ def _judge_mask_quadratic(memory: Lines) -> Judgment:
 def _judge_triton_least(memory: Lines) -> Judgment:
     claim = "C1 Triton needs the least memory"
     rivals = [memory[name] for name in ("torch-mask", "torch-gather") if name in memory]
-    wins = []
-    for n, line in memory.get("triton", {}).items():
-        for k, metric in line.items():
-            others = [lines[n][k].value for lines in rivals if k in lines[n]]
-            if others:
-                wins.append(metric.value < min(others))
+    wins = [
+        metric.value < min(others)
+        for n, line in memory.get("triton", {}).items()
+        for k, metric in line.items()
+        if (others := [lines[n][k].value for lines in rivals if k in lines[n]])
+    ]
     if not wins:
         return Judgment(claim, "NOT MEASURED", "no Triton cell ran beside a rival: it needs a GPU")
     return Judgment(claim, decide(all(wins)), f"least in {sum(wins)} of {len(wins)} cells")
@@ -90,14 +90,13 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
     claim = "C2 attention time is linear in k at fixed N"
     judgments = []
     for backend in ("torch-gather", "triton"):
-        whole = _paired_lines(records, f"{backend}, whole")
-        for n, line in _paired_lines(records, backend).items():
-            lo, hi = line.exponent_interval()
+        whole = _exponents(records, f"{backend}, whole")
+        for n, (ks, lo, hi) in _exponents(records, backend).items():
             verdict = place_within(lo, hi, LINEAR)
-            evidence = f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {sorted(line.times)}"
+            evidence = f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {ks}"
             if n in whole:
                 # On a CPU page faults set in with its size, which says nothing about attention.
-                lo, hi = whole[n].exponent_interval()
+                _, lo, hi = whole[n]
                 evidence += f"; gathered whole: k^[{lo:.2f}, {hi:.2f}]"
             judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence))
     if not judgments:
@@ -106,57 +105,38 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
     lines = flops.get("torch-gather", {})
     per_key = {n: {m.value / k for k, m in line.items()} for n, line in lines.items()}
     if per_key:
-        judgments.append(
-            Judgment(
-                "C2 attention FLOPs are linear in k at fixed N",
-                decide(all(len(values) == 1 for values in per_key.values())),
-                ", ".join(f"N = {n}: {min(v):,.0f} FLOP per key" for n, v in per_key.items()),
-            )
-        )
+        claim = "C2 attention FLOPs are linear in k at fixed N"
+        linear = all(len(values) == 1 for values in per_key.values())
+        evidence = ", ".join(f"N = {n}: {min(v):,.0f} FLOP per key" for n, v in per_key.items())
+        judgments.append(Judgment(claim, decide(linear), evidence))
     return judgments
 
 
-@dataclass(frozen=True)
-class _PairedLine:
-    """Times of one contender at one N over k, each beside its baseline's of the same rounds."""
+def _exponents(records: Records, contender: str) -> dict[int, tuple[list[int], float, float]]:
+    """By N: at least three k, and the 99 % interval of the exponent of time in k.
 
-    times: Line
-    baselines: Line
-    floors: Line
-
-    def exponent_interval(self) -> tuple[float, float]:
-        """99 % interval of the exponent of time in k.
-
-        The times at different k were taken one after the other, so each is first divided by its
-        baseline's, which does not depend on k. The interval of the resampled slopes is widened by
-        what the A/A twins at both ends of the line allow.
-        """
+    The times at different k were taken one after the other, so each is first divided by its
+    baseline's of the same rounds, which does not depend on k. The interval of the resampled slopes
+    is widened by what the A/A twins at both ends of the line allow.
+    """
+    times = attention_series(records, AttentionLatency, lambda r: r.latency)
+    baselines = attention_series(records, AttentionLatency, lambda r: r.baseline_latency)
+    floors = attention_series(records, AttentionLatency, lambda r: r.floor)
+    found = {}
+    for n, line in times.get(contender, {}).items():
+        ks = sorted(line)
+        if len(ks) < 3:
+            continue
         random = np.random.default_rng(0)
-        ks = sorted(self.times)
-        ratios = [np.log(np.divide(self.times[k].samples, self.baselines[k].samples)) for k in ks]
+        baseline, floor = baselines[contender][n], floors[contender][n]
+        ratios = [np.log(np.divide(line[k].samples, baseline[k].samples)) for k in ks]
         medians = [np.median(random.choice(r, (2000, len(r))), axis=1) for r in ratios]
         slopes = np.polyfit(np.log(ks), medians, 1)[0]
-        noise = sum(np.log1p(self.floors[k].value) for k in (ks[0], ks[-1]))
+        noise = sum(np.log1p(floor[k].value) for k in (ks[0], ks[-1]))
         slack = noise / np.log(ks[-1] / ks[0])
         lo, hi = np.quantile(slopes, [0.005, 0.995])
-        return float(lo - slack), float(hi + slack)
-
-
-def _paired_lines(records: Records, contender: str) -> dict[int, _PairedLine]:
-    """Lines of at least three k, by N."""
-    series = [
-        attention_series(records, AttentionLatency, quantity).get(contender, {})
-        for quantity in (
-            lambda result: result.latency,
-            lambda result: result.baseline_latency,
-            lambda result: result.floor,
-        )
-    ]
-    return {
-        n: _PairedLine(line, series[1][n], series[2][n])
-        for n, line in series[0].items()
-        if len(line) >= 3
-    }
+        found[n] = ks, float(lo - slack), float(hi + slack)
+    return found
 
 
 @judges("closed-form")

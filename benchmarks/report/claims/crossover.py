@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency
@@ -17,8 +17,7 @@ _MOST_LAG = 1 / 0.95
 _KERNELS = ("native", "triton")
 
 
-@dataclass(frozen=True)
-class _Lag:
+class _Lag(NamedTuple):
     """Time of what `auto` chose over the time of a rival, with its 99 % interval."""
 
     where: str
@@ -62,66 +61,47 @@ def _lags_of_auto(records: Records) -> Iterator[_Lag]:
     direct = {(lag.where, lag.rival): lag for lag in _direct_lags(records)}
     for (n, graph), lines in latency_lines(records).items():
         for k, own in lines.get("auto", {}).items():
-            chosen = own.backend
             where = f"N = {n}, k = {k}, {graph} graph"
             for name, line in lines.items():
-                if name not in ("auto", chosen) and k in line:
-                    indirect = _compare(where, chosen, own, name, line[k])
-                    yield direct.get((where, name), indirect)
+                if name not in ("auto", own.backend) and k in line:
+                    yield direct.get((where, name)) or _compare(where, own, name, line[k])
 
 
 def _direct_lags(records: Records) -> Iterator[_Lag]:
     """`auto` timed in the same rounds as a rival, which decides more than two times of two runs."""
     for cell, result in select(records, AttentionCell, AttentionLatency).items():
         if cell.backend == "auto" and cell.baseline not in ("dense", None):
-            yield _Lag(
-                f"N = {cell.n}, k = {cell.k}, {cell.graph} graph",
-                result.backend,
-                str(cell.baseline),
-                result.ratio.value,
-                *result.ratio.interval,
-            )
+            where, rival = f"N = {cell.n}, k = {cell.k}, {cell.graph} graph", str(cell.baseline)
+            ratio = result.ratio
+            yield _Lag(where, result.backend, rival, ratio.value, *ratio.interval)
 
 
-def _compare(
-    where: str, chosen: str, own: AttentionLatency, rival: str, other: AttentionLatency
-) -> _Lag:
+def _compare(where: str, own: AttentionLatency, rival: str, other: AttentionLatency) -> _Lag:
     """The quotient of two ratios over the same baseline.
 
     They were measured one after the other, so the interval is widened by what the A/A twins of
     both allow.
     """
-    ours, theirs = own.ratio, other.ratio
     slack = (1 + own.floor.value) * (1 + other.floor.value)
-    return _Lag(
-        where,
-        chosen,
-        rival,
-        value=ours.value / theirs.value,
-        lo=ours.interval[0] / theirs.interval[1] / slack,
-        hi=ours.interval[1] / theirs.interval[0] * slack,
-    )
+    (lo, hi), (least, most) = own.ratio.interval, other.ratio.interval
+    value = own.ratio.value / other.ratio.value
+    return _Lag(where, own.backend, rival, value, lo / most / slack, hi / least * slack)
 
 
 @judges("kernel-crosses-dense")
 def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
     """Say per N and graph from which k on our kernel is no longer faster than `dense`."""
-    claim = "{} is faster than dense where few keys are kept"
+    claim = "is faster than dense where few keys are kept"
     judgments = []
     verdicts: dict[str, VerdictLabel] = {"FASTER": "HOLDS", "SLOWER": "FAILS", "SAME": "FAILS"}
     for (n, graph), lines in latency_lines(records).items():
         for name in filter(lines.__contains__, _KERNELS):
-            line = lines[name]
-            judgments.append(
-                Judgment(
-                    f"{claim.format(name)} (N = {n}, {graph} graph)",
-                    verdicts.get(line[min(line)].verdict, "UNCLEAR"),
-                    _describe_crossing(n, line),
-                )
-            )
-    return judgments or [
-        Judgment(claim.format("a kernel"), "NOT MEASURED", "none was timed beside dense")
-    ]
+            line, where = lines[name], f"N = {n}, {graph} graph"
+            verdict = verdicts.get(line[min(line)].verdict, "UNCLEAR")
+            evidence = _describe_crossing(n, line)
+            judgments.append(Judgment(f"{name} {claim} ({where})", verdict, evidence))
+    none = Judgment(f"a kernel {claim}", "NOT MEASURED", "none was timed beside dense")
+    return judgments or [none]
 
 
 def _describe_crossing(n: int, line: dict[int, AttentionLatency]) -> str:

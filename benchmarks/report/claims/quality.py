@@ -72,36 +72,25 @@ def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
         for cell, result in models.items():
             by_family.setdefault(cell.described.family, result)
         kgt, swinir = by_family.get("kgt"), by_family.get("swinir")
-        if kgt is None or swinir is None:
-            continue
-        gain = compare_scores(kgt.per_image, swinir.per_image)
-        if gain is None:
-            continue
-        found.append(
-            f"{where}: {gain.describe(3, ' dB')}, "
-            f"KGT ahead on {gain.wins} of {len(gain.differences)} images"
-        )
-    measured = (
-        f"only small networks were trained, which decide nothing: {'; '.join(found)}"
-        if found
-        else "no pair of trained networks"
-    )
-    quoted = _compare_printed(
-        _read_printed(records, lambda cell: cell.model in ("KGT", "KGT-S"), as_printed_alike=True),
-        _read_printed(records, lambda cell: cell.model == "SwinIR", as_printed_alike=True),
-    )
+        if kgt and swinir and (gain := compare_scores(kgt.per_image, swinir.per_image)):
+            ahead = f"KGT ahead on {gain.wins} of {len(gain.differences)} images"
+            found.append(f"{where}: {gain.describe(3, ' dB')}, {ahead}")
+    measured = "no pair of trained networks"
+    if found:
+        measured = f"only small networks were trained, which decide nothing: {'; '.join(found)}"
+    ours = _read_printed(records, lambda cell: cell.model in ("KGT", "KGT-S"), alike=True)
+    theirs = _read_printed(records, lambda cell: cell.model == "SwinIR", alike=True)
+    quoted = _compare_printed(ours, theirs)
     return [Judgment(claim, "NOT MEASURED", measured + quoted)]
 
 
 @judges("C5")
 def judge_larger_windows(records: Records) -> list[Judgment]:
     """C5 needs networks trained with several windows; what the printed rows say is quoted."""
-    quoted = _compare_printed(
-        _read_printed(records, lambda cell: cell.variant == _LARGE_WINDOWS),
-        _read_printed(records, lambda cell: cell.variant == _SMALL_WINDOWS),
-    )
+    large = _read_printed(records, lambda cell: cell.variant == _LARGE_WINDOWS)
+    small = _read_printed(records, lambda cell: cell.variant == _SMALL_WINDOWS)
     claim = "C5 larger windows restore better"
-    return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted)]
+    return [Judgment(claim, "NOT MEASURED", "no trained networks" + _compare_printed(large, small))]
 
 
 @judges("C6")
@@ -120,11 +109,11 @@ _Printed = dict[Hashable, float]
 
 
 def _read_printed(
-    records: Records, wanted: Callable[[PrintedCell], bool], as_printed_alike: bool = False
+    records: Records, wanted: Callable[[PrintedCell], bool], alike: bool = False
 ) -> _Printed:
     """Printed PSNR by task and set, and by source and variant if only equal ones compare."""
     return {
-        (cell.task, cell.dataset, cell.recipe if as_printed_alike else None): result.psnr.value
+        (cell.task, cell.dataset, cell.recipe if alike else None): result.psnr.value
         for cell, result in select(records, PrintedCell, PrintedResult).items()
         if result.psnr and wanted(cell)
     }

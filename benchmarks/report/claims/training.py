@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import astuple
 from typing import NamedTuple
 
 from benchmarks.quality.comparison import Gain, compare_scores
@@ -28,12 +29,9 @@ _Twin = Callable[[QualityCell], QualityCell | None]
 
 
 class _Difference(NamedTuple):
-    """How much better one network restores a set than another.
+    """How much better one network restores a set than another: by task and set, and by seed.
 
-    Attributes:
-        where: task, set and what else is the same for both.
-        seed: seed of both trainings; None of weights that ship.
-        gain: mean difference with its interval.
+    Weights that ship have no seed.
     """
 
     where: str
@@ -77,23 +75,15 @@ def judge_random_k(records: Records) -> list[Judgment]:
 
         return pair
 
+    trained = "C4 trained with random k, a network"
+    better = f"{trained} restores better at k = {few} than trained with every key"
+    as_good = f"{trained} at k = {few} is nearly as good as at k = {many}"
+    drops = f"C4 trained with every key, a network at k = {few} drops from k = {many}"
+    losses = [_negate(d) for d in _compare(records, few_against_many(_FIXED_K))]
     return [
-        _judge(
-            f"C4 trained with random k, a network restores better at k = {few} than trained with "
-            "every key",
-            _compare(records, against_fixed),
-            at_least=0.0,
-        ),
-        _judge(
-            f"C4 trained with random k, a network at k = {few} is nearly as good as at k = {many}",
-            _compare(records, few_against_many(_RANDOM_K)),
-            at_least=-_LITTLE,
-        ),
-        _judge(
-            f"C4 trained with every key, a network at k = {few} drops from k = {many}",
-            [_negate(d) for d in _compare(records, few_against_many(_FIXED_K))],
-            at_least=_LITTLE,
-        ),
+        _judge(better, _compare(records, against_fixed), at_least=0.0),
+        _judge(as_good, _compare(records, few_against_many(_RANDOM_K)), at_least=-_LITTLE),
+        _judge(drops, losses, at_least=_LITTLE),
     ]
 
 
@@ -149,8 +139,7 @@ def _compare(records: Records, twin: _Twin) -> list[_Difference]:
         other = twin(cell)
         if other is None or other not in measured:
             continue
-        gain = compare_scores(result.per_image, measured[other].per_image)
-        if gain is not None:
+        if gain := compare_scores(result.per_image, measured[other].per_image):
             k = "" if cell.k is None or cell.k != other.k else f", k = {cell.k}"
             seed = cell.seed if cell.recipe else None
             differences.append(_Difference(f"{cell.task} on {cell.dataset}{k}", seed, gain))
@@ -166,13 +155,7 @@ def _change(cell: QualityCell, **fields: object) -> QualityCell:
 
 
 def _negate(difference: _Difference) -> _Difference:
-    gain = difference.gain
-    turned = Gain(
-        mean=-gain.mean,
-        lo=None if gain.hi is None else -gain.hi,
-        hi=None if gain.lo is None else -gain.lo,
-        differences=tuple(-value for value in gain.differences),
-        wins=gain.losses,
-        losses=gain.wins,
-    )
+    mean, lo, hi, differences, wins, losses = astuple(difference.gain)
+    lo, hi = (None if end is None else -end for end in (hi, lo))
+    turned = Gain(-mean, lo, hi, tuple(-value for value in differences), losses, wins)
     return difference._replace(gain=turned)
