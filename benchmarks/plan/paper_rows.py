@@ -42,11 +42,11 @@ def load_paper_records(paper: Paper) -> list[Record]:
         for metric, value in row.values.items():
             quantity, unit, factor = _METRICS[metric]
             found[quantity] = Quantity(value=value * factor, unit=unit, statistic="as printed")
-        dataset = paper.datasets.get(row.dataset, row.dataset)
+        whole = row.dataset == "-"
         cell = PrintedCell(
-            kind="training" if row.of_whole_method else "quality",
+            kind="training" if whole else "quality",
             task=paper.tasks[name],
-            dataset=None if row.of_whole_method else dataset,
+            dataset=None if whole else paper.datasets.get(row.dataset, row.dataset),
             model=row.method,
             source=paper.source,
             variant=paper.variants.get(variant, ""),

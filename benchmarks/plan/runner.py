@@ -38,9 +38,7 @@ class Run:
 
     Attributes:
         profile: limits of the measurement.
-        store: where records go.
-        environment: machine and software.
-        command: the command line, for the records.
+        store, environment, command: where records go, and what they say of where and how.
         checkpoints: folder of training checkpoints and weights.
         on_step: called with (what is going on, fraction done) within a long cell.
     """
@@ -108,11 +106,9 @@ def _run_attention_cell(cell: AttentionCell, run: Run) -> Result:
 
 def _run_on_cpu(cell: AttentionCell, run: Run) -> Outcome:
     """Measure in a fresh process, whose memory is the cell's alone."""
-    limits = _limits(cell.threads, run)
-    if cell.kind == "memory":
-        return run_isolated("benchmarks.measure.attention:measure_memory_cell", cell, **limits)
-    job = (cell, run.profile.budget_s)
-    return run_isolated("benchmarks.measure.attention:measure_latency_cell", job, **limits)
+    job = cell if cell.kind == "memory" else (cell, run.profile.budget_s)
+    target = f"benchmarks.measure.attention:measure_{cell.kind}_cell"
+    return run_isolated(target, job, **_limits(cell.threads, run))
 
 
 def _run_on_device(cell: AttentionCell, run: Run) -> Outcome:
@@ -161,16 +157,12 @@ def _run_network_cell(cell: NetworkCell, run: Run) -> Result:
     return Missing(status=outcome.status, reason=reason)
 
 
-def _run_restoration_cell(cell: RestorationCell, run: Run) -> Result:
-    return run_restoration_cell(
-        cell, _limits(None, run), lambda done: run.on_step(cell.model, done)
-    )
-
-
 _RUNNERS: dict[type[BaseCell], Callable[[Any, Run], Result]] = {
     AttentionCell: _run_attention_cell,
     NetworkCell: _run_network_cell,
-    RestorationCell: _run_restoration_cell,
+    RestorationCell: lambda cell, run: run_restoration_cell(
+        cell, _limits(None, run), lambda done: run.on_step(cell.model, done)
+    ),
     QualityCell: lambda cell, run: run_quality_cell(cell, run.checkpoints, run.on_step),
     TrainingCell: lambda cell, run: run_training_cell(cell, run.checkpoints, run.on_step),
 }

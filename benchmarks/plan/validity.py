@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from benchmarks.measure.problems import AUTO
 from benchmarks.models import components_of, digest_shipped
-from benchmarks.records.cell import (
-    AttentionCell,
-    Cell,
-    NetworkCell,
-    QualityCell,
-    TrainingCell,
-)
+from benchmarks.records.cell import AttentionCell, Cell, NetworkCell, QualityCell, TrainingCell
 from benchmarks.records.components import digest_kernels, digest_versions, versions_of
 from benchmarks.records.record import Record
 from benchmarks.tasks import get_task
@@ -54,10 +48,6 @@ def is_valid(record: Record, limits: tuple[float, ...]) -> bool:
     """Whether a cell need not be measured again.
 
     A quality cell is unsupported for want of its dataset, which may be there by now.
-
-    Args:
-        record: the cell's newest.
-        limits: of the profile that asks.
     """
     if record.status == "failed" or (record.cell.kind, record.status) == ("quality", "unsupported"):
         return False
@@ -100,10 +90,10 @@ def find_components(cell: Cell) -> dict[str, int]:
 def _find_models(cell: Cell) -> dict[str, int]:
     """Of the networks, or of the attention, that is measured or compared with."""
     if isinstance(cell, AttentionCell):
-        versions = versions_of("graph")
-        for backend in filter(None, (cell.backend, cell.baseline)):
-            versions |= _find_attention(backend, cell.device)
-        return versions
+        auto = {"torch", "triton" if cell.device else "native"}
+        own = {"native": {"native"}, "triton": {"triton"}, AUTO: auto}
+        used = [own.get(name, {"torch"}) for name in (cell.backend, cell.baseline) if name]
+        return versions_of("graph", *(f"attention-{part}" for part in set().union(*used)))
     if not isinstance(cell, NetworkCell):
         return components_of(str(cell.model))
     versions = components_of(cell.network, cell.device)
@@ -116,11 +106,3 @@ def _recipe_of(cell: Cell) -> Recipe | None:
     """The recipe of a network that is trained here."""
     name = cell.recipe if isinstance(cell, _TRAINED) else None
     return load_recipe(name) if name in list_recipes() else None
-
-
-def _find_attention(backend: str, device: str | None) -> dict[str, int]:
-    if backend in ("native", "triton"):
-        return versions_of(f"attention-{backend}")
-    if backend == AUTO:
-        return versions_of("attention-torch", "attention-triton" if device else "attention-native")
-    return versions_of("attention-torch")

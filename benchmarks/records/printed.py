@@ -23,11 +23,6 @@ class PrintedRow:
     setting: tuple[str, ...]
     values: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def of_whole_method(self) -> bool:
-        """Whether the numbers are of no set."""
-        return self.dataset == "-"
-
 
 @cache
 def read_printed(file: str) -> tuple[PrintedRow, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from statistics import mode
 from typing import Any, TypeVar
 
 from benchmarks.records.cell import AttentionCell, BaseCell, Cell
@@ -20,7 +21,7 @@ Lines = Mapping[str, Mapping[int, Line]]
 # Value of an axis -> (contender, baseline) -> ratio of their times.
 Sweep = dict[Any, dict[tuple[str, str], Quantity]]
 
-SWEPT = ("head_dim", "heads", "dtype", "threads", "bias", "mode", "graph")
+_SWEPT = ("head_dim", "heads", "dtype", "threads", "bias", "mode", "graph")
 
 
 def select(records: Records, cells: type[CellT], results: type[ResultT]) -> dict[CellT, ResultT]:
@@ -71,16 +72,13 @@ def axis_sweeps(records: Records) -> dict[str, Sweep]:
     """
     cells = [c for c in records if isinstance(c, AttentionCell) and c.kind == "latency"]
     timed = select(records, AttentionCell, AttentionLatency)
-    usual = {
-        axis: Counter(getattr(cell, axis) for cell in cells).most_common(1)[0][0]
-        for axis in (SWEPT if cells else ())
-    }
+    usual = {axis: mode(getattr(cell, axis) for cell in cells) for axis in _SWEPT if cells}
     sweeps: dict[str, Sweep] = {}
     for axis in usual:
-        sweep: Sweep = {}
+        sweep: Sweep = defaultdict(dict)
         for cell in cells:
-            if all(getattr(cell, other) == usual[other] for other in SWEPT if other != axis):
-                ratios = sweep.setdefault(getattr(cell, axis), {})
+            if all(getattr(cell, other) == usual[other] for other in _SWEPT if other != axis):
+                ratios = sweep[getattr(cell, axis)]
                 if cell in timed:
                     ratios[cell.contender, cell.baseline or ""] = timed[cell].ratio
         if len(sweep) > 1:
