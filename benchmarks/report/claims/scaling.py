@@ -5,12 +5,7 @@ from __future__ import annotations
 from benchmarks.records.cell import NetworkCell, RestorationCell
 from benchmarks.records.description import Description
 from benchmarks.records.record import Record
-from benchmarks.records.result import (
-    CostResult,
-    NetworkLatency,
-    NetworkMemory,
-    RestorationResult,
-)
+from benchmarks.records.result import CostResult, NetworkLatency, NetworkMemory, RestorationResult
 from benchmarks.report.judgment import Judgment, decide, judges
 from benchmarks.report.networks import (
     FIRST_PIXELS,
