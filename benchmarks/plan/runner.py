@@ -143,12 +143,9 @@ def _run_network_cell(cell: NetworkCell, run: Run) -> Result:
         return Missing(status="unsupported", reason="whole networks are measured on a CPU alone")
     if cell.kind == "cost":
         return run_cost_cell(cell)
-    measure, setting = ("memory", 1) if cell.kind == "memory" else ("latency", run.profile.budget_s)
-    outcome = run_isolated(
-        f"benchmarks.measure.networks:measure_network_{measure}",
-        (cell, setting),
-        **_limits(cell.threads, run),
-    )
+    job = (cell, 1 if cell.kind == "memory" else run.profile.budget_s)
+    target = f"benchmarks.measure.networks:measure_network_{cell.kind}"
+    outcome = run_isolated(target, job, **_limits(cell.threads, run))
     if outcome.status == "ok":
         return outcome.value
     reason = outcome.reason
