@@ -16,12 +16,17 @@ from torch import Tensor
 from benchmarks.cli.terminal import print_table
 from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
 from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
-from benchmarks.measure.cost import describe_cost
+from benchmarks.measure.cost import count_cost, describe_cost
 from benchmarks.measure.kernels import TARGETS, bless, judge_usage, load_blessed, measure_usage
 from benchmarks.measure.memory import pin_allocator
 from benchmarks.measure.networks import make_network_call
 from benchmarks.measure.problems import make_inputs, make_stage_call, photo_tokens, random_graph
-from benchmarks.measure.restoration import RestorationJob, describe_restorations
+from benchmarks.measure.restoration import (
+    RestorationFailed,
+    RestorationJob,
+    photograph,
+    restore_both_ways,
+)
 from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
@@ -204,8 +209,11 @@ def _measure_memory(cell: NetworkCell, batch: int) -> Row:
 
 
 def _count_cost(options: argparse.Namespace) -> Iterator[Row]:
+    rows = []
     with show_progress("measure") as report:
-        rows = describe_cost(options.models, options.input, report)
+        for description in options.models:
+            report(description)
+            rows.append(describe_cost(count_cost(description, options.input)))
     # Beside each other, more columns than these fit on no screen.
     shown = rows[0].keys() - {"gflop", "other_percent", "pairs_in_graph", "pairs_computed"}
     for row in rows:
@@ -213,16 +221,29 @@ def _count_cost(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def _restore(options: argparse.Namespace) -> Iterator[Row]:
-    job = RestorationJob("", byte_budget=options.byte_budget * 2**20, seed=options.seed)
+    truth, budget = photograph(*options.output), options.byte_budget * 2**20
     with show_progress("measure", 1) as report:
-        yield from describe_restorations(
-            options.models,
-            options.output,
-            job,
-            whole=not options.no_whole,
-            timeout_s=options.timeout,
-            on_progress=report,
-        )
+        for name in options.models:
+            both = restore_both_ways(
+                RestorationJob(name, byte_budget=budget, seed=options.seed),
+                truth,
+                whole=not options.no_whole,
+                timeout_s=options.timeout,
+                on_progress=partial(report, name),
+            )
+            if isinstance(both.whole, RestorationFailed):
+                raise both.whole
+            yield {
+                "model": name,
+                "output": "x".join(map(str, options.output)),
+                "tile": both.tiled.plan,
+                "seconds": both.tiled.seconds,
+                "peak_mib": both.tiled.peak_bytes / 2**20,
+                "budget_mib": budget / 2**20,
+                "kept": both.tiled.peak_bytes <= budget,
+                "psnr_change": both.gain,
+                "steps": both.max_steps,
+            }
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {

@@ -22,7 +22,7 @@ the last printed digit. For the upsampler of SwinIR-M there is no formula: witho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,30 +114,8 @@ def count_cost(description: str, size: tuple[int, int]) -> NetworkCost:
     )
 
 
-def describe_cost(
-    descriptions: Sequence[str],
-    size: tuple[int, int],
-    on_network: Callable[[str], None] = lambda description: None,
-) -> list[dict[str, Any]]:
-    """Rows of a table, one per network; shares are percentages of the FLOPs.
-
-    Args:
-        descriptions: as `count_cost`.
-        size: height and width of the input in pixels.
-        on_network: called with each description before it is counted, which takes seconds.
-
-    Raises:
-        ValueError: as `count_cost`.
-        UncountedOperatorError: as `count_cost`.
-    """
-    rows = []
-    for description in descriptions:
-        on_network(description)
-        rows.append(_row(count_cost(description, size)))
-    return rows
-
-
-def _row(cost: NetworkCost) -> dict[str, Any]:
+def describe_cost(cost: NetworkCost) -> dict[str, Any]:
+    """A row of a table; shares are percentages of the FLOPs."""
     closed = cost.closed_form
     return {
         "model": cost.description,

@@ -76,6 +76,11 @@ class Finding:
     advice: str = ""
 
 
+def make_finding(check: str, grade: Grade, value: str, advice: str) -> Finding:
+    """A finding; a quiet one needs no advice."""
+    return Finding(check, grade, value, "" if grade == "quiet" else advice)
+
+
 def worst_grade(findings: Iterable[Finding]) -> Grade:
     """The worst of the grades that were given."""
     return max((f.grade for f in findings if f.grade), key=GRADES.index, default="quiet")
@@ -98,13 +103,12 @@ def check_timer(clock: Callable[[], float] = time.perf_counter, reads: int = 20_
         advice = "choose another clock source, see /sys/devices/system/clocksource"
         return Finding("timer", "unfit", f"{said} in {reads} reads", advice)
     tick_s = float(forward_s.min())
-    grade = grade_by(tick_s, QUIET_TICK_S, USABLE_TICK_S)
-    return Finding(
+    return make_finding(
         "timer",
-        grade,
+        grade_by(tick_s, QUIET_TICK_S, USABLE_TICK_S),
         f"step {1e9 * tick_s:.0f} ns, a read {1e9 * np.median(steps_s):.0f} ns, "
         f"longest pause {1e6 * steps_s.max():.0f} us",
-        "" if grade == "quiet" else "time longer calls, such as more windows",
+        "time longer calls, such as more windows",
     )
 
 
@@ -118,16 +122,12 @@ def check_load(wait: Callable[[float], object] = time.sleep, proc: Path = _PROC)
     spent = (after - before) / (after - before).sum()
     _, _, _, idle, waiting, _, _, steal = spent
     busy = max(0.0, 1 - idle - waiting - steal)
-    grade = max(
-        grade_by(busy, QUIET_BUSY, USABLE_BUSY),
-        grade_by(steal, QUIET_STEAL, USABLE_STEAL),
-        key=GRADES.index,
-    )
-    return Finding(
+    grades = grade_by(busy, QUIET_BUSY, USABLE_BUSY), grade_by(steal, QUIET_STEAL, USABLE_STEAL)
+    return make_finding(
         "load by others",
-        grade,
+        max(grades, key=GRADES.index),
         f"{busy:.0%} busy, {steal:.1%} stolen by the host",
-        "" if grade == "quiet" else "stop what else runs (top names it), or wait for it to end",
+        "stop what else runs (top names it), or wait for it to end",
     )
 
 
@@ -212,10 +212,9 @@ def check_frequency(sys: Path = _SYS) -> Finding:
     said += [f"{name} {state or NOT_READABLE}" for name, state in switches.items()]
     if not governors:
         return Finding("frequency", None, "; ".join(said))
-    if governors <= {"performance"}:
-        return Finding("frequency", "quiet", "; ".join(said))
+    grade: Grade = "quiet" if governors <= {"performance"} else "usable"
     advice = "cpupower frequency-set -g performance keeps the clock from following the load"
-    return Finding("frequency", "usable", "; ".join(said), advice)
+    return make_finding("frequency", grade, "; ".join(said), advice)
 
 
 def check_memory_probe() -> Finding:
@@ -236,10 +235,9 @@ def judge_probe(peak_bytes: int | None) -> Finding:
         return Finding("memory probe", "usable", f"clear_refs {NOT_READABLE}", advice)
     off_bytes = peak_bytes - PROBE_BYTES
     value = f"64 MiB read as {peak_bytes / 2**20:.2f} MiB"
-    if abs(off_bytes) <= PROBE_SLACK_BYTES:
-        return Finding("memory probe", "quiet", value)
+    grade: Grade = "quiet" if abs(off_bytes) <= PROBE_SLACK_BYTES else "unfit"
     advice = "trust tensor bytes only; another allocator (LD_PRELOAD) or a sandbox distorts VmHWM"
-    return Finding("memory probe", "unfit", value, advice)
+    return make_finding("memory probe", grade, value, advice)
 
 
 def check_free_memory(proc: Path = _PROC, sys: Path = _SYS) -> Finding:
@@ -261,13 +259,10 @@ def check_free_memory(proc: Path = _PROC, sys: Path = _SYS) -> Finding:
         value += f", limit {limit / 2**30:.1f} GiB"
         free = min(free, limit)
     grade = grade_by(-free, -QUIET_BYTES, -USABLE_BYTES)
-    if grade != "quiet":
-        return Finding("free memory", grade, value, "end what holds memory, or raise the limit")
-    if swapped > SWAP_BYTES:
-        return Finding(
-            "free memory", "usable", value, "swapoff -a, or expect pauses of page faults"
-        )
-    return Finding("free memory", "quiet", value)
+    if grade == "quiet" and swapped > SWAP_BYTES:
+        advice = "swapoff -a, or expect pauses of page faults"
+        return Finding("free memory", "usable", value, advice)
+    return make_finding("free memory", grade, value, "end what holds memory, or raise the limit")
 
 
 def read_memory_limit(proc: Path = _PROC, sys: Path = _SYS) -> int | None:
@@ -304,16 +299,15 @@ def measure_floor(backend: str, budget_s: float) -> Timings:
 
 def judge_floor(result: Timings) -> list[Finding]:
     """Grade the noise floor by what it does to verdicts, and the samples by their modes."""
-    grade = grade_by(result.floor, QUIET_FLOOR, USABLE_FLOOR)
     edge = max(THRESHOLD, FLOOR_FACTOR * result.floor)
     samples_ms = np.array(result.contenders[result.baseline].samples_ms + result.twin_samples_ms)
     lower, middle, upper = np.quantile(samples_ms, [0.25, 0.5, 0.75])
-    floor = Finding(
+    floor = make_finding(
         "A/A floor",
-        grade,
+        grade_by(result.floor, QUIET_FLOOR, USABLE_FLOOR),
         f"{result.floor:.2%} in {result.rounds} rounds of {result.baseline}, {middle:.3g} ms; "
         f"verdicts beyond {edge:.1%}",
-        "" if grade == "quiet" else "measure longer (--budget), or on a less loaded machine",
+        "measure longer (--budget), or on a less loaded machine",
     )
     spread = f"middle half within {(upper - lower) / middle:.1%} of the median"
     modes_ms = find_modes(samples_ms)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -214,45 +213,3 @@ def restore_both_ways(
         except RestorationFailed as error:
             return BothWays(tiled, error)
         return BothWays(tiled, result, *compare_restorations(*paths, truth))
-
-
-def describe_restorations(
-    descriptions: Sequence[str],
-    output: tuple[int, int],
-    job: RestorationJob,
-    *,
-    whole: bool = True,
-    timeout_s: float | None = None,
-    on_progress: Callable[[str, float], object] = lambda name, done: None,
-) -> Iterator[dict[str, Any]]:
-    """Restore a photograph by several networks, and say whether each kept to its budget.
-
-    Args:
-        descriptions: networks as in `RestorationJob`.
-        output: height and width of the result in pixels, multiples of the networks' scales.
-        job: tiles and budget; its description is not used.
-        whole: restore the image whole, too, for what tiles change.
-        timeout_s: as for `measure_restoration`.
-        on_progress: called with the name of the network and the fraction done.
-
-    Raises:
-        ValueError: as `restore_both_ways`.
-        RestorationFailed: when it cannot be restored in one of the ways asked for.
-    """
-    truth = photograph(*output)
-    for name in descriptions:
-        mine, report = replace(job, description=name), partial(on_progress, name)
-        both = restore_both_ways(mine, truth, whole=whole, timeout_s=timeout_s, on_progress=report)
-        if isinstance(both.whole, RestorationFailed):
-            raise both.whole
-        yield {
-            "model": name,
-            "output": f"{output[0]}x{output[1]}",
-            "tile": both.tiled.plan,
-            "seconds": both.tiled.seconds,
-            "peak_mib": both.tiled.peak_bytes / 2**20,
-            "budget_mib": job.byte_budget / 2**20,
-            "kept": both.tiled.peak_bytes <= job.byte_budget,
-            "psnr_change": both.gain,
-            "steps": both.max_steps,
-        }

@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.data.datasets import DATA_ROOT_VARIABLE, find_dataset
 from benchmarks.data.manifest import MANIFEST
-from benchmarks.measure.machine import GRADES, NOT_READABLE, Finding, grade_by
+from benchmarks.measure.machine import NOT_READABLE, Finding, grade_by, make_finding
 from benchmarks.tasks.perceptual import find_backbone, lpips_unavailable_reason
 from kgt.attention.native import NativeUnavailableError, unavailable_reason
 from kgt.attention.native.loader import find_compiler
@@ -122,8 +122,8 @@ def check_disk(folder: Path) -> Finding:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     grade = grade_by(-free, -QUIET_DISK_BYTES, -USABLE_DISK_BYTES)
-    advice = "" if grade == GRADES[0] else f"free space on the disk of {folder}"
-    return Finding("disk", grade, f"{free / 2**30:.1f} GiB free for results", advice)
+    advice = f"free space on the disk of {folder}"
+    return make_finding("disk", grade, f"{free / 2**30:.1f} GiB free for results", advice)
 
 
 def _run(*command: str) -> str | None:

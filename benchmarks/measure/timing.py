@@ -78,7 +78,6 @@ class Timings:
         stopped_by: which rule ended the measurement.
         elapsed_s: time spent, warm-up included.
         called_s: the part of it spent within calls of contenders, warm-up included.
-        seed: seed of the order of calls.
     """
 
     baseline: str
@@ -90,7 +89,6 @@ class Timings:
     stopped_by: Literal["precision", "budget", "max-rounds"]
     elapsed_s: float
     called_s: float
-    seed: int
 
 
 def measure_latency(
@@ -202,7 +200,6 @@ def measure_latency(
         stopped_by=stopped_by,
         elapsed_s=clock() - start,
         called_s=called_s,
-        seed=seed,
     )
 
 

@@ -201,28 +201,22 @@ def load_pair(files: Sequence[Path], *, comparable: bool) -> tuple[list[Series],
     if len(files) != 2:
         raise ValueError(f"two files are compared, the older first; got {len(files)}")
     old, new = (build_series(import_records([file])) for file in files)
-    environments = find_environment(old), find_environment(new)
-    if comparable and environments[0].key != environments[1].key:
+    environments: list[Environment] = []
+    for series in (old, new):
+        by_key = {one.environment.key: one.environment for one in series}
+        if len(by_key) != 1:
+            raise ValueError(
+                f"to compare, each file must be of one environment; found {len(by_key)}: "
+                f"{', '.join(by_key) or 'nothing measured'}"
+            )
+        environments += by_key.values()
+    differences = list_differences(*environments)
+    if comparable and differences:
         raise ValueError(
             "times of different environments are not compared; different here: "
-            f"{'; '.join(list_differences(*environments))}. --side-by-side prints both, no ratio"
+            f"{'; '.join(differences)}. --side-by-side prints both, no ratio"
         )
     return old, new
-
-
-def find_environment(series: Sequence[Series]) -> Environment:
-    """The one environment of all series.
-
-    Raises:
-        ValueError: when there are several, or no series.
-    """
-    by_key = {one.environment.key: one.environment for one in series}
-    if len(by_key) != 1:
-        raise ValueError(
-            f"to compare, each file must be of one environment; found {len(by_key)}: "
-            f"{', '.join(by_key) or 'nothing measured'}"
-        )
-    return next(iter(by_key.values()))
 
 
 def list_differences(old: Environment, new: Environment) -> list[str]:

@@ -107,10 +107,9 @@ class WorkerServer:
     def __enter__(self) -> WorkerServer:
         self._log = tempfile.TemporaryFile()
         self._connection, theirs = Pipe()
-        options = ["--workloads", str(self._workloads), "--connection", str(theirs.fileno())]
         # In a session of their own, an interrupt from the terminal reaches this process alone.
         self._process = subprocess.Popen(
-            [sys.executable, str(_FOLDER / "worker.py"), *options],
+            [sys.executable, _FOLDER / "worker.py", self._workloads, str(theirs.fileno())],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,

@@ -1,8 +1,8 @@
 """Time workloads on the packages of a tree, at the request of the process that started this one.
 
-Run by path: `python worker.py --workloads PATH --connection FD`. This process loads the workloads,
-and with them torch, and runs nothing itself. For every tree and pipe it is sent it forks a worker,
-so that all workers, whichever commit they measure, share one memory layout: of processes started
+Run by path: `python worker.py WORKLOADS CONNECTION`, a file and the descriptor of a pipe. This
+process loads the workloads, and with them torch, and runs nothing itself. For every tree and pipe
+it is sent it forks a worker, so that all workers, whichever commit they measure, share one memory layout: of processes started
 apart one can be slower than its identical twin by 5 % for as long as it lives.
 
 A worker answers ("ok", value) or ("error", message). It imports nothing from the tree but the
@@ -11,7 +11,6 @@ packages measured, so that old commits can be measured by this file of a newer o
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import faulthandler
 import gc
@@ -157,16 +156,13 @@ def _pin_allocator() -> None:
 
 def main() -> None:
     """Fork workers until the pipe to the process that started this one closes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workloads", type=Path, required=True)
-    parser.add_argument("--connection", type=int, required=True)
-    options = parser.parse_args()
+    _, workloads, connection = sys.argv
     faulthandler.enable()
     sys.path.pop(0)  # this file's folder
     _pin_allocator()
-    makers = runpy.run_path(str(options.workloads))["WORKLOADS"]
+    makers = runpy.run_path(workloads)["WORKLOADS"]
     try:
-        fork_workers(Connection(options.connection), makers)
+        fork_workers(Connection(int(connection)), makers)
     except EOFError:
         os._exit(0)
 

@@ -21,6 +21,8 @@ from kgt.errors import Failure
 from kgt.files import write_atomically
 
 _LOG_WINDOW = 10
+# What a checkpoint holds as it is.
+_PLAIN = ("step", "times", "recent", "wall_s")
 # A window whose loss is this many times the least one of before has left the valley it was in.
 _DIVERGED = 10.0
 
@@ -139,12 +141,9 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
             "random": torch.random.get_rng_state(),
-            "step": self.step,
+            **{name: getattr(self, name) for name in _PLAIN},
             "losses": [tuple(point) for point in self.losses],
-            "times": self.times,
             "validations": [tuple(point) for point in self.validations],
-            "recent": self.recent,
-            "wall_s": self.wall_s,
         }
 
     def resume(self, content: dict[str, Any], path: Path, stale: Stale) -> None:
@@ -185,12 +184,10 @@ class TrainingState:
         if self.ema is not None:
             self.ema.load_state_dict(content["ema"])
         torch.random.set_rng_state(content["random"])
-        self.step = content["step"]
+        for name in _PLAIN:
+            setattr(self, name, content[name])
         self.losses = [LossPoint(*point) for point in content["losses"]]
-        self.times = content["times"]
         self.validations = [ValidationPoint(*point) for point in content["validations"]]
-        self.recent = content["recent"]
-        self.wall_s = content["wall_s"]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -242,9 +242,9 @@ def test_swinir_m_costs_what_hat_prints_of_it():
 
 
 def test_rows_give_units_sizes_and_shares():
-    seen = []
-    rows = describe_cost(["kgt-tiny-x4", "dncnn-gray:depth=3"], (20, 40), seen.append)
-    assert seen == [row["model"] for row in rows]
+    names = ["kgt-tiny-x4", "dncnn-gray:depth=3"]
+    rows = [describe_cost(count_cost(name, (20, 40))) for name in names]
+    assert [row["model"] for row in rows] == names
     kgt, dncnn = rows
     assert (kgt["input"], kgt["padded"], dncnn["padded"]) == ("20x40", "32x48", "20x40")
     assert kgt["gflop"] == 2 * kgt["gmac"] > 0
