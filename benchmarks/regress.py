@@ -157,8 +157,13 @@ def _compare_commits(options: argparse.Namespace) -> Exit:
 
 def _calibrate(options: argparse.Namespace) -> Exit:
     """It falls short by more errors than the tier may make, see `allowed_errors`."""
-    from benchmarks.regression.calibration import allowed_errors, calibrate
-    from benchmarks.regression.calibration_records import append_calibration, describe, write_page
+    from benchmarks.regression.calibration import (
+        allowed_errors,
+        append_calibration,
+        calibrate,
+        describe,
+        write_page,
+    )
 
     records = options.results / "calibration.jsonl"
     found = None

@@ -30,7 +30,7 @@ from benchmarks.measure.restoration import (
 from benchmarks.measure.roofline import estimate_kernels
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
-from benchmarks.measure.timing import Timings, measure_latency
+from benchmarks.measure.timing import measure_latency
 from benchmarks.records.cell import AttentionCell, NetworkCell
 from benchmarks.records.environment import capture_environment
 from kgt import KeyGraph, build_key_graph
@@ -66,10 +66,6 @@ def _compare(
             synchronize=synchronizer(device),
             on_round=lambda done, seconds: report(f"round {done}", seconds),
         )
-    return _rows(result)
-
-
-def _rows(result: Timings) -> list[Row]:
     return [
         {
             "contender": name,

@@ -137,7 +137,6 @@ def _round_up(side: int, multiple: int) -> int:
 
 
 def _tally(network: Restorer, pixels: int) -> Tally | None:
-    """The closed form of a network that has one."""
     if isinstance(network, SwinIR):
         return tally_swinir(network.config, pixels)
     if not isinstance(network, KGT):

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +29,7 @@ from kgt.errors import Failure
 from kgt.network.layers import KGTStage
 
 Part = Literal["attention", "graph", "linear", "position_bias", "convolution", "other"]
-PARTS: tuple[Part, ...] = (
-    "attention",
-    "graph",
-    "linear",
-    "position_bias",
-    "convolution",
-    "other",
-)
+PARTS: tuple[Part, ...] = get_args(Part)
 
 _PRODUCT = re.compile(
     r"(add|badd|addb|s|ss|int|scaled)?b?(mm|mv)|matmul|v?dot|ger|einsum|linear|conv\w*|"
@@ -149,7 +142,6 @@ class _Uncounted(TorchDispatchMode):
 
 
 def _check_counted(program: str, names: Iterable[str]) -> None:
-    """Refuse operators that may multiply matrices."""
     missed = sorted(name for name in names if _may_multiply(name))
     if missed:
         raise UncountedOperatorError(
@@ -186,7 +178,6 @@ def _by_part(network: nn.Module, counts: Mapping[str, Mapping[str, int]]) -> Cou
 
 
 def _enclosing(path: str, paths: Mapping[str, Any]) -> str:
-    """The innermost of the paths that contains this one."""
     while path:
         path = path.rpartition(".")[0]
         if path in paths:
@@ -220,7 +211,6 @@ def flop_counter() -> FlopCounterMode:
 
 
 def _shape(value: Any) -> list[int]:
-    """Shape of a tensor of a traced graph."""
     return value.type().sizes()
 
 

@@ -175,14 +175,12 @@ def check_threads(
         f", {name}={environment[name]}" for name in _THREAD_VARIABLES if name in environment
     )
     if threads > usable:
-        advice = (
-            f"set OMP_NUM_THREADS={max(1, int(usable))}: threads that share a core wait in turns"
-        )
+        limit = max(1, int(usable))
+        advice = f"set OMP_NUM_THREADS={limit}: threads that share a core wait in turns"
         return Finding("threads", "unfit", value, advice)
-    if usable < cores:
-        advice = "keep threads below the quota, which is enforced by pauses"
-        return Finding("threads", "usable", value, advice)
-    return Finding("threads", "quiet", value)
+    grade: Grade = "usable" if usable < cores else "quiet"
+    advice = "keep threads below the quota, which is enforced by pauses"
+    return make_finding("threads", grade, value, advice)
 
 
 def read_cpu_quota(proc: Path = _PROC, sys: Path = _SYS) -> float | None:

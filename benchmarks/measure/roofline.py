@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from kgt.attention.triton.tiling import TILE
@@ -51,19 +52,12 @@ GPUS = {
 
 def estimate_kernels() -> Iterator[dict[str, Any]]:
     """Estimates of both kernels' forward passes on every GPU, for k of a photograph's graph."""
-    for dtype, size in (("float32", 4), ("bfloat16", 2)):
-        for k, ratio in UNION_OVER_K.items():
-            for kernel in ("gather", "tile"):
-                for name, gpu in GPUS.items():
-                    union = min(NODES, round(k * ratio))
-                    yield {
-                        "estimate": kernel,
-                        "gpu": name,
-                        "dtype": dtype,
-                        "k": k,
-                        **bound(kernel, gpu, size, k, union),
-                        "source": gpu.source,
-                    }
+    sizes = {"float32": 4, "bfloat16": 2}
+    for dtype, k, kernel, name in product(sizes, UNION_OVER_K, ("gather", "tile"), GPUS):
+        union = min(NODES, round(k * UNION_OVER_K[k]))
+        figures = bound(kernel, GPUS[name], sizes[dtype], k, union)
+        named = {"estimate": kernel, "gpu": name, "dtype": dtype, "k": k}
+        yield {**named, **figures, "source": GPUS[name].source}
 
 
 def bound(kernel: str, gpu: Gpu, size: int, k: int, union: int) -> dict[str, Any]:

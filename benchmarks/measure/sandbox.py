@@ -164,7 +164,6 @@ def _get_context() -> ForkServerContext:
 def _begin(
     serve: Callable[..., None], threads: int | None, pipe: Connection, *arguments: Any
 ) -> None:
-    """Child's main."""
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -227,7 +226,6 @@ def explain_error(error: BaseException) -> Outcome:
 
 
 def _explain_death(exitcode: int | None) -> Outcome:
-    """How a run ended whose process died."""
     if exitcode == -signal.SIGKILL:
         return Outcome("oom", reason="killed by SIGKILL, as the kernel does when memory runs out")
     if exitcode is not None and exitcode < 0:

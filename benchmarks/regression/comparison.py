@@ -138,8 +138,6 @@ def compare(
 
 
 class _BenchmarkError(Exception):
-    """Why a benchmark has no verdict."""
-
     def __init__(self, status: Status, reason: str):
         super().__init__(reason)
         self.status = status

@@ -68,7 +68,10 @@ def run_paired(
         ValueError: for an unknown commit or benchmark, or a limit out of range.
     """
     chosen = list(dict.fromkeys(list_benchmarks() if names is None else names))
-    _check_names([*chosen, *changed_outputs])
+    known = list_benchmarks()
+    for name in [*chosen, *changed_outputs]:
+        if name not in known:
+            raise unknown("benchmark", name, known)
     for label, limit in (("budget_s", budget_s), ("timeout_s", timeout_s)):
         if not limit > 0:
             raise ValueError(f"{label} must be positive, got {limit}")
@@ -129,13 +132,6 @@ def _merge(first: PairedResult, second: PairedResult) -> PairedResult:
         return replace(second, confirmed=True)
     reason = f"SLOWER at first, then {second.verdict.label}: {second.verdict.reason}"
     return replace(second, verdict=Verdict("UNCLEAR", reason), reason=reason)
-
-
-def _check_names(names: Sequence[str]) -> None:
-    known = list_benchmarks()
-    for name in names:
-        if name not in known:
-            raise unknown("benchmark", name, known)
 
 
 def judge(report: PairedReport) -> tuple[Exit, str]:

@@ -33,14 +33,10 @@ class WorkerTimeoutError(WorkerError):
 
 
 class Worker:
-    """One forked process that times the packages of one tree.
-
-    Attributes:
-        planted: share by which every call is slowed down; 0 except in calibrations.
-    """
+    """One forked process that times the packages of one tree."""
 
     def __init__(self, server: WorkerServer, tree: Path, planted: float):
-        self.planted = planted
+        self._planted = planted
         self._server = server
         self._connection, theirs = Pipe()
         self._pid: int | None = None
@@ -59,7 +55,7 @@ class Worker:
 
     def time_calls_ms(self, calls: int) -> list[float]:
         """Times of some calls of the workload, in milliseconds."""
-        return self._ask("time_calls_ms", calls, self.planted)
+        return self._ask("time_calls_ms", calls, self._planted)
 
     def close(self) -> None:
         """Kill the process, if it still lives."""
@@ -131,6 +127,10 @@ class WorkerServer:
 
     def fork(self, tree: Path, planted: float = 0.0) -> Worker:
         """A fresh worker for the packages of a tree.
+
+        Args:
+            tree: folder of the packages.
+            planted: share by which every call is slowed down; 0 except in calibrations.
 
         Raises:
             WorkerError: if the tree does not import, with the error's last line.

@@ -2,8 +2,9 @@
 
 Run by path: `python worker.py WORKLOADS CONNECTION`, a file and the descriptor of a pipe. This
 process loads the workloads, and with them torch, and runs nothing itself. For every tree and pipe
-it is sent it forks a worker, so that all workers, whichever commit they measure, share one memory layout: of processes started
-apart one can be slower than its identical twin by 5 % for as long as it lives.
+it is sent it forks a worker, so that all workers, whichever commit they measure, share one memory
+layout: of processes started apart one can be slower than its identical twin by 5 % for as long as
+it lives.
 
 A worker answers ("ok", value) or ("error", message). It imports nothing from the tree but the
 packages measured, so that old commits can be measured by this file of a newer one.

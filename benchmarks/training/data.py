@@ -219,12 +219,13 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
         )
 
     def select(part: list[tuple[int, str]]) -> list[Dataset]:
-        selected = []
-        for index, dataset in enumerate(datasets):
-            paths = {name: dataset.paths[name] for own, name in part if own == index}
-            if paths:
-                selected.append(replace(dataset, paths=paths))
-        return selected
+        parts = (
+            replace(
+                dataset, paths={name: dataset.paths[name] for own, name in part if own == index}
+            )
+            for index, dataset in enumerate(datasets)
+        )
+        return [dataset for dataset in parts if dataset.paths]
 
     return select(chosen[:kept]), select(chosen[kept:])
 

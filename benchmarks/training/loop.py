@@ -166,8 +166,6 @@ class _Step(NamedTuple):
 
 
 class _Run:
-    """One training in one process."""
-
     def __init__(self, model_name: str, recipe: Recipe, folder: Path, fabric: Fabric) -> None:
         self.recipe, self.folder, self.fabric = recipe, folder, fabric
         self.checkpoint = folder / CHECKPOINT
@@ -256,7 +254,8 @@ class _Run:
         state, recipe = self.state, self.recipe
         lr, k = recipe.learning_rate(state.step), None
         if recipe.k is not None and isinstance(state.model, kgt.KGT):
-            k = _draw_k(recipe.k, recipe.seed, state.step)
+            choices = (recipe.k,) if isinstance(recipe.k, int) else recipe.k
+            k = kgt.KSampler(choices, recipe.seed).draw(state.step)
             state.model.set_k(k)
         for group in state.optimizer.param_groups:
             group["lr"] = lr
@@ -366,7 +365,3 @@ def _create_optimizer(model: Restorer, recipe: Recipe) -> torch.optim.Optimizer:
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-
-
-def _draw_k(choices: int | tuple[int, ...], seed: int, step: int) -> int:
-    return kgt.KSampler((choices,) if isinstance(choices, int) else choices, seed).draw(step)

@@ -130,12 +130,7 @@ class TrainingState:
         for name, tensor in self.model.state_dict().items():
             if not torch.isfinite(tensor).all():
                 raise TrainingDiverged(f"{name} is not finite")
-        buffer = io.BytesIO()
-        torch.save(self._content(), buffer)
-        write_atomically(path, buffer.getvalue())
-
-    def _content(self) -> dict[str, Any]:
-        return {
+        content = {
             "identity": self.identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -145,6 +140,9 @@ class TrainingState:
             "losses": [tuple(point) for point in self.losses],
             "validations": [tuple(point) for point in self.validations],
         }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_atomically(path, buffer.getvalue())
 
     def resume(self, content: dict[str, Any], path: Path, stale: Stale) -> None:
         """Go on from a checkpoint.

@@ -9,11 +9,12 @@ import pytest
 
 from benchmarks.records.statistics import Verdict
 from benchmarks.regression import calibration, paired
-from benchmarks.regression.calibration import allowed_errors, wilson_interval
-from benchmarks.regression.calibration_records import (
+from benchmarks.regression.calibration import (
+    allowed_errors,
     append_calibration,
     read_calibrations,
     render_calibrations,
+    wilson_interval,
 )
 from benchmarks.regression.comparison import (
     POOLS,
