@@ -53,7 +53,8 @@ def append_undone(image: Tensor) -> Tensor:
         [B, 2 * C, h, w] of the same kind: the image, and what `deconvolve` makes of it, in steps of
         1/255.
     """
-    kernel = estimate_shake(image)
+    # One image after the other: the estimate decides, and a batch is rounded otherwise.
+    kernel = torch.cat([estimate_shake(one) for one in image.split(1)])
     both = torch.cat([image, image], dim=1)
     before, after = both.chunk(2, dim=1)
     # One channel after the other, for transforms take ten times its bytes.

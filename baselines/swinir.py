@@ -288,8 +288,8 @@ class SwinIR(nn.Module):
 
         dim, features = config.embed_dim, config.upsample_features
         channels, pixels = config.restored_channels, config.unshuffle**2
-        images, rest = divmod(config.in_channels, len(RGB_MEAN))
-        mean = torch.tensor((0.0,) * config.in_channels if rest else RGB_MEAN * images)
+        means = {3: RGB_MEAN, 6: RGB_MEAN * 2}
+        mean = torch.tensor(means.get(config.in_channels, (0.0,) * config.in_channels))
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
         self.conv_first = nn.Conv2d(config.in_channels * pixels, dim, 3, padding=1)
         self.patch_embed = nn.Sequential(OrderedDict(norm=nn.LayerNorm(dim)))

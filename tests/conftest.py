@@ -4,6 +4,11 @@ import signal
 from pathlib import Path
 
 import pytest
+
+# Workers of a parallel run share the cores; threads that wait for each other spin. Before torch.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 

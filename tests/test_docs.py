@@ -66,7 +66,7 @@ def test_readme_is_short_and_keeps_the_command_that_ci_runs():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120
     (command,) = re.findall(r"<!-- test -->\n    (.+)\n<!-- end -->", text)
-    assert command.endswith("-m pytest")
+    assert "-m pytest" in command
 
 
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=_name)

@@ -130,7 +130,7 @@ def fresh_process(
     process = _get_context().Process(target=_begin, args=started, daemon=True)
     child = Child(process, ours, timeout_s)
     try:
-        with _hidden_main():
+        with _hidden_main(), _held_interrupts():
             process.start()
         theirs.close()
         yield child
@@ -140,6 +140,16 @@ def fresh_process(
             process.join()
             process.close()
         ours.close()
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """An interrupt waits: the server and all that it forks begin where none can reach them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
