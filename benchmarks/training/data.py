@@ -101,6 +101,10 @@ class PatchSampler(TorchDataset[Batch]):
             _CACHE_BYTES, getsizeof=lambda image: image.nbytes
         )
 
+    def __reduce__(self) -> tuple[type[PatchSampler], tuple[Recipe, int, int]]:
+        """Worker processes make their own: it is what its recipe says."""
+        return PatchSampler, (self._recipe, self._slots.start, self._slots.step)
+
     def __len__(self) -> int:
         return self._recipe.steps
 
@@ -184,6 +188,8 @@ def iterate_batches(sampler: PatchSampler, steps: range, workers: int) -> Iterat
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_begin_worker,
+        # A fork of this process would lack the threads that libvips and OpenMP wait for.
+        multiprocessing_context="forkserver" if workers else None,
     )
     return iter(loader)
 

@@ -92,6 +92,7 @@ def test_a_known_shake_is_undone(name, psnr):
     assert psnr(restored, clean) > psnr(blurred, clean) + 2.5
 
 
+@pytest.mark.slow
 def test_unknown_shakes_are_found_and_undone(psnr):
     image = photograph()
     gains = []
@@ -143,6 +144,7 @@ def test_where_the_kernel_lies_in_its_array_moves_nothing():
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     size=st.tuples(st.integers(1, 40), st.integers(1, 70)),

@@ -340,6 +340,7 @@ def wait_for_records(path, count, process):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
 def test_interrupted_run_keeps_its_records_and_is_resumed(run, tmp_path, ending):

@@ -21,6 +21,7 @@ from kgt.config import preset
 COUNTERS = [count_with_torch, count_with_fvcore]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("description", "size", "padded"),
     [

@@ -15,6 +15,12 @@ needs_clear_refs = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def _pinned():
+    """As where memory is measured, whatever tests of this process did to the allocator before."""
+    memory.pin_allocator(reuse=False)
+
+
 def count(fn):
     """Peak and remaining bytes of a call whose result is kept."""
     with LiveTensorBytes() as counter:

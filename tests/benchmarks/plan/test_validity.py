@@ -179,6 +179,7 @@ def find_valid():
     return valid
 
 
+@pytest.mark.slow
 def test_a_comment_in_every_source_leaves_all_records_valid(tmp_path):
     skip = shutil.ignore_patterns("__pycache__")
     for folder in ("kgt", "baselines", "benchmarks", "results/records"):

@@ -17,6 +17,7 @@ QUICK = {
 BICUBIC = Golden("sr-x4", "embedded", 4, "psnr", 28.27, 0.01, "test", "sr-y601-crop-scale")
 
 
+@pytest.mark.slow
 def test_published_values_are_met(data_root):
     values = [golden for golden in list_golden() if (golden.task, golden.dataset) in QUICK]
     absent = sorted(

@@ -27,6 +27,7 @@ RECIPE = Recipe(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "package"), [("kgt-tiny-x2", "kgt.zoo"), ("swinir-tiny-x2", "baselines.registry")]
 )

@@ -78,6 +78,7 @@ def test_kgt_and_swinir_saw_the_same_images(recipe):
     assert ours == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "task"), RECIPES.items())
 @pytest.mark.parametrize("family", FAMILIES)
 def test_photographs_that_no_training_saw_are_restored_better_than_by_the_reference(

@@ -56,6 +56,7 @@ def test_starting_as_nearest_gives_nearest_neighbor_interpolation():
         start_as_nearest(create_any_model("bicubic"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "fields"), [(MODEL, {}), ("kgt-tiny-x2", {"k": (16, 32, 300)})])
 def test_resumed_training_equals_the_uninterrupted_one(model, fields, tmp_path):
     recipe = change(**fields)
@@ -101,6 +102,7 @@ def test_fixed_k_is_the_k_of_every_step(tmp_path, monkeypatch):
     assert seen[:2] == [7, 7]
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path, toy):
     ramp = np.arange(0, 256, 8, dtype=np.uint8)
     recipe = change(**toy(ramp=np.tile(ramp, (32, 1))), steps=30, warmup=0.05)

@@ -109,6 +109,7 @@ def test_compressed_patches_are_of_every_quality_in_range():
     assert found == {10, 11, 12}
 
 
+@pytest.mark.slow
 def test_weather_is_cut_from_whole_images():
     recipe = make(["weather-rain"], images=["rocket"], batch=1, patch=64)
     sampler, task = PatchSampler(recipe), get_task("weather-rain")

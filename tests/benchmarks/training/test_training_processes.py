@@ -17,6 +17,7 @@ from benchmarks.training.loop import Listener, TrainingInterrupted, run_folder, 
 from benchmarks.training.processes import defer_signals
 from benchmarks.training.recipes import Recipe
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 MODEL = "swinir-tiny-x2"
 FIELDS = {

@@ -250,6 +250,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", VARIANTS.values(), ids=VARIANTS)
 def test_other_instruction_sets_compute_the_same(flags):
     if "-mavx2" in flags and torch.backends.cpu.get_cpu_capability() == "DEFAULT":

@@ -20,6 +20,7 @@ GRAPHS = [
 ]
 
 
+@pytest.mark.slow
 def test_kernels_equal_the_reference_in_the_interpreter():
     pytest.importorskip("triton")
     script = Path(__file__).with_name("triton_interpreted.py")
