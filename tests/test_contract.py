@@ -24,7 +24,13 @@ def build(name):
         raise
 
 
-@pytest.mark.parametrize("name", list_any_models())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "grl-b-x4"))
+        for name in list_any_models()
+    ],
+)
 @torch.inference_mode()
 def test_every_model_keeps_the_contract(name):
     model = build(name)

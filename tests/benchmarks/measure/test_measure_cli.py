@@ -131,6 +131,7 @@ def test_model_takes_fields_behind_the_name(capsys):
     assert {row["input"] for row in rows} == {"16x32"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["forward", "train-step"])
 def test_model_in_bfloat16_with_its_peak_memory(mode, capsys):
     options = f"--models swinir-tiny-x2,kgt-tiny-x2 --dtype bfloat16 --mode {mode} --memory --json"

@@ -216,6 +216,7 @@ def spawn_parent(worker, mark):
     return parent, int(mark.read_text())
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize(
     ("ending", "printed"), [(signal.SIGINT, "interrupted\n"), (signal.SIGKILL, "")]
@@ -229,6 +230,7 @@ def test_child_never_outlives_its_parent(worker, tmp_path, ending, printed):
     wait_for(lambda: is_gone(child))
 
 
+@pytest.mark.slow
 def test_main_module_is_not_run_again(tmp_path):
     script = tmp_path / "unguarded.py"
     script.write_text(

@@ -130,6 +130,7 @@ def test_tiles_hold_the_result_a_row_a_seam_and_a_tile():
     assert memory.peak == pytest.approx(4 * held, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"), [("kgt-tiny-denoise-color", (320, 480)), ("kgt-tiny-x2", (256, 320))]
 )
