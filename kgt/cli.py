@@ -174,7 +174,9 @@ def _make_line_printer(name: str, total: float | None) -> OnProgress:
         if total is None or done is None or started is None or done <= started[0]:
             say(name, what)
             return
-        left_s = (now - started[1]) / (done - started[0]) * (total - done)
+        # A measurement goes beyond its budget until it has rounds enough.
+        done = min(done, total)
+        left_s = (now - started[1]) / max(done - started[0], 1e-9) * (total - done)
         say(name, f"{what}, {done / total:.0%} of all done, {left_s:.0f} s left")
 
     return print_line
