@@ -7,6 +7,7 @@ import math
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -94,12 +95,16 @@ class PatchSampler(TorchDataset[Batch]):
                 f"patch of {recipe.patch * recipe.scale} pixels and what its input depends on; "
                 "lower `patch` or name other images"
             )
-        self.digest = _digest_sources(self._sources)
         pixels = np.array([math.prod(source.size) for source in self._sources])
         self._weights = pixels / pixels.sum()
         self._cache: LRUCache[tuple[int, str], Input] = LRUCache(
             _CACHE_BYTES, getsizeof=lambda image: image.nbytes
         )
+
+    @cached_property
+    def digest(self) -> str:
+        """See the class; worker processes never ask, so they read no file for it."""
+        return _digest_sources(self._sources)
 
     def __reduce__(self) -> tuple[type[PatchSampler], tuple[Recipe, int, int]]:
         """Worker processes make their own: it is what its recipe says."""
