@@ -3,13 +3,16 @@
 A name is imported with its module when it is first used: commands start without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kgt.lazy import find_in
 
 if TYPE_CHECKING:
     from kgt.attention import key_graph_attention, list_backends
-    from kgt.attention.graph import KeyGraph, KSampler, build_key_graph
+    from kgt.attention.graph import KSampler, build_key_graph
+    from kgt.attention.key_graph import KeyGraph
     from kgt.config import KGTConfig
+    from kgt.export import export_network
     from kgt.network.model import KGT
     from kgt.pictures.picture import Picture
     from kgt.restoring import restore_file, restore_picture
@@ -23,11 +26,12 @@ _HOMES = {
     "KGT": "network.model",
     "KGTConfig": "config",
     "KSampler": "attention.graph",
-    "KeyGraph": "attention.graph",
+    "KeyGraph": "attention.key_graph",
     "Picture": "pictures.picture",
     "build_key_graph": "attention.graph",
     "build_model": "zoo",
     "create_model": "zoo",
+    "export_network": "export",
     "key_graph_attention": "attention",
     "list_backends": "attention",
     "list_models": "zoo",
@@ -38,9 +42,4 @@ _HOMES = {
     "restore_picture": "restoring",
 }
 __all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"kgt.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = find_in(__name__, _HOMES)

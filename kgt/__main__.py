@@ -1,34 +1,21 @@
-"""`python -m kgt restore`: pictures in, restored pictures out.
+"""`python -m kgt` is the command `kgt`."""
 
-This is where the packages meet: what restores photographs of a shaken camera sees a blind
-deconvolution, which is a baseline.
-"""
+from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
-
-import baselines
-import kgt
-from kgt.command import Networks, main
-
-if TYPE_CHECKING:
-    from kgt.contract import Restorer
+from collections.abc import Sequence
 
 
-_DEBLUR = "deconvolved-kgt-tiny-deblur"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        from kgt import command
+    # It comes before there is anything to say it as all commands do.
+    except KeyboardInterrupt:
+        print("kgt: interrupted", file=sys.stderr)
+        return 3
+    return command.main(arguments)
 
-
-def _list_models(pretrained: bool) -> list[str]:
-    others = [_DEBLUR] if _DEBLUR in baselines.list_models(pretrained) else []
-    return [*others, *kgt.list_models(pretrained)]
-
-
-def _create_model(name: str, pretrained: bool = False, **overrides: Any) -> "Restorer":
-    package = baselines if name == _DEBLUR else kgt
-    return package.create_model(name, pretrained, **overrides)
-
-
-NETWORKS = Networks("kgt", "kgt-tiny", _list_models, _create_model, {"deblur": _DEBLUR})
 
 if __name__ == "__main__":
-    sys.exit(main(networks=NETWORKS))
+    sys.exit(main())

@@ -5,21 +5,32 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import re
 import select
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO
 
-from kgt.errors import Failure
+from kgt.errors import Failure, quote, unknown
 
 if TYPE_CHECKING:
     import torch
 
 _LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
+# As torch says it, of the CPU and of GPUs, in an error of no type of its own.
+_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory")
+# What to install for packages that the extra `bench` does not have.
+_EXTRAS = {
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
+    "hyperqueue": "sweep",
+}
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
@@ -37,6 +48,42 @@ class Exit(IntEnum):
     FELL_SHORT = 1  # what was measured: a claim fails, or a value is worse than it was
     WRONG_USE = 2  # or nothing to do
     FAILURE = 3
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        # Of a flag, or where nothing is chosen, the default says nothing.
+        if isinstance(action.default, bool | list | None):
+            return action.help
+        return super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """A command line whose help gives defaults and examples, and whose errors name what is nearest.
+
+    Parsers of subcommands are of this class as well.
+
+    Args:
+        examples: command lines as they are typed.
+        **fields: as of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, examples: Sequence[str] = (), **fields: Any) -> None:
+        listed = "\n".join(f"  {example}" for example in examples)
+        super().__init__(
+            formatter_class=_HelpFormatter,
+            epilog=f"examples:\n{listed}" if examples else None,
+            **fields,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and a message, in which long values are cut, and exit."""
+        super().error(re.sub(r"\S{201,}", lambda found: f"{found[0][:200]}...", message))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            problem = str(unknown("value", str(value), map(str, action.choices)))
+            raise argparse.ArgumentError(action, problem)
 
 
 def run(command: Callable[[], Exit], name: str, kept: str = "") -> Exit:
@@ -63,7 +110,14 @@ def run(command: Callable[[], Exit], name: str, kept: str = "") -> Exit:
 
 def _attempt(command: Callable[[], Exit], name: str, kept: str) -> Exit:
     try:
-        return command()
+        with _noted_interrupts() as asked:
+            try:
+                return command()
+            except Exception as error:
+                # An import that is interrupted may say that it failed.
+                if asked.is_set():
+                    raise KeyboardInterrupt from error
+                raise
     except SystemExit as end:
         # This is how the library rich ends where the reader of its output has left.
         if isinstance(end.__context__, BrokenPipeError):
@@ -76,7 +130,8 @@ def _attempt(command: Callable[[], Exit], name: str, kept: str) -> Exit:
         if not error.name or "." in error.name:
             traceback.print_exc()
             return Exit.FAILURE
-        say(name, f"the package {error.name} is missing here: pip install 'kgt[bench]' adds it")
+        extra = _EXTRAS.get(error.name, "bench")
+        say(name, f"the package {error.name} is missing here: pip install 'kgt[{extra}]' adds it")
         return Exit.WRONG_USE
     except (Failure, OSError) as error:
         if isinstance(error, BrokenPipeError) and not _has_reader(sys.stdout):
@@ -84,9 +139,49 @@ def _attempt(command: Callable[[], Exit], name: str, kept: str) -> Exit:
         say(name, str(error))
     except KeyboardInterrupt:
         say(name, f"interrupted; {kept}" if kept else "interrupted")
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+            say(name, f"there is not enough memory; ask for less at once ({quote(str(error))})")
+        else:
+            traceback.print_exc()
     return Exit.FAILURE
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C raises KeyboardInterrupt, as ever, and sets an event."""
+    asked, over = threading.Event(), threading.Event()
+    report, main_thread = sys.unraisablehook, threading.get_ident()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    def repeat(dropped: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised while a finalizer or a callback of a C library runs.
+        if issubclass(dropped.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, interrupt_again).start()
+        else:
+            report(dropped)
+
+    def interrupt_again() -> None:
+        if not over.is_set():
+            signal.pthread_kill(main_thread, signal.SIGINT)
+
+    # Not in another thread, nor where someone else sees to it.
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler or (
+        threading.current_thread() is not threading.main_thread()
+    ):
+        yield asked
+        return
+    signal.signal(signal.SIGINT, note)
+    sys.unraisablehook = repeat
+    try:
+        yield asked
+    finally:
+        over.set()
+        sys.unraisablehook = report
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _has_reader(stream: TextIO) -> bool:
@@ -114,7 +209,8 @@ def _silence(stream: TextIO) -> None:
 def say(name: str, message: str) -> None:
     """Print a line on standard error, in the name of a command."""
     try:
-        print(f"{name}: {message}", file=sys.stderr)
+        # At once, so that no interrupt parts a line from its end.
+        print(f"{name}: {message}\n", end="", file=sys.stderr)
     except BrokenPipeError:
         _silence(sys.stderr)
 
@@ -185,8 +281,19 @@ def _make_line_printer(name: str, total: float | None) -> OnProgress:
 def positive(text: str) -> int:
     """The argument type of whole numbers from 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{quote(text)} is not a whole number of at least 1")
     return int(text)
+
+
+def size(text: str) -> tuple[int, int]:
+    """The argument type of HEIGHTxWIDTH in pixels."""
+    height, _, width = text.partition("x")
+    try:
+        return positive(height), positive(width)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(
+            f"{quote(text)} is not two numbers of pixels, HEIGHTxWIDTH, e.g. 96x128"
+        ) from error
 
 
 def split_model(description: str) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -198,7 +305,9 @@ def split_model(description: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     name, *fields = description.split(":")
     for field in fields:
         if "=" not in field:
-            raise ValueError(f"{description!r}: expected NAME:field=value, got {field!r}")
+            raise ValueError(
+                f"{quote(description)}: NAME:field=value is expected, got {quote(field)}"
+            )
     return name, tuple((key, value) for key, _, value in (f.partition("=") for f in fields))
 
 
@@ -208,7 +317,7 @@ def read_value(text: str) -> Any:
         return _CONSTANTS[text]
     try:
         return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
         return text
 
 
@@ -229,7 +338,7 @@ def add_device(parser: argparse.ArgumentParser, default: str = "auto") -> None:
         "--device",
         choices=("auto", "cpu", "cuda"),
         default=default,
-        help="where networks run; auto is a GPU where there is one (default: %(default)s)",
+        help="where networks run; auto is a GPU where there is one",
     )
 
 

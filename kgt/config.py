@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from kgt.attention.graph import SIMILARITIES
-from kgt.errors import unknown
+from kgt.attention.key_graph import check_count
+from kgt.attention.similarity import SIMILARITIES
+from kgt.errors import quote, unknown
+from kgt.fields import convert_all
 from kgt.tasks import SAME_SIZE
 
 _CHOICES = {
     "shape": ("columnar", "u"),
-    "similarity": SIMILARITIES,
+    "similarity": tuple(SIMILARITIES),
     "upsampler": ("pixelshuffle", "pixelshuffledirect"),
     "norm": ("pre", "post"),
     "score": ("dot", "cosine"),
@@ -21,6 +23,8 @@ _CHOICES = {
     "position_bias": ("continuous", "none"),
     "graph_scope": ("stage", "layer"),
 }
+
+_POSITIVE = ("embed_dim", "heads", "mlp_ratio", "upsample_features", "bias_hidden")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class KGTConfig:
         level_windows: [A] window per level of the U shape, top to latent.
         k: keys per token at construction; `set_k` changes it later, as in random-k training.
         include_self: [A] a token may be its own key; False is Eq. 2 as printed.
-        similarity: [A] "dot" as printed, or "cosine".
+        similarity: "dot" as printed, or another of `kgt.attention.similarity.SIMILARITIES`, ours.
         graph_scope: "stage" builds the graph once per stage as printed; "layer" rebuilds it from
             the input of every layer (the ablation of sharing).
         norm: [A] "pre" or "post" LayerNorm.
@@ -89,10 +93,11 @@ class KGTConfig:
     mean: tuple[float, ...] = (0.4488, 0.4371, 0.4040)
 
     def __post_init__(self) -> None:
+        convert_all(self, _POSITIVE)
         for name, valid in _CHOICES.items():
             value = getattr(self, name)
             if value not in valid:
-                raise ValueError(f"{name} = {value!r}; valid: {', '.join(valid)}")
+                raise ValueError(f"{name} = {quote(value)}; valid: {', '.join(valid)}")
         if self.in_channels not in (1, 3, 6):
             raise ValueError(f"in_channels = {self.in_channels}; valid: 1, 3, 6")
         if not 1 <= self.restored_channels <= self.in_channels:
@@ -107,8 +112,7 @@ class KGTConfig:
             raise ValueError(f"scale = {self.scale}; valid: 1, 2, 3, 4")
         if self.embed_dim % self.heads:
             raise ValueError(f"embed_dim {self.embed_dim} is not a multiple of heads {self.heads}")
-        if self.k < 1:
-            raise ValueError(f"k = {self.k}: a token needs at least 1 key")
+        check_count("k", self.k)
         if not self.depths or min(self.depths) < 1:
             raise ValueError(f"depths = {self.depths}: at least one stage of at least one layer")
         if min(self.windows) < 2:

@@ -91,6 +91,11 @@ def split_whole(net: Restorer, image: Tensor) -> tuple[Restorer, Tensor]:
     return net, image
 
 
+def has_parameters(net: Restorer) -> bool:
+    """Whether it is a network, which may be trained; a classical method has no parameters."""
+    return next(net.parameters(), None) is not None
+
+
 def as_module(net: Restorer) -> nn.Module:
     """The module that every restorer is, for what torch does with modules alone."""
     assert isinstance(net, nn.Module)

@@ -10,6 +10,15 @@ class Failure(RuntimeError):  # noqa: N818  (states what happened)
     """A known way to fail, which needs no traceback: the message says everything."""
 
 
+_LONGEST = 200
+
+
+def quote(value: object) -> str:
+    """A value as it stands in a message: as Python writes it, at most 200 characters of it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:
     """The error of an unknown name, which lists the valid ones, those that are nearest first.
 
@@ -19,5 +28,5 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> ValueError:
         valid: the names that are.
     """
     names = list(valid)
-    ordered = dict.fromkeys([*get_close_matches(name, names), *names])
-    return ValueError(f"unknown {kind} {name!r}; valid: {', '.join(ordered)}")
+    ordered = dict.fromkeys([*get_close_matches(name[:_LONGEST], names), *names])
+    return ValueError(f"unknown {kind} {quote(name)}; valid: {', '.join(ordered)}")

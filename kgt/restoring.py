@@ -174,7 +174,7 @@ def _make_input(pixels: NDArray[Any], net: Restorer) -> Tensor:
     wanted = net.in_channels
     if pixels.shape[-1] > wanted:
         raise ValueError("the network takes gray pictures; convert this color picture to gray")
-    like = next(net.parameters(), torch.empty(0))
+    like = next(net.parameters(), torch.empty(0, dtype=torch.float32))
     image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).to(like.device)
     image = image.permute(2, 0, 1)[None].contiguous().expand(-1, wanted, -1, -1)
     multiple = net.size_multiple

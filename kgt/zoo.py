@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from os import PathLike
 from pathlib import Path
 
 from torch import nn
 
+from kgt.checkpoints import load_named
 from kgt.config import PRESETS, KGTConfig, preset
+from kgt.fields import check_size, convert
 from kgt.network.model import KGT, ColumnarKGT, UShapedKGT
 from kgt.pretrained import find_weights
 
@@ -39,33 +43,43 @@ def build_model(config: KGTConfig) -> KGT:
 
 
 def create_model(
-    name: str, pretrained: bool = False, *, backend: str = "auto", **overrides: object
+    name: str,
+    pretrained: bool | str | PathLike[str] = False,
+    *,
+    backend: str = "auto",
+    **overrides: object,
 ) -> KGT:
     """Build a named network.
 
     Args:
         name: a name of `list_models()`.
-        pretrained: load the trained weights that ship with this package. The network's attribute
-            `provenance` then describes their training.
+        pretrained: load the trained weights that ship with this package, or those of a file: what
+            a training here wrote, or any that holds the network's parameters by name. The
+            network's attribute `provenance` then describes their training.
         backend: attention backend, or "auto".
         **overrides: fields of `KGTConfig` to replace, e.g. `k=128` or `in_channels=1`. With
-            trained weights, none that changes the shape of a parameter.
+            trained weights that ship, none that changes the shape of a parameter.
 
     Raises:
-        ValueError: for an unknown name, field or backend, listing the valid ones; and with
-            `pretrained=True` where no weights ship, listing the models that have some, or where
-            they do not fit.
+        ValueError: for an unknown name, field or backend, listing the valid ones; with
+            `pretrained=True` where no weights ship, listing the models that have some; and with
+            weights that cannot be read or are of another network, saying what differs.
     """
     config = preset(name, **overrides)
-    trained = find_weights(WEIGHTS) if pretrained else {}
-    if pretrained and name not in trained:
-        raise ValueError(
-            f"no trained weights ship for {name!r}; models that have some: "
-            f"{', '.join(trained) or 'none yet'}. Create it with pretrained=False and load "
-            "your own with load_state_dict"
-        )
+    if overrides:
+        check_size(lambda: build_model(config), name)
     network = build_model(config)
-    network.set_backend(backend)
-    if pretrained:
+    network.set_backend(convert("backend", backend, "auto"))
+    if isinstance(pretrained, (str, PathLike)):
+        presets = {own: asdict(preset(own)) for own in PRESETS}
+        load_named(network, pretrained, name, overrides, presets)
+    elif pretrained:
+        trained = find_weights(WEIGHTS)
+        if name not in trained:
+            raise ValueError(
+                f"no trained weights ship for {name!r}; models that have some: "
+                f"{', '.join(trained) or 'none yet'}. pretrained=FILE (--weights FILE) takes your "
+                "own"
+            )
         trained[name].load_into(network)
     return network

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kgt.attention.backend import Backend
 from kgt.attention.call import AttentionCall, AttentionShape
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 from kgt.attention.registry import choose_backend, get_backend, list_backends
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kgt.attention.call import AttentionCall, AttentionShape
+from kgt.attention.compiling import once
 from kgt.attention.cost import Cost
 
 
@@ -25,6 +26,7 @@ class Backend:
         devices: device types it runs on.
         dtypes: element types it takes.
         backward: whether it yields gradients.
+        exportable: whether it is made of operators that runtimes other than torch have.
         package: an importable package it needs, empty for none.
         limits: further reasons why it cannot attend in a shape; what takes long to find out, such
             as whether it compiles, is left for shapes that nothing else rules out.
@@ -42,13 +44,14 @@ class Backend:
         torch.float16,
     )
     backward: bool = True
+    exportable: bool = True
     package: str = ""
     limits: Callable[[AttentionShape], list[str]] = lambda shape: []
 
     def unsupported_reasons(self, shape: AttentionShape) -> list[str]:
         """Every reason why this backend cannot attend in a shape; empty when it can."""
         reasons = []
-        if self.package and importlib.util.find_spec(self.package) is None:
+        if self.package and not _is_installed(self.package):
             reasons.append(f"needs the package {self.package}, which is not installed")
         if shape.device not in self.devices:
             reasons.append(f"runs on {' or '.join(self.devices)} devices, not on {shape.device}")
@@ -57,4 +60,11 @@ class Backend:
             reasons.append(f"takes {supported}, not {str(shape.dtype).removeprefix('torch.')}")
         if shape.requires_grad and not self.backward:
             reasons.append("has no backward pass, and gradients are required")
+        if torch.compiler.is_exporting() and not self.exportable:
+            reasons.append("is made of operators that no runtime but torch has")
         return reasons + self.limits(shape)
+
+
+@once
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

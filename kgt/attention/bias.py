@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from kgt.attention.compiling import remembered
 
 
 def window_of(nodes: int) -> int:
@@ -21,8 +22,7 @@ def window_of(nodes: int) -> int:
     return side
 
 
-@lru_cache(maxsize=8)
-@torch.inference_mode(False)  # a cached inference tensor would be useless to training later
+@remembered
 def relative_index(window: int, device: torch.device) -> Tensor:
     """int64 [N, N]: where in the flattened table the offset of (query, key) stands."""
     axis = torch.arange(window, device=device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kgt.attention.bias import window_of
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,20 @@ class AttentionShape:
     has_padding: bool = False
     requires_grad: bool = False
     byte_budget: int | None = None
+
+    def __str__(self) -> str:
+        """In words, as errors and logs name it."""
+        budget = self.byte_budget
+        parts = (
+            f"{self.windows:,} windows of {self.nodes:,} tokens with {self.k:,} keys each",
+            f"{self.heads} heads of {self.head_dim} channels",
+            f"{self.dtype} on {self.device}".removeprefix("torch."),
+            *["a position bias"] * self.has_bias,
+            *["rows with fewer keys"] * self.has_padding,
+            *["gradients"] * self.requires_grad,
+            *([] if budget is None else [f"a budget of {budget:,} bytes"]),
+        )
+        return ", ".join(parts)
 
     @property
     def queries(self) -> int:
@@ -119,6 +133,7 @@ def _check(q: Tensor, k: Tensor, v: Tensor, graph: KeyGraph, bias: Tensor | None
         )
     if graph.indices.device != q.device:
         raise ValueError(f"the graph is on {graph.indices.device}, q on {q.device}")
+    graph.check()
     if bias is not None:
         side = 2 * window_of(nodes) - 1
         if bias.shape != (heads, side, side):

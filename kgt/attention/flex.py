@@ -21,7 +21,7 @@ from kgt.attention.backend import Backend
 from kgt.attention.bias import window_of
 from kgt.attention.call import AttentionCall, AttentionShape
 from kgt.attention.cost import Cost, dense_flops, index_bytes, mask_bytes, output_bytes
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 
 BLOCK = 128
 # Dynamo gives up on a function after 8 kernels; one network may attend in more shapes than that.
@@ -114,5 +114,6 @@ BACKEND = Backend(
     cost,
     dtypes=(torch.float32, torch.bfloat16, torch.float16),
     backward=False,
+    exportable=False,
     limits=_limits,
 )

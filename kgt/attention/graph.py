@@ -8,98 +8,24 @@ Axis letters: W windows, N tokens per window, C channels, K keys kept per token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from kgt.attention.compiling import once
+from kgt.attention.exported import find_keys_plainly
+from kgt.attention.key_graph import PADDING, KeyGraph, check_count
 from kgt.attention.native import load_operators, unavailable_reason
+from kgt.attention.similarity import SIMILARITIES, Ranking
 from kgt.errors import unknown
 
-SIMILARITIES = ("dot", "cosine")
 _BUILDERS = ("auto", "torch", "native")
 _SIMILARITY_BYTES = 64 * 2**20
-PADDING = -1
-
-Derived = TypeVar("Derived")
-
-
-@dataclass(frozen=True)
-class KeyGraph:
-    """Who attends to whom: `indices[w, i]` are the keys of token i in window w.
-
-    Attributes:
-        indices: int32 [W, N, K]; each row holds distinct token numbers in ascending order,
-            followed by `PADDING` (-1) where a token has fewer than K candidates.
-        requested_k: the k asked for; K is smaller where it was clamped to the candidates.
-        degrees: int32 [W, N], the number of keys per token, or None when every row is full.
-        derived: results of `derive`, by the function that made them.
-    """
-
-    indices: Tensor
-    requested_k: int
-    degrees: Tensor | None = None
-    derived: dict[Callable[[KeyGraph], object], object] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-
-    def __post_init__(self) -> None:
-        if self.indices.ndim != 3 or self.indices.dtype != torch.int32:
-            raise ValueError(
-                "graph indices must be int32 [W, N, K], got "
-                f"{self.indices.dtype} {list(self.indices.shape)}"
-            )
-
-    @property
-    def windows(self) -> int:
-        """Number of windows W."""
-        return self.indices.shape[0]
-
-    @property
-    def nodes(self) -> int:
-        """Number of tokens N per window."""
-        return self.indices.shape[1]
-
-    @property
-    def k(self) -> int:
-        """Number of keys K kept per token (the row length)."""
-        return self.indices.shape[2]
-
-    @property
-    def clamped(self) -> bool:
-        """Whether more keys were asked for than a window has candidates."""
-        return self.k < self.requested_k
-
-    def derive(self, make: Callable[[KeyGraph], Derived]) -> Derived:
-        """The result of `make` for this graph, computed once: the layers of a stage share it."""
-        if make not in self.derived:
-            self.derived[make] = make(self)
-        return cast(Derived, self.derived[make])
-
-    def valid(self) -> Tensor | None:
-        """Bool [W, N, K], true where an index names a key; None when every row is full."""
-        return None if self.degrees is None else self.indices >= 0
-
-    def safe_indices(self) -> Tensor:
-        """int64 [W, N, K] with padding replaced by the row's first key, fit for gather/scatter."""
-        indices = self.indices.long()
-        return (
-            indices if self.degrees is None else torch.where(indices < 0, indices[..., :1], indices)
-        )
-
-    def to_mask(self) -> Tensor:
-        """The graph as a dense bool [W, N, N], true where query (row) attends to key (column)."""
-        mask = torch.zeros(
-            self.windows, self.nodes, self.nodes, dtype=torch.bool, device=self.indices.device
-        )
-        # A 1 can be traced by torch.jit, and with it by fvcore; True cannot.
-        return mask.scatter_(-1, self.safe_indices(), 1)
 
 
 @contextmanager
@@ -177,7 +103,7 @@ def build_key_graph(
         k: keys per token, at least 1; clamped to the number of candidates. The graph's
             `requested_k` keeps the k asked for.
         include_self: whether a token is a candidate for itself; False is Eq. 2 as printed.
-        similarity: "dot" (Eq. 1) or "cosine".
+        similarity: "dot" (Eq. 1), or another name in `kgt.attention.similarity.SIMILARITIES`.
         regions: integer [nW, N] labels with W a multiple of nW; only tokens of equal label are
             candidates. None makes the whole window candidates.
         backend: "torch" (all similarities of some windows, then topk), "native" (C++ for CPUs,
@@ -185,40 +111,78 @@ def build_key_graph(
 
     Raises:
         ValueError: for k < 1, empty, non-floating or non-finite tokens, an unknown similarity or
-            backend, a backend that cannot do it, regions that do not fit, or a token without any
-            candidate.
+            backend, a backend that cannot do it, regions that do not fit, a token without any
+            candidate, or a similarity of places where N is no square.
     """
     if tokens.ndim != 3 or tokens.numel() == 0:
         raise ValueError(f"tokens must be a non-empty [W, N, C], got shape {list(tokens.shape)}")
     if not tokens.is_floating_point():
         raise ValueError(f"tokens must be floating-point, got {tokens.dtype}")
-    if k < 1:
-        raise ValueError(f"k = {k}: a token needs at least 1 key")
+    check_count("k", k)
     if similarity not in SIMILARITIES:
         raise unknown("similarity", similarity, SIMILARITIES)
-    # A finite sum proves all values finite in a quarter of the time; an infinite one may overflow.
-    if not torch.isfinite(tokens.sum()) and not torch.isfinite(tokens).all():
-        raise ValueError("tokens contain NaN or infinite values; similarity needs finite ones")
-    windows, nodes, _ = tokens.shape
-    if regions is not None and (regions.shape[-1] != nodes or windows % regions.shape[0]):
-        raise ValueError(
-            f"regions {list(regions.shape)} do not fit tokens {list(tokens.shape)}: expected "
-            f"[nW, {nodes}] with nW dividing {windows}"
-        )
+    nodes = tokens.shape[1]
+    if regions is not None:
+        _check_regions(regions, tokens)
     if nodes == 1 and not include_self:
         raise ValueError("a window of 1 token has no candidate when include_self is False")
 
     features = tokens if tokens.dtype == torch.float64 else tokens.float()
-    if similarity == "cosine":
-        features = F.normalize(features, dim=-1)
+    ranking = SIMILARITIES[similarity](features)
     kept = min(k, nodes if include_self else nodes - 1)
-    if _chooses_native(features, backend):
-        indices, degrees = _build_native(features, kept, include_self, regions)
-    else:
-        indices, degrees = _build_in_chunks(features, kept, include_self, regions)
+    if torch.compiler.is_exporting():
+        indices, degrees = find_keys_plainly(ranking, kept, include_self, regions)
+        return KeyGraph(indices, k, degrees)
+    if torch.compiler.is_compiling():
+        indices, counts = _find_opaquely(*ranking, kept, include_self, regions, backend)
+        return KeyGraph(indices, k, None if regions is None else counts)
+    indices, degrees = _find_keys(ranking, kept, include_self, regions, backend)
+    graph = KeyGraph(indices, k, degrees)
+    object.__setattr__(graph, "_checked", graph._state())
+    return graph
+
+
+def _find_keys(
+    ranking: Ranking, k: int, include_self: bool, regions: Tensor | None, backend: str
+) -> tuple[Tensor, Tensor | None]:
+    """Indices [W, N, k] and degrees [W, N], None if all are k."""
+    for part in ranking:
+        # A finite sum proves all finite in a quarter of the time; an infinite one may overflow.
+        if part is not None and not (torch.isfinite(part.sum()) or torch.isfinite(part).all()):
+            raise ValueError("tokens contain NaN or infinite values; similarity needs finite ones")
+    build = _build_native if _chooses_native(ranking.features, backend) else _build_in_chunks
+    indices, degrees = build(ranking, k, include_self, regions)
     if degrees is not None and bool((degrees == 0).any()):
         raise ValueError("a token has no candidate: its region holds only itself")
-    return KeyGraph(indices, k, degrees)
+    return indices, degrees
+
+
+@torch.library.custom_op("kgt::find_keys", mutates_args=())
+def _find_opaquely(
+    features: Tensor,
+    offsets: Tensor | None,
+    k: int,
+    include_self: bool,
+    regions: Tensor | None,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    """`_find_keys` as an operator, for torch.compile: what it does depends on values."""
+    indices, degrees = _find_keys(Ranking(features, offsets), k, include_self, regions, backend)
+    return indices, indices.new_full(indices.shape[:2], k) if degrees is None else degrees
+
+
+def _check_regions(regions: Tensor, tokens: Tensor) -> None:
+    windows, nodes, _ = tokens.shape
+    fits = regions.ndim == 2 and regions.shape[1] == nodes and regions.numel() > 0
+    if not fits or windows % regions.shape[0]:
+        raise ValueError(
+            f"regions {list(regions.shape)} do not fit tokens {list(tokens.shape)}: expected "
+            f"[nW, {nodes}] with nW dividing {windows}"
+        )
+    if regions.is_floating_point() or regions.is_complex() or regions.device != tokens.device:
+        raise ValueError(
+            f"regions must be integers on {tokens.device}, got {regions.dtype} on {regions.device}"
+        )
 
 
 def _chooses_native(features: Tensor, backend: str) -> bool:
@@ -242,11 +206,23 @@ def _chooses_native(features: Tensor, backend: str) -> bool:
     return not reason
 
 
-@cache
+@once
 def _register_operator() -> None:
-    """Load the operator and register its FLOPs with torch: those of all similarities."""
+    """Load the operator and register with torch its shapes and FLOPs: those of all similarities."""
     load_operators()
+    torch.library.register_fake("kgt::select_keys", _fake_select)
     register_flop_formula(torch.ops.kgt.select_keys)(_count_flops)
+
+
+def _fake_select(
+    features: Tensor, offsets: Tensor | None, k: int, *_: Any
+) -> tuple[Tensor, Tensor]:
+    windows, nodes = features.shape[:2]
+    indices = features.new_empty(windows, nodes, k, dtype=torch.int32)
+    return indices, indices.new_empty(windows, nodes)
+
+
+_find_opaquely.register_fake(_fake_select)
 
 
 def _count_flops(features: Any, *_: Any, **__: Any) -> int:
@@ -254,26 +230,29 @@ def _count_flops(features: Any, *_: Any, **__: Any) -> int:
     return 2 * windows * nodes * nodes * channels
 
 
+@torch.inference_mode(False)  # only tensors made outside of it count how often they change
 def _build_native(
-    features: Tensor, k: int, include_self: bool, regions: Tensor | None
+    ranking: Ranking, k: int, include_self: bool, regions: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Indices [W, N, k] and degrees [W, N], None if all are k."""
     _register_operator()
+    features, offsets = (None if part is None else part.contiguous() for part in ranking)
     labels = None if regions is None else regions.long().contiguous()
     with _exact_float32_matmul():
-        indices, degrees = torch.ops.kgt.select_keys(features.contiguous(), k, include_self, labels)
+        indices, degrees = torch.ops.kgt.select_keys(features, offsets, k, include_self, labels)
     return indices, None if bool((degrees == k).all()) else degrees
 
 
+@torch.inference_mode(False)
 def _build_in_chunks(
-    features: Tensor, k: int, include_self: bool, regions: Tensor | None
+    ranking: Ranking, k: int, include_self: bool, regions: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     """Indices [W, N, k] and degrees [W, N], None if all are k; a few windows at a time."""
-    windows, nodes, _ = features.shape
-    chunk = max(1, _SIMILARITY_BYTES // (nodes * nodes * features.element_size()))
+    windows, nodes, _ = ranking.features.shape
+    chunk = max(1, _SIMILARITY_BYTES // (nodes * nodes * ranking.features.element_size()))
     pieces = [
         _connect_windows(
-            features[start : start + chunk],
+            ranking.cut(start, start + chunk),
             k,
             include_self,
             None if regions is None else _rows_of(regions, start, chunk, windows),
@@ -302,10 +281,10 @@ def _rows_of(regions: Tensor, start: int, count: int, windows: int) -> Tensor:
 
 
 def _connect_windows(
-    features: Tensor, k: int, include_self: bool, regions: Tensor | None
+    ranking: Ranking, k: int, include_self: bool, regions: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
     with _exact_float32_matmul():
-        similarity = features @ features.mT
+        similarity = ranking.all_pairs()
     if not include_self:
         similarity.diagonal(dim1=-2, dim2=-1).fill_(-torch.inf)
     if regions is not None:
@@ -332,8 +311,10 @@ class KSampler:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.choices or min(self.choices) < 1:
-            raise ValueError(f"choices of k must be at least 1 and not empty, got {self.choices}")
+        if not self.choices:
+            raise ValueError("choices of k must not be empty")
+        for choice in self.choices:
+            check_count("k", choice)
 
     def draw(self, step: int) -> int:
         """The k of training iteration `step`."""

@@ -1,11 +1,13 @@
-"""What operators of compiled kernels share: memory for results, FLOPs, limits of size."""
+"""What operators of compiled kernels share: results, derivatives, FLOPs, limits of size."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention.call import AttentionShape
 
@@ -28,8 +30,65 @@ def empty_results(q: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 
 def empty_gradients(q: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of queries, keys, values and table, uninitialized; the last empty without one."""
-    table = q.new_empty(0, dtype=torch.float32) if bias is None else torch.empty_like(bias)
+    table = q.new_empty(0 if bias is None else bias.shape, dtype=torch.float32)
     return empty_merged(q), empty_merged(q), empty_merged(q), table
+
+
+class Operator(torch.autograd.Function):
+    """An operator with its gradient; a subclass has its name, and how the gradient is computed.
+
+    `torch.library.register_autograd` alone is not seen by torch.func, and loses the tangents of
+    forward-mode derivatives without a word; this class alone hides the operator from tracers.
+    """
+
+    generate_vmap_rule = True
+    name: str
+
+    @classmethod
+    def register(cls, fake: Callable[..., Any], flops: Callable[..., int]) -> None:
+        """Tell torch the operator's results without values, its gradient and its FLOPs."""
+        name = f"kgt::{cls.name}"
+        torch.library.register_fake(name, fake)
+        backward = cls.registered_backward
+        torch.library.register_autograd(name, backward, setup_context=cls.setup_context)
+        register_flop_formula(getattr(torch.ops.kgt, cls.name))(flops)
+
+    @classmethod
+    def registered_backward(cls, ctx: Any, *grads: Any) -> Any:
+        """As `backward`, with a list of None for each list of tensors."""
+        return cls.backward(ctx, *grads)
+
+    @classmethod
+    def jvp(cls, *_: Any) -> Any:
+        """Refuse forward mode."""
+        raise cls.refusal("forward-mode derivative")
+
+    @classmethod
+    def refusal(cls, derivative: str) -> RuntimeError:
+        """The error of a derivative that there is not."""
+        return RuntimeError(
+            f"kgt::{cls.name} has no {derivative}; for one, call key_graph_attention with "
+            'backend="torch-gather"'
+        )
+
+
+class Gradient(Operator):
+    """An operator that computes gradients, whose own gradient torch would take for zero."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep nothing."""
+
+    @classmethod
+    def backward(cls, ctx: Any, *_: Any) -> Any:
+        """Refuse."""
+        raise cls.refusal("second derivative")
+
+
+def call_operator(operator: type[Operator], *arguments: Any) -> Any:
+    """Results of an operator, with its derivatives."""
+    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return (operator.forward if traced else operator.apply)(*arguments)
 
 
 def count_forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:

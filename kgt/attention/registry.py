@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from importlib import import_module
 
+import torch
+
 from kgt.attention.backend import Backend
 from kgt.attention.call import AttentionShape
 from kgt.errors import unknown
@@ -76,7 +78,7 @@ def choose_backend(shape: AttentionShape, name: str = "auto") -> Backend:
     for backend in candidates:
         reasons = backend.unsupported_reasons(shape)
         if not reasons:
-            if name == "auto":
+            if name == "auto" and not torch.compiler.is_compiling():
                 _log.info("auto picked %s for %s", backend.name, shape)
             return backend
         refusals.append(f"{backend.name} {'; '.join(reasons)}")

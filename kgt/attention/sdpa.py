@@ -41,6 +41,10 @@ def attend_densely(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: 
     to plain products, which keep N x N scores, so there D is padded with zeros.
     """
     dim = q.shape[-1]
+    if torch.compiler.is_exporting():
+        # What exporters make of the fused operator has other strides than it itself.
+        scores = q * scale @ k.mT
+        return (scores if mask is None else scores + mask).softmax(-1) @ v
     if missing := _missing_dims(dim, q.dtype, q.device.type):
         q, k, v = (F.pad(t, (0, missing)) for t in (q, k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)[..., :dim]

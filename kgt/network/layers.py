@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kgt.attention import key_graph_attention
-from kgt.attention.graph import KeyGraph, build_key_graph
+from kgt.attention.graph import build_key_graph
+from kgt.attention.key_graph import KeyGraph
 from kgt.config import KGTConfig
 from kgt.network.linear import linear
 from kgt.network.position import ContinuousPositionBias
-from kgt.network.windows import cyclic_regions, merge_windows, partition_windows
+from kgt.network.windows import cyclic_regions, merge_windows, partition_windows, roll
 
 _MAX_COSINE_SCALE = 100.0
 
@@ -144,12 +145,11 @@ class KGTStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform a map [B, H, W, C] whose H and W are multiples of the window."""
         height, width = x.shape[1:3]
-        # A map of a single window has no other window to exchange tokens with.
-        offsets = tuple(self.offset if size > self.window else 0 for size in (height, width))
-        regions = None
-        shifted = x
-        if any(offsets):
-            shifted = x.roll([-offset for offset in offsets], dims=(1, 2))
+        offsets = self._offset(height), self._offset(width)
+        # What is compiled shifts maps of any size, also by nothing.
+        regions, shifted = None, x
+        if self.offset and (torch.compiler.is_compiling() or any(offsets)):
+            shifted = roll(x, [-offset for offset in offsets])
             regions = cyclic_regions(height, width, self.window, *offsets, x.device)
         tokens = partition_windows(shifted, self.window)
         graph = self.connect(tokens, regions)
@@ -157,8 +157,14 @@ class KGTStage(nn.Module):
             if index and not self.shares_graph:
                 graph = self.connect(tokens, regions)
             tokens = layer(tokens, graph)
-        y = merge_windows(tokens, self.window, height, width).roll(offsets, dims=(1, 2))
+        y = roll(merge_windows(tokens, self.window, height, width), offsets)
         return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+    def _offset(self, size: int) -> int | torch.SymInt:
+        """Of the windows along a side; a single window has no other to exchange tokens with."""
+        if self.offset and torch.compiler.is_compiling():
+            return torch.sym_min(self.offset, size - self.window)
+        return self.offset if self.offset and size > self.window else 0
 
     def connect(self, tokens: Tensor, regions: Tensor | None) -> KeyGraph:
         """Build the graph of windows [W, N, C]; regions keep it from crossing image borders."""

@@ -38,8 +38,10 @@ def linear(
 
 
 def _fuses(x: Tensor, weight: Tensor) -> bool:
+    # A compiler fuses by itself, and takes no operator of oneDNN from a caller.
     return (
-        _POINTWISE is not None
+        not torch.compiler.is_compiling()
+        and _POINTWISE is not None
         and torch.backends.mkldnn.is_available()
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32

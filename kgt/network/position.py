@@ -40,7 +40,8 @@ class ContinuousPositionBias(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(2, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, heads, bias=False)
         )
-        self.register_buffer("offsets", _log_spaced_offsets(window), persistent=False)
+        offsets = _log_spaced_offsets(window).to(torch.get_default_dtype())  # as the parameters
+        self.register_buffer("offsets", offsets, persistent=False)
         self._known: tuple[Sequence[Tensor], Tensor] | None = None  # weights and what they yielded
 
     def forward(self) -> Tensor:
@@ -48,7 +49,8 @@ class ContinuousPositionBias(nn.Module):
 
         Without gradients on a CPU, weights that are still the same yield the same table again.
         """
-        if torch.is_grad_enabled() or not self.offsets.is_cpu:
+        remembers = not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+        if not remembers or not self.offsets.is_cpu:
             return self._table()
         weights = list(self.mlp.parameters())
         if self._known is None or not _all_equal(weights, self._known[0]):

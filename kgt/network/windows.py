@@ -5,11 +5,13 @@ Axis letters: B batch, C channels, H and W the map's height and width, N = windo
 
 from __future__ import annotations
 
-from functools import lru_cache
+import operator
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from kgt.attention.compiling import remembered
 
 
 def check_image(x: Tensor, in_channels: int, min_size: int) -> None:
@@ -36,12 +38,13 @@ def check_image(x: Tensor, in_channels: int, min_size: int) -> None:
             "convert the image or build the network with in_channels set accordingly"
         )
     height, width = x.shape[-2:]
-    if min(height, width) < min_size:
+    if height < min_size or width < min_size:
         raise ValueError(
             f"the image is {height}x{width} pixels, smaller than one window of "
             f"{min_size}x{min_size}; pad it or use a network with a smaller window"
         )
-    if not torch.isfinite(x).all():
+    # What a compiler records does not branch on values.
+    if not torch.compiler.is_compiling() and not torch.isfinite(x).all():
         raise ValueError("the input contains NaN or infinite values; the limit is finite [0, 1]")
 
 
@@ -60,11 +63,25 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
             f"an image of {height}x{width} pixels cannot be padded to a multiple of {multiple} by "
             "reflection; at least 2 pixels on a side are needed"
         )
-    bottom, right = -height % multiple, -width % multiple
-    while bottom or right:
-        step_h, step_w = min(bottom, x.shape[-2] - 1), min(right, x.shape[-1] - 1)
-        x = F.pad(x, (0, step_w, 0, step_h), mode="reflect")
-        bottom, right = bottom - step_h, right - step_w
+    if torch.compiler.is_dynamo_compiling() and torch.is_grad_enabled():
+        # Inductor cannot order the symbolic strides of what a gradient keeps (torch 2.14).
+        height, width = operator.index(height), operator.index(width)
+    for dim, size in ((-2, height), (-1, width)):
+        # What is compiled pads any size in the same way, also one that needs nothing.
+        if torch.compiler.is_compiling() or size % multiple:
+            padded = (size + multiple - 1) // multiple * multiple
+            steps = _modulo(torch.arange(padded, device=x.device), 2 * size - 2)
+            x = x.index_select(dim, torch.minimum(steps, 2 * size - 2 - steps))
+    return x
+
+
+def crop(x: Tensor, height: int, width: int) -> Tensor:
+    """The upper left [B, C, height, width] of an image, without what `pad_to_multiple` added."""
+    if not torch.compiler.is_exporting():
+        return x[..., :height, :width]
+    # A slice would have to be proven shorter than the image.
+    for dim, size in ((-2, height), (-1, width)):
+        x = x.index_select(dim, torch.arange(size, device=x.device))
     return x
 
 
@@ -88,8 +105,25 @@ def merge_windows(tokens: Tensor, window: int, height: int, width: int) -> Tenso
     return x.transpose(2, 3).reshape(-1, height, width, channels)
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # a cached inference tensor would be useless to training later
+def roll(x: Tensor, shifts: Sequence[int | torch.SymInt]) -> Tensor:
+    """Shift a map [B, H, W, C] cyclically, down and to the right."""
+    if not torch.compiler.is_exporting():
+        return x.roll(shifts, dims=(1, 2))
+    # Runtimes roll by numbers alone, and a shift may follow from the size.
+    for dim, shift in enumerate(shifts, 1):
+        if isinstance(shift, int) and not shift:
+            continue
+        places = torch.arange(x.shape[dim], device=x.device) - shift
+        x = x.index_select(dim, _modulo(places, x.shape[dim]))
+    return x
+
+
+def _modulo(numbers: Tensor, divisor: int) -> Tensor:
+    # ONNX has no remainder of a number that follows from the size.
+    return numbers % torch.full_like(numbers, divisor)
+
+
+@remembered
 def cyclic_regions(
     height: int, width: int, window: int, offset_h: int, offset_w: int, device: torch.device
 ) -> Tensor:

@@ -1,17 +1,11 @@
-"""Pictures: files that are read and written with their metadata."""
+"""Pictures: files that are read and written with their metadata; libvips is loaded when used."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kgt.lazy import find_in
 
 if TYPE_CHECKING:
     from kgt.pictures.picture import Picture
 
 __all__ = ["Picture"]
-
-
-def __getattr__(name: str) -> Any:
-    """Load libvips when pictures are first asked for."""
-    if name == "Picture":
-        from kgt.pictures.picture import Picture
-
-        return Picture
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = find_in(__name__, {"Picture": "picture"})

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kgt.errors import quote
+
 # How the files of each format begin that is read, by the name of libvips's decoder.
 SIGNATURES = {
     "png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -65,6 +67,6 @@ def find_format(path: Path) -> Format:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(
-            f"{path}: no format has the suffix {suffix!r}; written are {', '.join(FORMATS)}"
+            f"{path}: no format has the suffix {quote(suffix)}; written are {', '.join(FORMATS)}"
         )
     return FORMATS[suffix]

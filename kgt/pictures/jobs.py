@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kgt.files import refuse_existing
 from kgt.pictures.formats import FORMATS, READ_SUFFIXES, find_format
 
 
@@ -97,7 +98,4 @@ def _check_targets(jobs: Sequence[Job], force: bool) -> None:
                 f"{first} and {job.source} would both become {job.target}; restore them into "
                 "folders of their own"
             )
-    existing = [str(job.target) for job in jobs if job.target.exists()]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise ValueError(f"{existing[0]}{more} exists; --force overwrites it")
+    refuse_existing((job.target for job in jobs), force)

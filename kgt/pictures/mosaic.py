@@ -46,8 +46,8 @@ def interpolate_malvar(mosaic: Tensor) -> Tensor:
     """
     height, width = mosaic.shape
     rows, columns = (_mirror(length, mosaic.device) for length in (height, width))
-    green, beside, opposite = torch.tensor((_GREEN, _BESIDE, _OPPOSITE), device=mosaic.device)
-    filters = torch.stack([green, beside, beside.T, opposite]).to(mosaic.dtype) / 8
+    green, beside, opposite = mosaic.new_tensor((_GREEN, _BESIDE, _OPPOSITE))
+    filters = torch.stack([green, beside, beside.T, opposite]) / 8
     padded = mosaic[rows[:, None], columns][None, None]
     green, beside, above, opposite = F.conv2d(padded, filters[:, None])[0]
     image = mosaic.repeat(3, 1, 1)

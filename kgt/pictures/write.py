@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kgt.pictures.picture import Picture
 
 _END_OF_PNG = 12  # bytes of its last chunk
+_FINEST = 1e6  # pixels per mm, of which libvips takes no more
 _LARGEST_TIFF = 2**32 - 2**24  # leaves room for directories
 
 
@@ -42,7 +43,7 @@ def write_bands(
     """
     kind = find_format(path)
     try:
-        with replace_when_complete(path) as unfinished, TemporaryFile(dir=path.parent) as raw:
+        with replace_when_complete(path) as file, TemporaryFile(dir=path.parent) as raw:
             for band in bands:
                 colors = band.shape[-1] - (kind is JPEG and band.shape[-1] in (2, 4))
                 samples = to_bits(band[..., :colors], kind.bits)
@@ -57,8 +58,7 @@ def write_bands(
                 access="sequential",
                 revalidate=True,  # libvips would recall what it read under this number before
             )
-            with unfinished.open("r+b") as file:
-                _encode(image, file, kind, like)
+            _encode(image, file, kind, like)
     except (OSError, pyvips.Error) as error:
         reason = getattr(error, "strerror", None) or getattr(error, "detail", None) or str(error)
         raise OSError(
@@ -75,7 +75,7 @@ def to_bits(samples: NDArray[Any], bits: int) -> NDArray[Any]:
 
 def _encode(image: Any, file: BinaryIO, kind: Format, like: Picture) -> None:
     gray, color = ("b-w", "srgb") if image.format == "uchar" else ("grey16", "rgb16")
-    xres, yres = like.resolution
+    xres, yres = (min(max(value, 0.0), _FINEST) for value in like.resolution)
     image = image.copy(interpretation=gray if image.bands < 3 else color, xres=xres, yres=yres)
     kept = pyvips.enums.ForeignKeep.ICC
     if like.icc_profile:

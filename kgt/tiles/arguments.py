@@ -12,7 +12,12 @@ def tile(text: str) -> int | str | None:
     """The argument type of the side of tiles: "auto", pixels, or "whole", which becomes None."""
     if text == "auto":
         return text
-    return None if text == "whole" else positive(text)
+    if text == "whole":
+        return None
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor auto or whole") from error
 
 
 def add_tiles(parser: argparse.ArgumentParser, default: str) -> None:
@@ -22,12 +27,12 @@ def add_tiles(parser: argparse.ArgumentParser, default: str) -> None:
         type=tile,
         default=default,
         metavar="auto|N|whole",
-        help="side of the tiles in pixels (default: %(default)s)",
+        help="side of the tiles in pixels",
     )
     parser.add_argument(
         "--byte-budget",
         type=positive,
         default=BYTE_BUDGET // 2**20,
         metavar="MIB",
-        help="memory of --tile auto besides the pictures (default: %(default)s)",
+        help="memory of --tile auto besides the pictures",
     )

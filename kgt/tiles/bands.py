@@ -167,7 +167,8 @@ def _fill(bands: Iterable[Tensor], length: int, dim: int) -> Tensor:
 def _cross_fade(old: Tensor, new: Tensor, dim: int) -> None:
     """Let `new` begin as `old` along `dim` and turn into itself as half a cosine does."""
     count = new.shape[dim]
-    phase = (torch.arange(count, device=new.device) + 0.5) / count * math.pi
+    numbers = torch.arange(count, dtype=torch.float32, device=new.device)
+    phase = (numbers + 0.5) / count * math.pi
     shape = [1] * new.ndim
     shape[dim] = count
     weights = (0.5 - 0.5 * phase.cos()).to(new.dtype).view(shape)

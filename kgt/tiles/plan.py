@@ -161,7 +161,8 @@ def call_restorer(net: Restorer, image: Tensor) -> Tensor:
     """The network's result for an image, which is converted first if it is uint8."""
     if image.dtype != torch.uint8:
         return net(image)
-    like = next(net.parameters(), torch.empty(0, device=image.device))
+    plain = torch.empty(0, dtype=torch.float32, device=image.device)
+    like = next(net.parameters(), plain)
     return net(image.to(like).div_(255))
 
 

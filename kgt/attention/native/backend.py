@@ -10,19 +10,21 @@ the unions of a graph are so large that gathers in floats are faster.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention.backend import Backend
 from kgt.attention.call import AttentionCall, AttentionShape
+from kgt.attention.compiling import once
 from kgt.attention.cost import Cost, logsumexp_bytes, output_bytes, sparse_flops
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 from kgt.attention.native import load_operators, unavailable_reason
 from kgt.attention.operators import (
+    Gradient,
+    Operator,
+    call_operator,
     count_backward_flops,
     count_forward_flops,
     empty_gradients,
@@ -43,25 +45,46 @@ def attend(call: AttentionCall) -> Tensor:
     plan = call.graph.derive(plan_groups)
     indices = call.graph.indices.contiguous()
     tensors = (call.q, call.k, call.v, indices, plan, table)
-    return torch.ops.kgt.attention_forward(*tensors, call.scale)[0]
+    out: Tensor = call_operator(_Forward, *tensors, call.scale)[0]
+    # The gradient needs the output as it is, and the caller may write into this one.
+    return out.clone() if call.shape.requires_grad else out
 
 
 def plan_groups(graph: KeyGraph) -> Tensor:
     """How each group of queries is done, as the operators take it."""
-    return torch.ops.kgt.plan_attention(graph.indices.contiguous())
+    indices = graph.indices.contiguous()
+    if torch.compiler.is_compiling():
+        return _plan_at_full_length(indices)
+    return torch.ops.kgt.plan_attention(indices)
 
 
-@cache
+@torch.library.custom_op("kgt::plan_at_full_length", mutates_args=())
+def _plan_at_full_length(indices: Tensor) -> Tensor:
+    """A plan as long as that of any graph of this shape: compilers want to know the length."""
+    plan = indices.new_zeros(_most_numbers(*indices.shape))
+    made = torch.ops.kgt.plan_attention(indices)
+    plan[: len(made)] = made
+    return plan
+
+
+@_plan_at_full_length.register_fake
+def _fake_plan_at_full_length(indices: Tensor) -> Tensor:
+    return indices.new_empty(_most_numbers(*indices.shape))
+
+
+def _most_numbers(windows: int, nodes: int, k: int) -> int:
+    """Of a plan: for each group of 16 queries three numbers, and their distinct keys, padded."""
+    union = -(-min(nodes, 16 * k) // 96) * 96
+    return windows * -(-nodes // 16) * (3 + union)
+
+
+@once
 def _register_operators() -> None:
     """Load the operators and register their shapes, gradients and FLOPs with torch."""
     load_operators()
-    name = "kgt::attention_forward"
     torch.library.register_fake("kgt::plan_attention", _fake_plan)
-    torch.library.register_fake(name, empty_results)
-    torch.library.register_fake("kgt::attention_backward", _fake_backward)
-    torch.library.register_autograd(name, _backward, setup_context=_save)
-    register_flop_formula(torch.ops.kgt.attention_forward)(count_forward_flops)
-    register_flop_formula(torch.ops.kgt.attention_backward)(count_backward_flops)
+    _Forward.register(empty_results, count_forward_flops)
+    _Backward.register(_fake_backward, count_backward_flops)
 
 
 def _fake_plan(indices: Tensor) -> Tensor:
@@ -74,18 +97,33 @@ def _fake_backward(
     return empty_gradients(q, bias=rest[0])
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, bias, scale = inputs
-    ctx.save_for_backward(*tensors, bias, *output)
-    ctx.scale = scale
+class _Backward(Gradient):
+    name = "attention_backward"
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return torch.ops.kgt.attention_backward(*arguments)
 
 
-def _backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
-    q, k, v, indices, plan, bias, out, logsumexp = ctx.saved_tensors
-    *grads, table = torch.ops.kgt.attention_backward(
-        grad, q, k, v, indices, plan, bias, out, logsumexp, ctx.scale
-    )
-    return (*grads, None, None, None if bias is None else table, None)
+class _Forward(Operator):
+    name = "attention_forward"
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return torch.ops.kgt.attention_forward(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        *tensors, bias, scale = inputs
+        ctx.save_for_backward(*tensors, bias, *output)
+        ctx.scale = scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
+        q, k, v, indices, plan, bias, out, logsumexp = ctx.saved_tensors
+        tensors = grad, q, k, v, indices, plan, bias, out, logsumexp
+        *grads, table = call_operator(_Backward, *tensors, ctx.scale)
+        return (*grads, None, None, None if bias is None else table, None)
 
 
 def cost(shape: AttentionShape) -> Cost:
@@ -108,5 +146,6 @@ BACKEND = Backend(
     priority=1,
     devices=_DEVICES,
     dtypes=_DTYPES,
+    exportable=False,
     limits=_limits,
 )

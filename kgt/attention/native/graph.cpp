@@ -127,8 +127,8 @@ void transpose_block(const float* from, int64_t rows, int64_t columns, int64_t s
 class Products {
  public:
   Products(float* tokens, int64_t nodes, int64_t channels, int64_t stride, float* out)
-      : tokens_(at::from_blob(tokens, {nodes, channels})), nodes_(nodes), stride_(stride),
-        out_(out) {}
+      : tokens_(at::from_blob(tokens, {nodes, channels}, at::kFloat)), nodes_(nodes),
+        stride_(stride), out_(out) {}
 
   // Rows first .. first + rows and columns from `column` on, to the rows at `out`.
   void multiply(int64_t first, int64_t rows, int64_t column, float* out) const {
@@ -156,7 +156,8 @@ class Products {
   float* out_;
 };
 
-std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features, int64_t k,
+std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features,
+                                               const std::optional<at::Tensor>& offsets, int64_t k,
                                                bool include_self,
                                                const std::optional<at::Tensor>& regions) {
   TORCH_CHECK_VALUE(features.dim() == 3 && features.numel() > 0 && features.is_contiguous() &&
@@ -171,6 +172,12 @@ std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features, int64
                           regions->scalar_type() == at::kLong,
                       "regions must be a contiguous int64 [nW, ", nodes, "] with nW dividing ",
                       windows, ", got ", regions->scalar_type(), " ", regions->sizes());
+  if (offsets)
+    TORCH_CHECK_VALUE(offsets->dim() == 2 && offsets->size(0) == windows &&
+                          offsets->size(1) == nodes && offsets->is_contiguous() &&
+                          offsets->scalar_type() == at::kFloat,
+                      "offsets must be a contiguous float32 [", windows, ", ", nodes, "], got ",
+                      offsets->scalar_type(), " ", offsets->sizes());
   at::Tensor indices = at::empty({windows, nodes, k}, features.options().dtype(at::kInt));
   at::Tensor degrees = at::empty({windows, nodes}, indices.options());
   float* data = features.data_ptr<float>();
@@ -195,12 +202,15 @@ std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features, int64
         products.multiply(first, rows, 0, similarities);
       const int64_t* labels =
           regions ? regions->data_ptr<int64_t>() + w % regions->size(0) * nodes : nullptr;
+      const float* offset = offsets ? offsets->data_ptr<float>() + w * nodes : nullptr;
       // Most windows meet no border; only the others lose candidates.
       const bool is_split = labels && std::any_of(labels, labels + nodes,
                                                   [&](int64_t label) { return label != *labels; });
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t n = first + r;
         float* row = similarities + r * stride;
+        if (offset)
+          for (int64_t j = 0; j < nodes; ++j) row[j] -= offset[j];
         std::fill(row + nodes, row + padded, -kInfinity);
         if (!include_self) row[n] = -kInfinity;
         if (is_split)
@@ -219,7 +229,7 @@ std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features, int64
 
 TORCH_LIBRARY_FRAGMENT(kgt, m) {
   m.def(
-      "select_keys(Tensor features, int k, bool include_self, Tensor? regions) "
+      "select_keys(Tensor features, Tensor? offsets, int k, bool include_self, Tensor? regions) "
       "-> (Tensor, Tensor)");
 }
 

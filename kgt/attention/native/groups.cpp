@@ -11,6 +11,8 @@
 namespace kgt {
 namespace {
 
+typedef uint32_t UnsignedInts __attribute__((vector_size(kLanes * 4)));
+
 // Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured
 // with either forced.
 constexpr double kGatherCost = 2.0;
@@ -24,6 +26,55 @@ Ints load_words(const uint16_t* from) {
   Words words;
   std::memcpy(&words, from, sizeof words);
   return __builtin_convertvector(words, Ints);
+}
+
+// Whether any lane is negative as an int.
+bool any_negative(UnsignedInts numbers) {
+  return bits_above(__builtin_convertvector((Ints)(numbers >> 31), Floats), 0.5f) != 0;
+}
+
+// A hash of the rows of a group, and whether all can be read: numbers of tokens, or some and then -1
+// to the end. Sums, and sums of those, tell the places in a lane apart, factors the lanes.
+struct RowsHash {
+  int32_t hash;
+  bool readable;
+
+  RowsHash(const Graph& graph, int64_t window, const Group& group) {
+    const auto last_token = static_cast<uint32_t>(graph.nodes - 1);
+    UnsignedInts sums{}, sums_of_sums{};
+    UnsignedInts bad{};  // where a lane is negative
+    uint32_t rest = 0;
+    for (int i = 0; i < group.count; ++i) {
+      const int32_t* row = graph.rows + (window * graph.nodes + group.query[i]) * graph.keys;
+      UnsignedInts padding{};
+      const auto read = [&](Ints signed_numbers) {
+        const auto numbers = (UnsignedInts)signed_numbers;
+        padding |= numbers;
+        bad |= (numbers + 1u) | (last_token - numbers);
+        sums += numbers;
+        sums_of_sums += sums;
+      };
+      int64_t j = 0;
+      for (; j + kLanes <= graph.keys; j += kLanes) read(load(row + j));
+      if (j < graph.keys && j) {
+        read(load(row + graph.keys - kLanes));
+      } else if (!j) {
+        Ints numbers{};
+        std::memcpy(&numbers, row, graph.keys * sizeof *row);
+        read(numbers);
+      }
+      if (row[graph.keys - 1] >= 0) bad |= padding;
+    }
+    const UnsignedInts lanes = ((UnsignedInts)count_lanes() * 2u + 1u) * 0x9e3779b1u;
+    const UnsignedInts mixed = (sums * 0x85ebca6bu + sums_of_sums) * lanes;
+    for (int i = 0; i < kLanes; ++i) rest += mixed[i];
+    hash = static_cast<int32_t>(rest);
+    readable = !any_negative(bad);
+  }
+};
+
+int64_t pad_union(int64_t count) {
+  return (count + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
 }
 
 KeyRows rows_of_keys(const Graph& graph, int64_t window, const Group& group) {
@@ -57,7 +108,7 @@ int64_t unite(const KeyRows& rows, int count, std::vector<uint16_t>& bits,
     const Ints keys = static_cast<int32_t>(n) + count_lanes();
     found += compress(met, chosen << 16 | keys, words + found);
   }
-  const int64_t padded = (found + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
+  const int64_t padded = pad_union(found);
   for (int64_t u = found; u < padded; ++u) edges[u] = {edges[0].key, 0};
   edges.resize(padded);
   return found;
@@ -80,6 +131,7 @@ at::Tensor plan_groups(const Graph& graph) {
     std::vector<Edges> edges;
     for (int64_t t = begin; t < end; ++t) {
       const Group group = layout.group(t % per_window);
+      numbers[kPlanHeader * t] = RowsHash(graph, t / per_window, group).hash;
       const KeyRows rows = rows_of_keys(graph, t / per_window, group);
       const int64_t keys = unite(rows, group.count, bits, edges);
       unions[t] = edges;
@@ -94,12 +146,7 @@ at::Tensor plan_groups(const Graph& graph) {
                     " distinct pairs of a key and a group of queries; the limit is 2^31 - 1");
   const at::Tensor plan = at::empty({kPlanHeader * groups + total}, at::kInt);
   Edges* edges = reinterpret_cast<Edges*>(plan.data_ptr<int32_t>() + kPlanHeader * groups);
-  int32_t at = 0;
-  for (int64_t t = 0; t < groups; ++t) {
-    numbers[kPlanHeader * t] = at;
-    std::copy(unions[t].begin(), unions[t].end(), edges + at);
-    at += static_cast<int32_t>(unions[t].size());
-  }
+  for (const auto& each : unions) edges = std::copy(each.begin(), each.end(), edges);
   std::copy_n(numbers, kPlanHeader * groups, plan.data_ptr<int32_t>());
   return plan;
 }
@@ -129,15 +176,32 @@ Plan::Plan(const at::Tensor& plan, const Graph& graph) : graph_(graph), layout_(
   header_ = plan.data_ptr<int32_t>();
   edges_ = reinterpret_cast<const Edges*>(header_ + kPlanHeader * groups);
   const int64_t total = plan.numel() - kPlanHeader * groups;
+  int64_t begin = 0;
   for (int64_t t = 0; t < groups; ++t) {
-    const int64_t begin = header_[kPlanHeader * t], count = header_[kPlanHeader * t + 1];
-    const int64_t padded = (count + kUnionPadding - 1) / kUnionPadding * kUnionPadding;
-    TORCH_CHECK_VALUE(begin >= 0 && count > 0 && count <= graph.nodes && begin + padded <= total,
+    const int64_t count = header_[kPlanHeader * t + 1];
+    TORCH_CHECK_VALUE(count > 0 && count <= graph.nodes && begin + pad_union(count) <= total,
                       "the plan was made for another graph: group ", t, " has ", count, " keys at ",
                       begin, " of ", total);
+    begins_.push_back(begin);
+    begin += pad_union(count);
     keys_ += count;
     pairs_ += header_[kPlanHeader * t + 2];
   }
+  const auto last_token = static_cast<uint32_t>(graph.nodes - 1);
+  at::parallel_for(0, groups, 16, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      const RowsHash rows(graph, t / graph.groups_per_window(), this->group(t));
+      const Union keys = keys_of(t);
+      UnsignedInts beyond{};  // where a lane is negative
+      for (int64_t u = 0; u < pad_union(keys.count); u += kLanes)
+        beyond |= last_token -
+                  (UnsignedInts)(load(reinterpret_cast<const int32_t*>(keys.edges) + u) & 0xffff);
+      TORCH_CHECK_VALUE(rows.readable && rows.hash == header_[kPlanHeader * t] &&
+                            !any_negative(beyond),
+                        "the graph's indices have changed since they were planned; make a new "
+                        "KeyGraph of them");
+    }
+  });
 }
 
 bool Plan::by_gathers(int64_t t) const {

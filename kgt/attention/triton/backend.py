@@ -14,13 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention.backend import Backend
 from kgt.attention.call import AttentionCall, AttentionShape
 from kgt.attention.cost import Cost, logsumexp_bytes, output_bytes, sparse_flops
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 from kgt.attention.operators import (
+    Gradient,
+    Operator,
+    call_operator,
     count_backward_flops,
     count_forward_flops,
     empty_gradients,
@@ -84,7 +86,10 @@ def attend_with(kernel: str, call: AttentionCall) -> Tensor:
         backward = graph.derive(invert) if kernel == "gather" else graph.derive(tile_queries)
     table = None if call.bias is None else call.bias.float().contiguous()
     derived = (graph.indices.contiguous(), [*tiles], [*backward])
-    return triton_forward(call.q, call.k, call.v, *derived, table, call.scale)[0]
+    tensors = (call.q, call.k, call.v, *derived, table)
+    out: Tensor = call_operator(_Forward, *tensors, call.scale)[0]
+    # The gradient needs the output as it is, and the caller may write into this one.
+    return out.clone() if call.shape.requires_grad else out
 
 
 @torch.library.custom_op("kgt::triton_forward", mutates_args=())
@@ -132,7 +137,6 @@ def triton_backward(
     return grad_q, grad_k, grad_v, table
 
 
-@triton_backward.register_fake
 def _fake_backward(
     grad: Tensor,
     q: Tensor,
@@ -147,26 +151,44 @@ def _fake_backward(
     return empty_gradients(q, bias)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    q, k, v, indices, tiles, backward, bias, scale = inputs
-    ctx.save_for_backward(q, k, v, indices, bias, *output, *tiles, *backward)
-    ctx.tiles, ctx.backward_graph, ctx.scale = len(tiles), len(backward), scale
+class _Backward(Gradient):
+    name = "triton_backward"
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return triton_backward(*arguments)
 
 
-def _differentiate(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
-    q, k, v, indices, bias, out, logsumexp, *graph = ctx.saved_tensors
-    tiles, backward = graph[: ctx.tiles], graph[ctx.tiles :]
-    grad_q, grad_k, grad_v, table = triton_backward(
-        grad, q, k, v, indices, tiles, backward, bias, out, logsumexp, ctx.scale
-    )
-    none_of = [None] * len(tiles), [None] * len(backward)
-    return grad_q, grad_k, grad_v, None, *none_of, None if bias is None else table, None
+class _Forward(Operator):
+    name = "triton_forward"
+
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        return triton_forward(*arguments)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        q, k, v, indices, tiles, backward, bias, scale = inputs
+        ctx.save_for_backward(q, k, v, indices, bias, *output, *tiles, *backward)
+        ctx.tiles, ctx.backward_graph, ctx.scale = len(tiles), len(backward), scale
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
+        q, k, v, indices, bias, out, logsumexp, *graph = ctx.saved_tensors
+        tiles, backward = graph[: ctx.tiles], graph[ctx.tiles :]
+        tensors = grad, q, k, v, indices, tiles, backward, bias, out, logsumexp
+        grad_q, grad_k, grad_v, table = call_operator(_Backward, *tensors, ctx.scale)
+        return grad_q, grad_k, grad_v, None, None, None, None if bias is None else table, None
+
+    @classmethod
+    def registered_backward(cls, ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        *qkv, indices, _, _, table, scale = cls.backward(ctx, *grads)
+        none_of = [None] * ctx.tiles, [None] * ctx.backward_graph
+        return *qkv, indices, *none_of, table, scale
 
 
-triton_forward.register_fake(empty_results)
-triton_forward.register_autograd(_differentiate, setup_context=_save)
-register_flop_formula(torch.ops.kgt.triton_forward)(count_forward_flops)
-register_flop_formula(torch.ops.kgt.triton_backward)(count_backward_flops)
+_Forward.register(empty_results, count_forward_flops)
+_Backward.register(_fake_backward, count_backward_flops)
 
 
 def cost(shape: AttentionShape) -> Cost:
@@ -202,5 +224,6 @@ BACKEND = Backend(
     package="triton",
     # On an H100 `sdpa` is faster only in 16 bits, with a backward pass and without a position bias.
     priority=1,
+    exportable=False,
     limits=_limits,
 )

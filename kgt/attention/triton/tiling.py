@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kgt.attention.graph import PADDING, KeyGraph
+from kgt.attention.key_graph import PADDING, KeyGraph
 
 TILE = 32  # tokens of a tile: the bits of an int32
 SLOTS = 64  # a union is padded to a multiple of it
@@ -61,8 +61,6 @@ class Tiles(NamedTuple):
         return self.union.shape[-1]
 
 
-# Made under inference_mode, too, these serve a backward pass later.
-@torch.inference_mode(False)
 def invert(graph: KeyGraph) -> Inverse:
     """The queries of every key, by a stable sort."""
     windows, nodes, k = graph.indices.shape
@@ -88,13 +86,11 @@ def order_tokens(nodes: int) -> Tensor:
     return ((y // 4 * side + x // 8) * nodes + tokens).argsort()
 
 
-@torch.inference_mode(False)
 def tile_keys(graph: KeyGraph) -> Tiles:
     """Tiles of queries, over the union of their keys."""
     return _unite(graph, _queries_of_keys(graph))
 
 
-@torch.inference_mode(False)
 def tile_queries(graph: KeyGraph) -> Tiles:
     """Tiles of keys, over the union of the queries that chose them."""
     return _unite(graph, _keys_of_queries(graph))
