@@ -3,8 +3,9 @@
 A name is imported with its module when it is first used: commands start without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from kgt.lazy import find_in
 
 if TYPE_CHECKING:
     from baselines.classical import Bicubic, Identity
@@ -15,9 +16,8 @@ if TYPE_CHECKING:
     from baselines.denoising import BM3D, NonLocalMeans, TotalVariation, Wavelet
     from baselines.dense import DenseTwin
     from baselines.ffdnet import FFDNet
-    from baselines.official import LoadReport, load_official
+    from baselines.loading import load_checkpoint
     from baselines.pretrained import WeightsUnavailableError
-    from baselines.published import load_checkpoint
     from baselines.registry import create_model, list_models, model_fields
     from baselines.swinir import SwinIR, SwinIRConfig
 
@@ -29,7 +29,6 @@ _HOMES = {
     "DenseTwin": "dense",
     "FFDNet": "ffdnet",
     "Identity": "classical",
-    "LoadReport": "official",
     "Malvar": "demosaicking",
     "Menon": "demosaicking",
     "NonLocalMeans": "denoising",
@@ -41,14 +40,8 @@ _HOMES = {
     "Wiener": "deblurring",
     "create_model": "registry",
     "list_models": "registry",
-    "load_checkpoint": "published",
-    "load_official": "official",
+    "load_checkpoint": "loading",
     "model_fields": "registry",
 }
 __all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"baselines.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = find_in(__name__, _HOMES)

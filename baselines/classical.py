@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from baselines.imresize import imresize, round_to_uint8
 from baselines.registry import register
 from kgt.contract import UNKNOWN
+from kgt.errors import quote
 from kgt.network.windows import check_image
 
 
@@ -56,7 +57,7 @@ class Bicubic(nn.Module):
     def __init__(self, scale: int = 4, in_channels: int = 3) -> None:
         super().__init__()
         if not isinstance(scale, int) or scale < 1:
-            raise ValueError(f"scale is {scale!r}; it must be a positive integer")
+            raise ValueError(f"scale is {quote(scale)}; it must be a positive integer")
         self.scale = scale
         self.in_channels = in_channels
 

@@ -13,19 +13,9 @@ from numpy.typing import NDArray
 
 from baselines.classical import ImageFilter
 from baselines.registry import register
+from kgt.fields import convert
 
 Image = NDArray[np.float64]
-
-
-def check_sigma(sigma: float) -> float:
-    """Return a noise level in 0..255 units, if it is one.
-
-    Raises:
-        ValueError: naming the value and the limit.
-    """
-    if not 0 <= sigma <= 255:
-        raise ValueError(f"sigma is {sigma}; the noise level lies in 0..255, as for 8-bit images")
-    return float(sigma)
 
 
 class Denoiser(ImageFilter):
@@ -44,7 +34,7 @@ class Denoiser(ImageFilter):
 
     def __init__(self, sigma: float | None = None, in_channels: int = 3) -> None:
         super().__init__(in_channels)
-        self.sigma = None if sigma is None else check_sigma(sigma)
+        self.sigma: float | None = convert("sigma", sigma, sigma)
 
     def filter(self, image: Image) -> NDArray[Any]:
         """Denoise one image, float64 [h, w, C]."""

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from baselines.registry import register
 from kgt.attention.bias import dense_bias
+from kgt.attention.sdpa import attend_densely
 from kgt.config import PRESETS, KGTConfig, preset
 from kgt.network.layers import KeyGraphAttention, KGTLayer, KGTStage
-from kgt.network.model import ColumnarKGT
+from kgt.network.model import KGT
+from kgt.network.shapes import Columnar, UShaped
 from kgt.zoo import initialize
 
 
@@ -31,11 +33,15 @@ class DenseAttention(KeyGraphAttention):
         dense = None if bias is None else dense_bias(bias.to(q.dtype), q.shape[2])[None]
         if regions is None:
             return F.scaled_dot_product_attention(q, k, v, attn_mask=dense, scale=1.0)
+        apart = regions[:, :, None] != regions[:, None, :]
+        apart = apart.repeat(q.shape[0] // regions.shape[0], 1, 1)
+        mask = q.new_zeros(()) if dense is None else dense
+        if torch.compiler.is_compiling():
+            # What is compiled does not choose windows by values.
+            return attend_densely(q, k, v, torch.where(apart[:, None], -torch.inf, mask), 1.0)
         # Only windows at the border need a mask of their own; the others share the bias.
         border = (regions != regions[:, :1]).any(-1).repeat(q.shape[0] // regions.shape[0])
-        apart = regions[:, :, None] != regions[:, None, :]
-        apart = apart.repeat(q.shape[0] // regions.shape[0], 1, 1)[border, None]
-        mask = q.new_zeros(()) if dense is None else dense
+        apart = apart[border, None]
         out = torch.empty_like(q)
         out[border] = F.scaled_dot_product_attention(
             q[border],
@@ -69,16 +75,25 @@ class DenseStage(KGTStage):
         return regions
 
 
-class DenseTwin(ColumnarKGT):
-    """A columnar KGT whose stages are dense."""
+class DenseTwin(KGT):
+    """A KGT whose stages are dense."""
 
     stage_class = DenseStage
 
 
+class ColumnarTwin(Columnar, DenseTwin):
+    """That of a columnar KGT."""
+
+
+class UShapedTwin(UShaped, DenseTwin):
+    """That of a U-shaped KGT."""
+
+
 def _build(**fields: Any) -> DenseTwin:
-    return DenseTwin(KGTConfig(**fields)).apply(initialize)
+    config = KGTConfig(**fields)
+    network = UShapedTwin(config) if config.shape == "u" else ColumnarTwin(config)
+    return network.apply(initialize)
 
 
-for _name, _fields in PRESETS.items():
-    if _fields.get("shape") != "u":
-        register(f"{_name}-dense", **asdict(preset(_name)))(_build)
+for _name in PRESETS:
+    register(f"{_name}-dense", **asdict(preset(_name)))(_build)

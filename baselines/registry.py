@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
+from os import PathLike
 from pathlib import Path
 from pkgutil import iter_modules
+from textwrap import shorten
 from typing import Any, TypeVar
 
 import baselines
 from baselines.pretrained import Weights
-from kgt.contract import Restorer
-from kgt.errors import unknown
+from kgt.checkpoints import load_named
+from kgt.contract import Restorer, as_module, has_parameters
+from kgt.errors import quote, unknown
+from kgt.fields import check_size, convert
 from kgt.pretrained import find_weights
 
 Constructor = TypeVar("Constructor", bound=Callable[..., Restorer])
@@ -73,39 +77,66 @@ def model_fields(name: str) -> dict[str, Any]:
     return dict(_lookup(name)[1])
 
 
-def create_model(name: str, pretrained: bool = False, **overrides: Any) -> Restorer:
+def create_model(
+    name: str, pretrained: bool | str | PathLike[str] = False, **overrides: Any
+) -> Restorer:
     """Build a registered model; its weights are random unless trained ones are asked for.
 
     Args:
         name: one of `list_models()`.
         pretrained: load the trained weights that ship with this package, or published ones, which
-            are fetched at first use. A model without parameters is complete as it is.
-        **overrides: fields of the model's configuration to change; with trained weights, none that
-            changes the shape of a parameter.
+            are fetched at first use; or those of a file, of a training here or of any program that
+            writes the parameters by name. A model without parameters is complete as it is.
+        **overrides: fields of the model's configuration to change; with trained weights that ship
+            or are published, none that changes the shape of a parameter.
 
     Returns:
         The model.
 
     Raises:
         ValueError: for an unknown name or field (the message lists the valid ones), a value the
-            model refuses, or `pretrained=True` where no weights can be had (as
-            `WeightsUnavailableError` where they exist but cannot be fetched).
+            model refuses, `pretrained=True` where no weights can be had (as
+            `WeightsUnavailableError` where they exist but cannot be fetched), or a file that cannot
+            be read or is of another network, saying what differs.
     """
     constructor, defaults = _lookup(name)
     for field in overrides.keys() - defaults.keys():
         raise unknown(f"field of {name}", field, sorted(defaults))
-    model = constructor(**{**defaults, **overrides})
-    if pretrained and next(model.parameters(), None) is not None:
+    model = _build(name, constructor, defaults, overrides)
+    if isinstance(pretrained, (str, PathLike)):
+        registered = {own: fields for own, (_, fields) in _MODELS.items()}
+        load_named(model, pretrained, name, overrides, registered)
+    elif pretrained and has_parameters(model):
         trained = trained_weights()
         if name not in trained:
             raise ValueError(
                 f"no trained weights are shipped for {name}; models that have some: "
-                f"{', '.join(sorted(trained))}. Build it without pretrained and call "
-                "load_state_dict (baselines.load_official for the authors' SwinIR files), or "
-                "open a published network with baselines.load_checkpoint(path)"
+                f"{', '.join(sorted(trained))}. pretrained=FILE (--weights FILE) takes your own"
             )
         trained[name].load_into(model)
     return model
+
+
+def _build(
+    name: str, constructor: Callable[..., Restorer], defaults: dict[str, Any], given: dict[str, Any]
+) -> Restorer:
+    converted = {
+        field: convert(field, value, value if defaults[field] is None else defaults[field])
+        for field, value in given.items()
+    }
+    build = partial(constructor, **{**defaults, **converted})
+    if given:
+        check_size(lambda: as_module(build()), name)
+    try:
+        return build()
+    except ValueError:
+        raise
+    # Networks of others fail anywhere on values that they were not written for.
+    except Exception as error:
+        if not given:
+            raise
+        reason = shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise ValueError(f"{name} cannot be built with {quote(converted)}: {reason}") from error
 
 
 def trained_weights() -> dict[str, Weights]:

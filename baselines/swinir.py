@@ -2,9 +2,9 @@
 
 Written anew to be as fast as PyTorch allows: fused attention, and shift masks that are not
 rebuilt per block and size. Parameters carry the names of the authors' release, so their
-checkpoints load with `baselines.load_official`. Stochastic depth, used by the authors in training,
-is left out. Axis letters: B batch, C channels, H and W the padded map's height and width,
-N = window^2 tokens per window, nW windows per map.
+checkpoints load as ours do. Stochastic depth, used by the authors in training, is left out.
+Axis letters: B batch, C channels, H and W the padded map's height and width, N = window^2 tokens
+per window, nW windows per map.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.official import recognize
 from baselines.registry import register
 from kgt.contract import UNKNOWN
+from kgt.errors import quote
+from kgt.fields import convert_all
 from kgt.network.linear import linear
 from kgt.network.windows import (
     check_image,
+    crop,
     cyclic_regions,
     merge_windows,
     pad_to_multiple,
     partition_windows,
 )
 from kgt.tasks import SAME_SIZE
+from kgt.zoo import initialize
 
 RGB_MEAN = (0.4488, 0.4371, 0.4040)
 SCALES = {"pixelshuffle": (2, 3, 4, 8), "pixelshuffledirect": (2, 3, 4, 8), "": (1,)}
@@ -77,15 +82,18 @@ class SwinIRConfig:
     img_range: float = 1.0
 
     def __post_init__(self) -> None:
+        convert_all(
+            self, ("embed_dim", "num_heads", "window_size", "mlp_ratio", "upsample_features")
+        )
         if self.embed_dim % self.num_heads:
             raise ValueError(
                 f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
             )
         if self.upsampler not in SCALES:
-            raise ValueError(f"unknown upsampler {self.upsampler!r}; valid: {list(SCALES)}")
+            raise ValueError(f"unknown upsampler {quote(self.upsampler)}; valid: {list(SCALES)}")
         if self.scale not in SCALES[self.upsampler]:
             raise ValueError(
-                f"upsampler {self.upsampler!r} cannot make scale {self.scale}; "
+                f"upsampler {quote(self.upsampler)} cannot make scale {self.scale}; "
                 f"valid scales: {SCALES[self.upsampler]}"
             )
         if self.unshuffle < 1 or (self.unshuffle > 1 and self.scale > 1):
@@ -141,8 +149,9 @@ class WindowAttention(nn.Module):
             # However large the map, its windows are of four kinds: inside, at the right border,
             # at the bottom, in the corner. A map of 2x2 windows has one of each, in this order.
             regions = cyclic_regions(2 * window, 2 * window, window, shift, shift, device)
-            apart = (regions[:, :, None] != regions[:, None, :]).unflatten(0, (2, 2))
-            self.register_buffer("apart", apart.unsqueeze(2), persistent=False)
+            apart = (regions[:, :, None] != regions[:, None, :]).unflatten(0, (1, 2, 2))
+            # Of six axes: torch takes a buffer of four or five for an image.
+            self.register_buffer("apart", apart.unsqueeze(3), persistent=False)
 
     def forward(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Attend within each window.
@@ -160,7 +169,7 @@ class WindowAttention(nn.Module):
         qkv = linear(tokens, qkv_weight, qkv_bias)
         q, k, v = qkv.view(windows, size, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.position_bias().to(qkv.dtype)
-        plain = bias.is_cpu and bias.requires_grad
+        plain = torch.compiler.is_exporting() or (bias.is_cpu and bias.requires_grad)
         if self.shift:
             batch = 1 if plain else windows // (rows * columns)
             bias = self._mask_windows(bias, batch, rows, columns)
@@ -179,9 +188,13 @@ class WindowAttention(nn.Module):
         Repeating by expansion instead of by index keeps the backward pass a plain sum.
         """
         kinds = torch.where(self.apart, float("-inf"), bias)
-        inside, right = kinds.split(1, dim=1)
-        lines = torch.cat([inside.expand(-1, columns - 1, -1, -1, -1), right], dim=1)
-        upper, bottom = lines.expand(batch, *lines.shape).split(1, dim=1)
+        if torch.compiler.is_exporting():
+            last = [torch.arange(n, device=bias.device) == n - 1 for n in (rows, columns)]
+            kind = (2 * last[0].long()[:, None] + last[1].long()).flatten()
+            return kinds.flatten(0, 2).index_select(0, kind)
+        inside, right = kinds.split(1, dim=2)
+        lines = torch.cat([inside.expand(-1, -1, columns - 1, -1, -1, -1), right], dim=2)
+        upper, bottom = lines.expand(batch, -1, -1, -1, -1, -1).split(1, dim=1)
         upper = upper.expand(-1, rows - 1, -1, -1, -1, -1)
         return torch.cat([upper, bottom], dim=1).flatten(0, 2)
 
@@ -198,7 +211,7 @@ class WindowAttention(nn.Module):
 
 
 def _attend_plainly(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
-    """What torch's fused attention computes, for training on a CPU.
+    """What torch's fused attention computes, for training on a CPU, and for exports.
 
     There the fused kernel has no gradient of the mask, and what torch takes in its place looks for
     rows without a key, which windows have none of: a sixth of a whole training step.
@@ -211,7 +224,7 @@ def _attend_plainly(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: f
         scale: factor of the scores.
     """
     scores = (q * scale) @ k.mT
-    masked = scores.unflatten(0, (-1, len(attn_mask))) + attn_mask
+    masked = scores.unflatten(0, (-1, attn_mask.shape[0])) + attn_mask
     return masked.flatten(0, 1).softmax(-1) @ v
 
 
@@ -277,6 +290,8 @@ class SwinIR(nn.Module):
 
     mean: Tensor
     provenance: Mapping[str, str] = UNKNOWN
+    # What the authors' checkpoints hold beside parameters: masks of the shift, for one size.
+    ignored_entries = (".attn_mask",)
 
     def __init__(self, config: SwinIRConfig) -> None:
         super().__init__()
@@ -309,7 +324,7 @@ class SwinIR(nn.Module):
             self.upsample = nn.Sequential(*_upscale(dim, channels, config.scale))
         else:
             self.conv_last = nn.Conv2d(dim, channels * pixels, 3, padding=1)
-        self.apply(_initialize)
+        self.apply(initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore [B, in_channels, h, w] in [0, 1] to [B, restored_channels, scale * h, scale * w].
@@ -328,7 +343,14 @@ class SwinIR(nn.Module):
         else:
             y = self._transform(x)
         y = y / self.config.img_range + self.mean[:, : self.config.restored_channels]
-        return y[..., :height, :width]
+        return crop(y, height, width)
+
+    def recognize(self, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Fields of the configuration of which weights are, as far as their shapes tell."""
+        fields = recognize(weights)
+        if "in_channels" in fields:
+            fields["in_channels"] //= self.config.unshuffle**2
+        return fields
 
     def _transform(self, x: Tensor) -> Tensor:
         shallow = self.conv_first(x)
@@ -346,16 +368,8 @@ class SwinIR(nn.Module):
 
 
 def _upscale(in_channels: int, out_channels: int, factor: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(in_channels, factor**2 * out_channels, 3, padding=1),
-        nn.PixelShuffle(factor),
-    ]
-
-
-def _initialize(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+    shuffled = nn.Conv2d(in_channels, factor**2 * out_channels, 3, padding=1)
+    return [shuffled, nn.PixelShuffle(factor)]
 
 
 PRESETS = {
@@ -365,8 +379,6 @@ PRESETS = {
         embed_dim=48, depths=(2, 2, 2), num_heads=6, upsampler="pixelshuffledirect"
     ),
 }
-
-
 # As many parameters as the KGT of the same name has, within 1 %.
 TINY_RESTORATION = SwinIRConfig(
     scale=1, unshuffle=2, embed_dim=60, depths=(2, 2, 2), num_heads=6, upsampler=""

@@ -5,7 +5,7 @@ it loads some forty architectures, which takes seconds.
 """
 
 from baselines.published import dat, dncnn, grl, hat, nafnet, scunet, swinir
-from baselines.published.network import PublishedNetwork, load_checkpoint
+from baselines.published.network import PublishedNetwork, open_published
 
 __all__ = [
     "PublishedNetwork",
@@ -13,8 +13,8 @@ __all__ = [
     "dncnn",
     "grl",
     "hat",
-    "load_checkpoint",
     "nafnet",
+    "open_published",
     "scunet",
     "swinir",
 ]

@@ -5,12 +5,12 @@ spandrel is imported where it is used: it loads some forty architectures, which 
 
 from __future__ import annotations
 
-from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 from torch import Tensor, nn
 
-from baselines.checkpoints import read_weights
+from kgt.checkpoints import Checkpoint
 from kgt.contract import UNKNOWN, Restorer
 
 
@@ -41,57 +41,43 @@ class PublishedNetwork(nn.Module):
         return self._descriptor(x)
 
 
-def load_checkpoint(path: str | Path) -> PublishedNetwork:
-    """Open a checkpoint file; its architecture is recognized by its parameters.
-
-    Args:
-        path: a .safetensors file, or one that `torch.load` reads. Only tensors are read from it,
-            no code is run.
+def open_published(checkpoint: Checkpoint) -> PublishedNetwork:
+    """The network of a checkpoint, whose architecture is recognized by its parameters.
 
     Returns:
         The network on the CPU, in evaluation mode.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: naming the file, when it cannot be read, carries code, is no checkpoint, its
-            architecture is not among spandrel's, parameters are missing or left over, or it does
-            not map an image to an image.
+        ValueError: naming the file, when its architecture is not among spandrel's, parameters are
+            missing or left over, it does not map an image to an image, or spandrel is missing.
     """
-    import spandrel
-
-    weights = _unwrap(path)
+    path, weights = checkpoint.path, dict(checkpoint.tensors)
+    try:
+        import spandrel
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{path} is not of a network of ours; those that spandrel knows need "
+            "pip install 'kgt[bench]'"
+        ) from error
     try:
         descriptor = spandrel.ModelLoader().load_from_state_dict(weights)
     except spandrel.UnsupportedModelError as error:
         raise ValueError(
-            f"{path} holds no architecture that spandrel {spandrel.__version__} recognizes; its "
-            f"parameters begin with {', '.join(sorted(weights)[:3])}. If its network can be built, "
-            "load them with load_state_dict"
+            f"{path} does not say which network it is of, and spandrel {spandrel.__version__} "
+            f"recognizes none; its parameters begin with {', '.join(sorted(weights)[:3])}. Name "
+            "the model that they are of"
         ) from error
     # An architecture is guessed by a few names and its shape computed from the parameters, which
     # fails anywhere when others are missing.
     except Exception as error:
+        reason = shorten(f"{type(error).__name__}: {error}", 300)
         raise ValueError(
             f"{path} looks like an architecture that spandrel {spandrel.__version__} knows, but "
-            f"its parameters do not fit it: {type(error).__name__}: {error}"
+            f"its parameters do not fit it: {reason}"
         ) from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise ValueError(f"{path} holds a network that takes more than an image, such as a mask")
     return PublishedNetwork(descriptor).eval()
-
-
-def _unwrap(path: str | Path) -> dict[str, Tensor]:
-    """The parameters by name, from under the names that training programs put around them."""
-    import spandrel
-
-    weights = spandrel.canonicalize_state_dict(read_weights(path))
-    foreign = [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]
-    if foreign or not weights:
-        raise ValueError(
-            f"{path} is no checkpoint of a network: {', '.join(foreign[:3]) or 'it'} "
-            "holds no tensor"
-        )
-    return weights
 
 
 def describe(
