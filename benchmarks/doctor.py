@@ -18,9 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import count
+from pathlib import Path
 from typing import Any
 
-from kgt.cli import Exit, run, show_progress
+from kgt.cli import Exit, Parser, run, say, show_progress
 
 
 def main(arguments: Sequence[str] | None = None) -> Exit:
@@ -29,23 +30,47 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
 
 
 def _examine(options: argparse.Namespace) -> Exit:
+    if options.command == "fetch":
+        return _fetch(options.file)
     return _COMMANDS[options.command](options.json)
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _build_parser() -> Parser:
+    parser = Parser(
         prog="python -m benchmarks.doctor",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "python -m benchmarks.doctor",
+            "python -m benchmarks.doctor golden",
+            "python -m benchmarks.doctor data --json",
+        ),
     )
     commands = parser.add_subparsers(dest="command")
     for name, about in {
         "machine": "grade this machine as quiet, usable or unfit (also done without a command)",
         "golden": "measure published values that need no network",
         "data": "say which image sets are here, and whether they are the published ones",
+        "features": "keep features of the test sets that are here, so that training sets can be "
+        "searched where they are not; for those who change the manifest",
     }.items():
-        command = commands.add_parser(name, help=about, description=about)
+        typed = f"python -m benchmarks.doctor {name} --json"
+        command = commands.add_parser(name, help=about, description=about, examples=[typed])
         _add_json(command, default=argparse.SUPPRESS)
+    about = "fetch the weights of AlexNet, which LPIPS compares images by"
+    fetch = commands.add_parser(
+        "fetch",
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}, from where torchvision publishes them, and "
+        "check them. Their size is said first.",
+        examples=[
+            "python -m benchmarks.doctor fetch lpips",
+            "python -m benchmarks.doctor fetch lpips --file alexnet-owt-7be5be79.pth",
+        ],
+    )
+    fetch.add_argument("what", choices=["lpips"], help="whose weights")
+    fetch.add_argument(
+        "--file", type=Path, metavar="FILE", help="take this copy of them; no network is needed"
+    )
     _add_json(parser, default=False)
     parser.set_defaults(command="machine")
     return parser
@@ -104,6 +129,14 @@ def _check_golden(as_json: bool) -> Exit:
     return Exit.FINE if verdicts["HOLDS"] else Exit.WRONG_USE
 
 
+def _fetch(file: Path | None) -> Exit:
+    from benchmarks.tasks.perceptual import backbone
+
+    path = backbone().take(file) if file else backbone().fetch()
+    say("doctor", f"{path} is complete, and its SHA-256 the published one")
+    return Exit.FINE
+
+
 def _survey_data(as_json: bool) -> Exit:
     from benchmarks.data.survey import survey
 
@@ -118,16 +151,36 @@ def _survey_data(as_json: bool) -> Exit:
                 f"{split.state:13} {split.name}/{split.split}: {split.images} of "
                 f"{split.expected}; {split.detail} [{split.source}]"
             )
+            for leak in split.leaks:
+                print(f"{'leak':13} {leak}")
+            for twin in split.twins:
+                print(f"{'same images':13} {twin}")
         print(", ".join(f"{count} {state}" for state, count in states.items()))
     if states["wrong version"]:
         return Exit.FELL_SHORT
     return Exit.FINE if states["complete"] + states["partial"] else Exit.WRONG_USE
 
 
+def _write_features(as_json: bool) -> Exit:
+    from benchmarks.data.features import FEATURES_FILE
+    from benchmarks.data.survey import write_features
+
+    with show_progress("doctor") as report:
+        written = write_features(report)
+    if as_json:
+        print(json.dumps([{"set": name, "images": images} for name, images in written]))
+    else:
+        for name, images in written:
+            print(f"{name}: {images} images")
+        print(f"written to {FEATURES_FILE}")
+    return Exit.FINE if written else Exit.WRONG_USE
+
+
 _COMMANDS: dict[str, Callable[[bool], Exit]] = {
     "machine": _check_machine,
     "golden": _check_golden,
     "data": _survey_data,
+    "features": _write_features,
 }
 
 

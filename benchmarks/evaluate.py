@@ -1,4 +1,4 @@
-"""Evaluate one model on one data set, or two against each other, and print the scores.
+"""Evaluate one model on one image set, or two against each other, and print the scores.
 
 Exit codes: 0 when an image was scored, 2 on wrong use or missing data, 3 on failure, such as that
 of every image, or with --strict that of any.
@@ -10,13 +10,23 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.arguments import DESCRIPTION
-from kgt.cli import Exit, add_device, add_json, choose_device, run, say, show_progress
+from kgt.cli import (
+    Exit,
+    Parser,
+    add_device,
+    add_json,
+    choose_device,
+    positive,
+    run,
+    say,
+    show_progress,
+)
 from kgt.tiles import OVERLAP
 from kgt.tiles.arguments import add_tiles
 
@@ -32,28 +42,52 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
     return run(lambda: _evaluate(_build_parser().parse_args(arguments)), "evaluate")
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> Parser:
     from benchmarks.data.datasets import list_datasets
     from benchmarks.tasks import list_protocols, list_tasks
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.evaluate",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "python -m benchmarks.evaluate --task sr-x4 --dataset Set5 --model bicubic",
+            "python -m benchmarks.evaluate --task deblur --input blurred --target sharp \\\n"
+            "    --weights own.safetensors",
+            "python -m benchmarks.evaluate --task denoise-color-s25 --dataset CBSD68 \\\n"
+            "    --model kgt-tiny-denoise-color:k=32 --against swinir-tiny-denoise-color",
+        ),
     )
     parser.add_argument("--task", required=True, help=", ".join(list_tasks()))
-    parser.add_argument("--dataset", required=True, help=", ".join(list_datasets()))
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--dataset", help=", ".join(list_datasets()))
+    images.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="own images, degraded as the task says, or as a dataset.yaml in it describes them",
+    )
+    images.add_argument(
+        "--input", type=Path, metavar="FOLDER", help="own degraded images, paired by name"
+    )
+    parser.add_argument(
+        "--target", type=Path, metavar="FOLDER", help="what those of --input should become"
+    )
     parser.add_argument("--model", help=DESCRIPTION)
     parser.add_argument(
-        "--checkpoint",
+        *("--weights", "--checkpoint"),
         type=Path,
         metavar="FILE",
-        help="weights of --model; without it, of any network that spandrel recognizes",
+        help="weights of --model; without it, of the network that the file tells",
     )
     parser.add_argument(
         "--against", metavar="MODEL", help="a second model, or a file, compared by image"
     )
-    parser.add_argument("--against-checkpoint", type=Path, metavar="FILE", help="its weights")
+    parser.add_argument(
+        *("--against-weights", "--against-checkpoint"),
+        type=Path,
+        metavar="FILE",
+        help="its weights",
+    )
     parser.add_argument(
         "--protocol", help=f"default: the task's own; one of {', '.join(list_protocols())}"
     )
@@ -69,7 +103,11 @@ def _build_parser() -> argparse.ArgumentParser:
     add_json(parser)
     add_tiles(parser, default="whole")
     parser.add_argument(
-        "--overlap", type=int, default=OVERLAP, metavar="N", help="of tiles, in pixels"
+        "--overlap",
+        type=positive,
+        default=OVERLAP,
+        metavar="N",
+        help="pixels that tiles share",
     )
     parser.add_argument(
         "--compare-tiling", action="store_true", help="report whole images against tiles"
@@ -78,21 +116,48 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(options: argparse.Namespace) -> Exit:
-    from benchmarks.data.datasets import load_dataset
+    from benchmarks.data.survey import find_fault
     from benchmarks.quality import Tiling
     from benchmarks.tasks import get_protocol, get_task
 
     if options.compare_tiling and options.tile is None:
         raise ValueError("--compare-tiling compares whole images with tiles: add --tile")
+    if options.against_weights and not options.against:
+        raise ValueError("--against-weights are those of --against MODEL: add it")
     task = get_task(options.task)
-    dataset = load_dataset(options.dataset)
+    dataset = _find_images(options, task)
     protocol = get_protocol(options.protocol) if options.protocol else task.default_protocol
     tiling = Tiling(options.tile, options.overlap, options.byte_budget * 2**20)
-    model = _create_model(options.model, options.checkpoint, task, options.device)
-    name = options.model or options.checkpoint.stem
+    model = _create_model(options.model, options.weights, task, options.device)
+    name = options.model or str(options.weights)
     if options.compare_tiling:
-        return _compare_tiling(model, name, task, dataset, protocol, tiling, options.json)
-    return _score(model, name, task, dataset, protocol, tiling, options)
+        code = _compare_tiling(model, name, task, dataset, protocol, tiling, options.json)
+    else:
+        code = _score(model, name, task, dataset, protocol, tiling, options)
+    if fault := find_fault(dataset):
+        say("evaluate", f"warning: {fault}")
+    return code
+
+
+def _find_images(options: argparse.Namespace, task: Task) -> Dataset:
+    """The images that options name.
+
+    Raises:
+        ValueError: there are none, or own pairs do not fit.
+    """
+    from benchmarks.data.datasets import load_dataset, load_folder, pair_folders
+
+    if (options.input is None) != (options.target is None):
+        raise ValueError("--input and --target go together: degraded images and their clean ones")
+    if options.input:
+        dataset = pair_folders(options.input, options.target, task.name)
+    elif options.images:
+        dataset = load_folder(options.images)
+    else:
+        dataset = load_dataset(options.dataset)
+    if dataset.split == "own" and dataset.pairs == task.name:
+        dataset.check_pairs(task.scale)
+    return dataset
 
 
 def _compare_tiling(
@@ -129,20 +194,21 @@ def _score(
     from benchmarks.quality.gallery import save_comparison, save_restored
     from benchmarks.report.scores import print_comparison, print_scores, write_csv
 
-    def score(model: Restorer, name: str, **callbacks: Any) -> Evaluation:
+    def score(model: Restorer, name: str, weights: Path | None, **callbacks: Any) -> Evaluation:
         progress = partial(_track, name)
         fixed = {"name": name, "strict": options.strict, "tiling": tiling}
         result = evaluate(model, task, dataset, protocol, progress, **fixed, **callbacks)
+        result = replace(result, weights=str(weights) if weights else None)
         for image, reason in result.failed.items():
-            say("evaluate", f"{name}: {image} failed: {reason}")
+            say("evaluate", f"{result.contender}: {image} failed: {reason}")
         return result
 
     save = {"on_restored": partial(save_restored, options.save_images)}
-    evaluation = score(model, name, **(save if options.save_images else {}))
+    evaluation = score(model, name, options.weights, **(save if options.save_images else {}))
     against = None
     if options.against:
-        rival = _create_model(options.against, options.against_checkpoint, task, options.device)
-        against = score(rival, options.against)
+        rival = _create_model(options.against, options.against_weights, task, options.device)
+        against = score(rival, options.against, options.against_weights)
     if options.save_images and evaluation.images:
         save_comparison(options.save_images, evaluation, task, dataset, protocol)
     if options.csv:
@@ -163,21 +229,12 @@ def _score(
     return Exit.FINE if evaluation.images else Exit.FAILURE
 
 
-def _create_model(name: str | None, checkpoint: Path | None, task: Task, device: str) -> Restorer:
-    from benchmarks.models import create_for_task, create_from_checkpoint, load_weights
+def _create_model(name: str | None, weights: Path | None, task: Task, device: str) -> Restorer:
+    from benchmarks.models import create_for_task
 
-    if name is None:
-        if checkpoint is None:
-            raise ValueError("name a network: --model NAME, --checkpoint FILE, or both")
-        model = create_from_checkpoint(checkpoint)
-    elif checkpoint is None:
-        try:
-            model = create_for_task(name, task.conditions, pretrained=True)
-        except ValueError as error:
-            raise ValueError(f"{error} (here: --checkpoint FILE)") from error
-    else:
-        model = create_for_task(name, task.conditions)
-        load_weights(model, checkpoint)
+    if name is None and weights is None:
+        raise ValueError("name a network: --model NAME, --weights FILE, or both")
+    model = create_for_task(name or str(weights), task.conditions, pretrained=weights or True)
     model.to(choose_device(device))
     return model
 

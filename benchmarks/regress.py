@@ -12,27 +12,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.arguments import add_folders, names
-from kgt.cli import Exit, add_json, positive, run, say, show_progress
+from benchmarks.cli.arguments import add_folders, names, seconds, share
+from kgt.cli import Exit, Parser, add_json, positive, run, say, show_progress
+from kgt.files import write_atomically
 
 if TYPE_CHECKING:
     from benchmarks.regression.summary import Summary
 
 # Calibrated: enough to see 5 % on a quiet machine of two cores, see the command calibrate.
 _BUDGET_S = 10.0
+_RECORDS = Path("results/records")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The command line of all subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.regress",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=("python -m benchmarks.regress exact", "python -m benchmarks.regress paired"),
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    printed = argparse.ArgumentParser(add_help=False)
+    printed = Parser(add_help=False)
     add_json(printed)
-    gate = argparse.ArgumentParser(add_help=False, parents=[printed])
+    gate = Parser(add_help=False, parents=[printed])
     gate.add_argument(
         "--markdown", metavar="FILE", help="write a summary for a pull request; - prints it"
     )
@@ -41,19 +43,32 @@ def build_parser() -> argparse.ArgumentParser:
         "exact",
         parents=[gate],
         help="compare counts, digests and golden values with the blessed ones; under a minute",
+        examples=(
+            "python -m benchmarks.regress exact",
+            "python -m benchmarks.regress exact --bless 'a new task'",
+        ),
     )
     exact.add_argument("--bless", metavar="REASON", help="make today's values the blessed ones")
 
     compared = commands.add_parser(
-        "paired", parents=[gate], help="time a base commit and this one in alternating processes"
+        "paired",
+        parents=[gate],
+        help="time a base commit and this one in alternating processes",
+        examples=(
+            "python -m benchmarks.regress paired --base HEAD~1 --benchmarks graph --budget 40",
+        ),
     )
     compared.add_argument("--base", metavar="COMMIT", help="default: where HEAD left main")
-    compared.add_argument("--benchmarks", type=names, metavar="NAMES", help="a comma list")
-    compared.add_argument("--budget", type=float, default=_BUDGET_S, help="seconds per benchmark")
     compared.add_argument(
-        "--threshold", type=float, default=0.02, help="smallest relative difference that matters"
+        "--benchmarks", type=names, metavar="NAMES", help="a comma list; default: all"
     )
-    compared.add_argument("--timeout", type=float, default=300.0, help="seconds for one answer")
+    compared.add_argument(
+        "--budget", type=seconds, default=_BUDGET_S, help="seconds of rounds per benchmark"
+    )
+    compared.add_argument(
+        "--threshold", type=share, default=0.02, help="smallest difference that matters, a share"
+    )
+    compared.add_argument("--timeout", type=seconds, default=300.0, help="seconds for one answer")
     compared.add_argument(
         "--changed-outputs",
         type=names,
@@ -64,20 +79,28 @@ def build_parser() -> argparse.ArgumentParser:
     compared.add_argument("--list", action="store_true", help="list the benchmarks, run none")
 
     calibrated = commands.add_parser(
-        "calibrate", parents=[printed], help="how often the paired tier errs on this machine"
+        "calibrate",
+        parents=[printed],
+        help="how often the paired tier errs on this machine",
+        examples=("python -m benchmarks.regress calibrate --planted 0.05",),
     )
-    calibrated.add_argument("--comparisons", type=positive, default=100)
+    calibrated.add_argument(
+        "--comparisons",
+        type=positive,
+        default=100,
+        help="how many, of all benchmarks in turn",
+    )
     calibrated.add_argument(
         "--load", action="store_true", help="keep one core busy on and off at random"
     )
     calibrated.add_argument(
-        "--planted", type=float, default=0.0, help="slow the head down by this share, e.g. 0.05"
+        "--planted", type=share, default=0.0, help="slow the head down by this share"
     )
     calibrated.add_argument(
-        "--budget", type=float, default=_BUDGET_S, help="seconds per comparison"
+        "--budget", type=seconds, default=_BUDGET_S, help="seconds of rounds per comparison"
     )
     calibrated.add_argument(
-        "--threshold", type=float, default=0.02, help="smallest difference that matters"
+        "--threshold", type=share, default=0.02, help="smallest difference that matters, a share"
     )
     calibrated.add_argument(
         "--from-records", action="store_true", help="render the page only, measure nothing"
@@ -85,14 +108,20 @@ def build_parser() -> argparse.ArgumentParser:
     add_folders(calibrated)
 
     history = commands.add_parser(
-        "history", parents=[printed], help="series of records over time and their steps; no gate"
+        "history",
+        parents=[printed],
+        help="series of records over time and their steps; no gate",
+        examples=(
+            "python -m benchmarks.regress history",
+            "python -m benchmarks.regress history before.jsonl after.jsonl --compare",
+        ),
     )
     history.add_argument(
         "files",
         type=Path,
         nargs="*",
         metavar="FILE",
-        help="*.jsonl of records, *.json of pytest-benchmark (default: results/records)",
+        help=f"*.jsonl of records, *.json of pytest-benchmark (default: all of {_RECORDS})",
     )
     two = history.add_mutually_exclusive_group()
     two.add_argument(
@@ -210,7 +239,9 @@ def _report_history(options: argparse.Namespace) -> Exit:
         if options.compare:
             print("runs of different times share no rounds: `regress paired` gives a verdict")
         return Exit.FINE
-    files = options.files or sorted(Path("results/records").glob("*.jsonl"))
+    files = options.files or sorted(_RECORDS.glob("*.jsonl"))
+    if not files:
+        raise ValueError(f"there are no records in {_RECORDS}; name files")
     trends = [judge_series(series) for series in build_series(import_records(files))]
     if options.json:
         _print_json([{**vars(trend), "environment_key": trend.environment.key} for trend in trends])
@@ -228,7 +259,7 @@ def _present(summary: Summary, report: object, options: argparse.Namespace) -> N
     if options.markdown == "-":
         print(summary.render())
     elif options.markdown:
-        Path(options.markdown).write_text(summary.render(), encoding="utf-8")
+        write_atomically(Path(options.markdown), summary.render())
 
 
 def _print_json(value: object) -> None:

@@ -13,10 +13,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.cli.arguments import add_folders
-from kgt.cli import Exit, add_json, run, say, show_progress
+from kgt.cli import Exit, Parser, add_json, run, say, show_progress
 
 if TYPE_CHECKING:
     from benchmarks.plan.specs import SpecKind
@@ -31,10 +32,18 @@ _HEADINGS: dict[SpecKind, str] = {
 }
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> Parser:
     from benchmarks.plan.specs import PROFILES
 
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reproduce", description=__doc__)
+    parser = Parser(
+        prog="python -m benchmarks.reproduce",
+        description=__doc__,
+        examples=(
+            "python -m benchmarks.reproduce --list",
+            "python -m benchmarks.reproduce --table 3",
+            "python -m benchmarks.reproduce --study small --profile cpu --dry-run",
+        ),
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", metavar="N", help="table number, semanir:N, or all")
     what.add_argument("--study", metavar="NAME", help="study by its name, or all")
@@ -66,7 +75,9 @@ def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
 
     kind: SpecKind = "table" if options.study is None else "study"
     specs = choose_specs(kind, options.study or options.table, options.profile)
-    if not options.from_records:
+    if options.from_records:
+        _check_records(options.results)
+    else:
         check_device(specs)
     results = [_reproduce(Reproduction(*spec, options.results), options, command) for spec in specs]
     codes, documents = zip(*results, strict=True)
@@ -75,14 +86,30 @@ def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
     return max(codes)
 
 
+def _check_records(results: Path) -> None:
+    """Make sure that there is something to render.
+
+    Raises:
+        ValueError: there is no folder of records.
+    """
+    folder = results / "records"
+    if not folder.is_dir():
+        raise ValueError(
+            f"there is no folder {folder} of records; --results names the folder that has it, and "
+            "without --from-records it is made"
+        )
+
+
 def _reproduce(
     work: Reproduction, options: argparse.Namespace, command: str
 ) -> tuple[Exit, dict[str, object]]:
     """Plan, measure, render and judge one of them; returns an exit code and the table as JSON."""
+    from benchmarks.plan.runner import find_missing
     from benchmarks.report.reproduction import measure
 
     def print_record(done: int, record: Record) -> None:
-        print(f"[{done}/{len(missing)}] {record.status} {record.cell.id}", file=sys.stderr)
+        line = f"[{done}/{len(missing)}] {record.status} {record.cell.id}\n"
+        sys.stderr.write(line)  # at once, so that no interrupt parts it from its end
 
     for problem in work.store.problems:
         _say(f"unreadable record skipped: {problem}")
@@ -91,7 +118,7 @@ def _reproduce(
     else:
         started = work.start(command)
         environment = started.environment
-        missing = work.cells if options.fresh else work.find_missing(started)
+        missing = work.cells if options.fresh else find_missing(work.cells, started)
         recorded = len(work.cells) - len(missing)
         _say(f"{work}: {len(work.cells)} cells, {recorded} recorded, {len(missing)} to measure")
         if options.dry_run:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.models import create_any_model
+from baselines.catalog import create_any_model
 from benchmarks.records.cell import BenchmarkCell
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "kgt-tiny-x4": {},
     "kgt-tiny-x4-dense": {},
     "swinir-tiny-x4": {},

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.arguments import DESCRIPTION
-from kgt.cli import Exit, add_device, add_json, run, say, show_progress
+from benchmarks.cli.arguments import DESCRIPTION, seed
+from kgt.cli import Exit, Parser, add_device, add_json, run, say, show_progress
 
 if TYPE_CHECKING:
+    from benchmarks.training.checkpoints import ValidationPoint
     from benchmarks.training.loop import Listener, TrainingResult
     from benchmarks.training.recipes import Recipe
-    from benchmarks.training.state import ValidationPoint
 
 
 def main(arguments: Sequence[str] | None = None) -> Exit:
@@ -37,13 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
     )
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser() -> Parser:
     from benchmarks.training.recipes import list_recipes
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.train",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "python -m benchmarks.train --model kgt-tiny-x4 --recipe small-sr-x4 --steps 200",
+            "python -m benchmarks.train --model swinir-tiny-x4 --recipe my-recipe.yaml --steps 500",
+        ),
     )
     parser.add_argument("--model", required=True, help=DESCRIPTION)
     parser.add_argument(
@@ -54,24 +57,26 @@ def _build_parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results/checkpoints"),
         metavar="FOLDER",
-        help="where the folder MODEL--RECIPE--SEED of checkpoint, weights, log and curve goes "
-        "(default: %(default)s)",
+        help="where the folder MODEL--RECIPE--SEED of checkpoint, weights, log and curve goes",
     )
     parser.add_argument("--fresh", action="store_true", help="discard an existing checkpoint")
     parser.add_argument(
         "--stale",
         choices=["refuse", "resume", "restart"],
         default="refuse",
-        help="what to do with a checkpoint from before a change of code or data "
-        "(default: %(default)s)",
+        help="what to do with a checkpoint from before a change of code or data",
     )
-    parser.add_argument("--steps", type=int, help="steps instead of the recipe's own number")
-    parser.add_argument("--seed", type=int, help="seed instead of the recipe's own")
+    parser.add_argument("--steps", type=int, help="number of steps (default: the recipe's)")
+    parser.add_argument(
+        "--seed", type=seed, help="seed of weights, patches and k (default: the recipe's)"
+    )
     parser.add_argument(
         "--workers",
         type=int,
+        choices=range(65),
+        metavar="N",
         default=1,
-        help="processes that make batches ahead; the batches are the same (default: %(default)s)",
+        help="processes that make batches ahead; the batches are the same",
     )
     parser.add_argument(
         "--ship",
@@ -146,7 +151,7 @@ def _follow(recipe: Recipe) -> Iterator[Listener]:
         say("train", f"step {point.step}: held out {scores}")
 
     with show_progress("train", recipe.steps) as report:
-        yield Listener(on_step, on_validation)
+        yield Listener(on_step, on_validation, lambda name: report(f"test images: {name}"))
 
 
 def _summarize(model: str, recipe: Recipe, result: TrainingResult) -> dict[str, str | int | float]:

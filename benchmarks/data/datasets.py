@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from benchmarks.data.images import (
+    DECODER,
     Image,
     combine_digests,
     digest_pixels,
     find_images,
     read_image,
+    read_size,
 )
-from benchmarks.data.manifest import MANIFEST, Split
+from benchmarks.data.manifest import DESCRIPTION, MANIFEST, Split, describe_folder
+from kgt.cache import find_in_cache, keep_in_cache
 from kgt.errors import unknown
 
 DATA_ROOT_VARIABLE = "KGT_DATA"
+_DIGESTS = TypeAdapter(dict[str, str])
 
 
 class DatasetNotFound(ValueError):  # noqa: N818  (states what happened, as FileNotFound does)
@@ -49,13 +57,14 @@ class Dataset:
 
     Attributes:
         name: name in the manifest.
-        split: "test", "val" or "train".
+        split: "test", "val" or "train"; "own" of a folder that is in no manifest.
         folder: folder the clean images were found in.
         paths: files of the clean images by stem. A set of pairs has an entry for every input, too,
             though the file may be missing.
-        expected: number of images the published split has.
+        expected: number of images that belong to it.
         pairs: task whose degraded images the set ships; empty where it ships none.
         inputs: files of the degraded images by stem.
+        source: whose the images are.
     """
 
     name: str
@@ -65,6 +74,22 @@ class Dataset:
     expected: int
     pairs: str = ""
     inputs: dict[str, Path] = field(default_factory=dict)
+    source: str = ""
+
+    @cached_property
+    def label(self) -> str:
+        """Its name in records; one's own has a digest of its files, to be taken for no other."""
+        return self.name if self.split != "own" else f"{self.name}@{self.file_digest[:12]}"
+
+    @cached_property
+    def file_digest(self) -> str:
+        """Of the names and bytes of all files; nothing is decoded for it."""
+        files = [path for name in self.paths for path in (self.inputs.get(name), self.paths[name])]
+        return combine_digests(
+            f"{path.stem}:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+            for path in files
+            if path and path.is_file()
+        )
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -77,13 +102,30 @@ class Dataset:
         """Images present out of those published, as in "25 of 100"."""
         return f"{len(self)} of {self.expected}"
 
+    @cached_property
     def digest(self) -> str:
-        """Decode every image and digest names and pixels."""
-        return combine_digests(f"{item.name}:{item.digest}" for item in self)
+        """Of the names and decoded pixels of all images; raises like `read_image`."""
+        known = self.pixel_digests
+        return combine_digests(
+            f"{item.name}:{known.get(item.name) or item.digest}" for item in self
+        )
+
+    @cached_property
+    def pixel_digests(self) -> dict[str, str]:
+        """`Item.digest` of the images that can be decoded, by stem; kept in the cache."""
+        path = find_in_cache(f"pixels/{self.file_digest[:24]}-{DECODER}.json")
+        if path.exists():
+            return _DIGESTS.validate_json(path.read_bytes())
+        digests = {}
+        for item in self:
+            with suppress(OSError, ValueError):
+                digests[item.name] = item.digest
+        keep_in_cache(path, _DIGESTS.dump_json(digests))
+        return digests
 
     def ships_low_resolution(self, scale: int) -> bool:
-        """Whether low-resolution files for `scale` lie beside the set."""
-        return self._low_resolution_folder(scale).is_dir()
+        """Whether low-resolution files for `scale` lie beside the set; not of one's own folder."""
+        return self.split != "own" and self._low_resolution_folder(scale).is_dir()
 
     def read_low_resolution(self, name: str, scale: int) -> Image:
         """Read the shipped low-resolution file of image `name`, uint8 [h, w, 3] or [h, w].
@@ -98,12 +140,27 @@ class Dataset:
             raise DatasetNotFound(f"no image {stem} in {folder}")
         return read_image(paths[stem])
 
-    def read_pair(self, name: str) -> tuple[Image, Image]:
-        """Read the shipped degraded and clean image of `name`, uint8 [H, W, 3] or [H, W] each.
+    def check_pairs(self, scale: int) -> None:
+        """Refuse pairs that do not fit, by the headers of their files; other sets are taken.
+
+        Raises:
+            ValueError: the size of a target is not `scale` times that of its input.
+            OSError: a file is no image.
+        """
+        for name, degraded in self.inputs.items():
+            if name in self.paths:
+                _check_sizes(
+                    (degraded, read_size(degraded)),
+                    (self.paths[name], read_size(self.paths[name])),
+                    scale,
+                )
+
+    def read_pair(self, name: str, scale: int = 1) -> tuple[Image, Image]:
+        """Read the shipped degraded and clean image of `name`, uint8 [h, w, 3] or [h, w] each.
 
         Raises:
             DatasetNotFound: one of the two files is missing; the message names both.
-            ValueError: their sizes differ.
+            ValueError: the size of the clean one, but for a rest, is not `scale` times the other's.
         """
         degraded, clean = self.inputs.get(name), self.paths[name]
         if degraded is None:
@@ -117,16 +174,24 @@ class Dataset:
                 "inputs and targets are paired by their stems"
             )
         pair = read_image(degraded), read_image(clean)
-        if pair[0].shape[:2] != pair[1].shape[:2]:
-            sizes = ["x".join(map(str, image.shape[:2])) for image in pair]
-            raise ValueError(
-                f"{degraded} has {sizes[0]} pixels, its target {clean} {sizes[1]}; "
-                "pairs must be of one size, fetch both anew"
-            )
+        _check_sizes((degraded, pair[0].shape), (clean, pair[1].shape), scale)
         return pair
 
     def _low_resolution_folder(self, scale: int) -> Path:
         return self.folder.parent / "LR_bicubic" / f"X{scale}"
+
+
+def _check_sizes(
+    degraded: tuple[Path, tuple[int, ...]], clean: tuple[Path, tuple[int, ...]], scale: int
+) -> None:
+    """Refuse files of a pair, with height and width, that do not fit."""
+    (input_path, (height, width, *_)), (target_path, (rows, columns, *_)) = degraded, clean
+    if (rows // scale, columns // scale) != (height, width):
+        needed = f"{scale} times that size" if scale > 1 else "of the same size"
+        raise ValueError(
+            f"{input_path} has {height}x{width} pixels, its target {target_path} {rows}x{columns}; "
+            f"a target must be {needed}: exchange one of them"
+        )
 
 
 def list_datasets(split: str = "test") -> list[str]:
@@ -152,11 +217,74 @@ def load_dataset(name: str, split: str = "test") -> Dataset:
         )
     entry = MANIFEST[name][split]
     dataset = find_dataset(name, split)
-    if len(dataset) > entry.count:
+    if len(dataset) > dataset.expected:
         raise ValueError(
             f"dataset {name}: {len(dataset)} images in {dataset.folder}, the published set has "
             f"{entry.count}; remove those that do not belong to it"
         )
+    return dataset
+
+
+def load_folder(folder: Path) -> Dataset:
+    """The images of a folder of one's own, as a `dataset.yaml` in it says, if there is one.
+
+    Raises:
+        ValueError: the description is wrong, an image of a pair has no partner, or the number of
+            images is not the described one.
+        DatasetNotFound: there are no images.
+    """
+    if not folder.is_dir():
+        raise DatasetNotFound(f"there is no folder {folder}")
+    entry = describe_folder(folder)
+    dataset = _find(entry.name, "own", entry)
+    if len(dataset) != dataset.expected:
+        raise ValueError(
+            f"{dataset.folder} has {len(dataset)} images, {entry.count} by {folder / DESCRIPTION}"
+        )
+    return _check_partners(dataset)
+
+
+def pair_folders(inputs: Path, targets: Path, task: str) -> Dataset:
+    """Pairs of one's own: the images of two folders that share their stems.
+
+    Args:
+        inputs: folder of the degraded images.
+        targets: folder of the clean images.
+        task: name of the task that they are for.
+
+    Raises:
+        ValueError: an image has no partner.
+        DatasetNotFound: a folder has no images.
+    """
+    found = []
+    for folder in (inputs, targets):
+        found.append(find_images(folder))
+        if not found[-1]:
+            raise DatasetNotFound(f"{folder} has no images; folders within it are not searched")
+    degraded, clean = found
+    name = f"{inputs.resolve().name}+{targets.resolve().name}"
+    paths = {stem: clean.get(stem, targets / stem) for stem in sorted({*degraded, *clean})}
+    return _check_partners(Dataset(name, "own", targets, paths, len(paths), task, degraded))
+
+
+def _check_partners(dataset: Dataset) -> Dataset:
+    """Refuse pairs of one's own of which one image is missing, all of them in one line."""
+    if dataset.pairs:
+        inputs = [str(path) for name, path in dataset.paths.items() if name not in dataset.inputs]
+        targets = [
+            str(dataset.inputs[name]) for name, path in dataset.paths.items() if not path.is_file()
+        ]
+        lone = {"without an input": inputs, "without a target": targets}
+        faults = [
+            f"{len(paths)} {what}, such as {', '.join(paths[:3])}"
+            for what, paths in lone.items()
+            if paths
+        ]
+        if faults:
+            raise ValueError(
+                f"images of {dataset.name} are paired by their names, and there are "
+                f"{'; '.join(faults)}; add their partners or take them away"
+            )
     return dataset
 
 
@@ -167,19 +295,27 @@ def find_dataset(name: str, split: str) -> Dataset:
         ValueError: two files share a stem.
         DatasetNotFound: none of the images are there.
     """
-    entry = MANIFEST[name][split]
+    return _find(name, split, MANIFEST[name][split])
+
+
+def _find(name: str, split: str, entry: Split) -> Dataset:
     for folder in _candidate_folders(name, entry):
-        inputs = find_images(folder / "input") if entry.pairs else {}
-        clean = folder / "target" if entry.pairs else folder
+        inputs = find_images(folder / entry.input) if entry.pairs else {}
+        clean = folder / entry.target if entry.pairs else folder
         paths = find_images(clean)
         if entry.stems:
             paths = {stem: path for stem, path in paths.items() if stem in entry.stems}
         missing = {stem: clean / path.name for stem, path in inputs.items() if stem not in paths}
         paths = dict(sorted({**paths, **missing}.items()))
         if paths:
-            return Dataset(name, split, clean, paths, entry.count, entry.pairs, inputs)
+            count = len(paths) if entry.count is None else entry.count
+            return Dataset(name, split, clean, paths, count, entry.pairs, inputs, entry.source)
     expected = _candidate_folders(name, entry)[0]
-    within = " (in input and target)" if entry.pairs else ""
+    within = f" (in {entry.input} and {entry.target})" if entry.pairs else ""
+    if split == "own":
+        raise DatasetNotFound(
+            f"{expected} has no images{within}; folders within it are not searched"
+        )
     raise DatasetNotFound(
         f"dataset {name}: {entry.count} images expected in {expected}{within}, none found; put "
         f"them there, or set {DATA_ROOT_VARIABLE} to the folder that holds {entry.folder}"

@@ -10,14 +10,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyvips
 
 from kgt.pictures.picture import Picture
 from kgt.pictures.picture import read_size as read_width_and_height
 
 Image = npt.NDArray[np.uint8]
 
+# What decides on the pixels of a file, besides the file.
+DECODER = "libvips-" + ".".join(str(pyvips.version(part)) for part in range(3))
+
 # JPEG is here for sets that were published as JPEG; every other format is lossless.
-_SUFFIXES = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg"})
+_SUFFIXES = frozenset({".png", ".webp", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg"})
 
 
 def find_images(folder: Path) -> dict[str, Path]:

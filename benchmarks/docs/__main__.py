@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kgt.cli import Exit, run
+from kgt.cli import Exit, Parser, run
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -18,9 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
 
 
 def _write(arguments: Sequence[str] | None) -> Exit:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.docs", description=__doc__)
+    parser = Parser(
+        prog="python -m benchmarks.docs",
+        description=__doc__,
+        examples=("python -m benchmarks.docs", "python -m benchmarks.docs --api build/api"),
+    )
     parser.add_argument(
-        "--out", type=Path, default=DOCS, metavar="FOLDER", help="default: %(default)s"
+        "--out", type=Path, default=DOCS, metavar="FOLDER", help="where the files go"
     )
     parser.add_argument(
         "--api", type=Path, metavar="FOLDER", help="write the API reference there, as HTML, instead"
@@ -38,7 +41,6 @@ def _write(arguments: Sequence[str] | None) -> Exit:
     from kgt.files import write_atomically
 
     folder: Path = options.out
-    folder.mkdir(parents=True, exist_ok=True)
     for name, render in {"method.svg": draw_method, "models.md": render_models}.items():
         write_atomically(folder / name, render())
         print(f"wrote {folder / name}")

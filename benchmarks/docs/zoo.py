@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from baselines import registry
-from baselines.pretrained import Weights, WheelWeights
-from benchmarks.cli.markdown import render_table
+from baselines.catalog import list_any_models
+from baselines.pretrained import PublishedWeights, Weights
+from benchmarks.cli.escaping import render_table
 from benchmarks.data.manifest import MANIFEST
-from benchmarks.models import list_any_models
 from benchmarks.plan.specs import SpecKind, get_spec
 from benchmarks.records.cell import NetworkCell, QualityCell
 from benchmarks.records.record import RecordStore
@@ -20,11 +20,15 @@ from benchmarks.regression.exact import load_blessed
 from benchmarks.regression.values import Content
 from benchmarks.report.series import Records, select
 from kgt import zoo
+from kgt.checkpoints import read_checkpoint
 from kgt.pretrained import ShippedWeights, find_weights
 
 _RECORDS = Path(__file__).parents[2] / "results" / "records"
 # Where models with weights are scored, and where networks are counted.
-_SCORED: tuple[tuple[str, SpecKind], ...] = (("small", "study"), ("5", "table"), ("7", "table"))
+_SCORED: tuple[tuple[str, SpecKind], ...] = (
+    ("small", "study"),
+    *((number, "table") for number in ("5", "7", "8")),
+)
 _COUNTED: tuple[str, SpecKind] = ("semanir-3", "table")
 _PAGE = """\
 # The models
@@ -51,21 +55,23 @@ The images that weights were trained on, and their terms:
 
 The card beside a file of weights (`kgt/weights/NAME.md`, `baselines/weights/NAME.md`) has all its
 scores, its training and the command that trains it again. These weights are Apache-2.0, as far as
-the terms of the images allow. Weights of other authors are fetched by pip at first use, under their
-license.
+the terms of the images allow. Weights of other authors are fetched at first use, under their
+license, by pip or from a fixed commit of a repository, and are refused without the SHA-256 that was
+published. Without a network, put the files into a folder and name it in `KGT_WEIGHTS`; the error
+says which file, from where.
 
 Two test images were trained on: `Set5/woman` is `BSDS500/train/302003` at another size, and
 `Set12/04` is cut from `BSDS500/train/12003`. So scores of Set5 and Set12 are somewhat too high.
 
 ## Without weights
 
-These are built with random weights, for measurements of time, memory and cost, or with your own:
-`baselines.load_official` loads the authors' SwinIR files, `baselines.load_checkpoint` any network
-that spandrel recognizes. Models without a number have no parameters, or were not counted.
+These are built with random weights, for measurements of time, memory and cost, or with
+[your own](restoring.md#your-own-weights), which may be of any network that spandrel recognizes.
+Models without a number have no parameters, or were not counted.
 
 {others}
 """
-_NOT_SCORED = ("see its card", "", "")
+_NOT_SCORED = ("not in a report", "", "")
 _HEAD = ("model", "task", "parameters", "PSNR", "set", "protocol", "trained on", "size")
 
 
@@ -79,7 +85,7 @@ def render_models() -> str:
     for name, trained in weights.items():
         tasks, data, size = _describe_weights(trained)
         sets |= {data} & MANIFEST.keys()
-        for task in tasks or [task for model, task in scores if model == name]:
+        for task in tasks or [task for model, task in scores if model == name] or [""]:
             score = scores.get((name, task), _NOT_SCORED)
             rows.append((f"`{name}`", task, counts.get(name, ""), *score, data, size))
     others = [
@@ -122,7 +128,7 @@ def _read(name: str, kind: SpecKind) -> Records:
 def _describe_weights(weights: Weights) -> tuple[list[str], str, str]:
     """Tasks that they were trained for, as far as that is known; on which images; size."""
     if not isinstance(weights, ShippedWeights):
-        assert isinstance(weights, WheelWeights)
+        assert isinstance(weights, PublishedWeights)
         return [], f"by its authors ({weights.license})", "fetched"
-    metadata, size = weights.read_metadata(), weights.path.stat().st_size
+    metadata, size = read_checkpoint(weights.path).metadata, weights.path.stat().st_size
     return metadata["tasks"].split(), metadata["data"], f"{size / 1e6:.1f} MB"

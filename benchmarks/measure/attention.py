@@ -32,7 +32,7 @@ from benchmarks.measure.problems import (
 from benchmarks.measure.timing import ContenderTiming, Timings, measure_latency
 from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency, AttentionMemory, Quantity
-from benchmarks.records.statistics import judge
+from benchmarks.records.statistics import Ratio
 from kgt.errors import Failure
 
 _WARM_N = 64
@@ -167,22 +167,24 @@ def summarize(timings: Timings, contender: str) -> dict[str, Any]:
     timing, base = timings.contenders[contender], timings.contenders[timings.baseline]
     # Of the baseline itself, what can be said is how far its twin strayed.
     ratio = timings.twin_ratio if timing is base else timing.ratio
-    verdict = judge(ratio, timings.floor)
     return {
         "latency": _median(timing, timing.median_interval_ms),
-        "ratio": Quantity(
-            value=ratio.value, statistic="median of paired ratios", lo=ratio.lo, hi=ratio.hi
-        ),
+        "ratio": describe_ratio(ratio),
         "floor": Quantity(value=timings.floor, statistic="reach of the A/A twin's interval"),
         "first_call": Quantity(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
         "called": Quantity(value=round(timings.called_s, 4), unit="s", statistic="sum"),
         "baseline_latency": None if timing is base else _median(base, (None, None)),
         "baseline": timings.baseline,
-        "verdict": verdict.label,
-        "why": verdict.reason,
         "rounds": timings.rounds,
         "stopped_by": timings.stopped_by,
     }
+
+
+def describe_ratio(ratio: Ratio) -> Quantity:
+    """The quantity that a ratio of times is."""
+    return Quantity(
+        value=ratio.value, statistic="median of paired ratios", lo=ratio.lo, hi=ratio.hi
+    )
 
 
 def _median(timing: ContenderTiming, interval: tuple[float | None, float | None]) -> Quantity:

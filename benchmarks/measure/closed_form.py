@@ -11,6 +11,7 @@ from kgt.attention import AttentionShape, choose_backend
 from kgt.attention.cost import Cost
 from kgt.attention.sdpa import dense_cost
 from kgt.config import KGTConfig
+from kgt.errors import quote
 
 DENSE = "dense"
 
@@ -127,7 +128,7 @@ def _add_stage(
     )
     attention = attention_cost(shape, backend)
     if attention is None:
-        raise ValueError(f"the cost of backend {backend!r} is not defined; choose another")
+        raise ValueError(f"the cost of backend {quote(backend)} is not defined; choose another")
     if backend != DENSE:
         graphs = 1 if config.graph_scope == "stage" else depth
         tally.flops["graph"] += 2 * graphs * tokens * nodes * dim

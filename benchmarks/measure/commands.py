@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import version
+from itertools import product
+from math import isqrt
 from typing import Any, Literal
 
 import torch
@@ -34,7 +36,7 @@ from benchmarks.measure.timing import measure_latency
 from benchmarks.records.cell import AttentionCell, NetworkCell
 from benchmarks.records.environment import capture_environment
 from kgt import KeyGraph, build_key_graph
-from kgt.attention.graph import SIMILARITIES
+from kgt.attention.similarity import OF_SQUARE_WINDOWS, SIMILARITIES
 from kgt.cli import Exit, choose_device, say, show_progress
 from kgt.errors import Failure
 
@@ -159,16 +161,23 @@ def _connect(options: argparse.Namespace, n: int, k: int) -> dict[str, KeyGraph]
         generator = torch.Generator().manual_seed(options.seed)
         return {"none": random_graph(options.windows, n, k, generator)}
     tokens = _make_tokens(options, n)
-    return {name: build_key_graph(tokens, k, similarity=name) for name in SIMILARITIES}
+    unfit = () if isqrt(n) ** 2 == n else OF_SQUARE_WINDOWS
+    return {
+        name: build_key_graph(tokens, k, similarity=name)
+        for name in SIMILARITIES
+        if name not in unfit
+    }
 
 
 def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
     device = _choose_cell_device(options)
     size = "x".join(map(str, options.input))
     calls, peaks = {}, {}
-    with show_progress("measure", len(options.models)) as report:
-        for done, description in enumerate(options.models):
-            report(f"{description}: first call", done)
+    contenders = [*product(options.models, options.runtimes)]
+    with show_progress("measure", len(contenders)) as report:
+        for done, (description, runtime) in enumerate(contenders):
+            contender = description if runtime == "eager" else f"{description} {runtime}"
+            report(f"{contender}: first call", done)
             cell = NetworkCell(
                 kind="latency",
                 model=description,
@@ -178,12 +187,12 @@ def _measure_model(options: argparse.Namespace) -> Iterator[Row]:
                 seed=options.seed,
                 device=device,
             )
-            calls[description] = call = make_network_call(cell, options.batch)
+            calls[contender] = call = make_network_call(cell, options.batch, runtime)
             if not torch.isfinite(call()).all():
-                raise WrongOutputError(f"{description}: the output is not finite")
-            if options.memory:
-                report(f"{description}: peak memory", done)
-                peaks[description] = _measure_memory(cell, options.batch)
+                raise WrongOutputError(f"{contender}: the output is not finite")
+            if options.memory and runtime == "eager":
+                report(f"{contender}: peak memory", done)
+                peaks[contender] = _measure_memory(cell, options.batch)
     for row in _compare(calls, options, device=device):
         yield {"input": size, **row, **peaks.get(row["contender"], {})}
 

@@ -34,7 +34,7 @@ from baselines.swinir import SwinIR
 from benchmarks.measure.closed_form import DENSE, Tally, tally_kgt, tally_swinir
 from benchmarks.measure.counters import PARTS, Part, count_with_fvcore, count_with_torch
 from benchmarks.models import create_described
-from kgt.contract import Restorer, WholeImageRestorer, as_module
+from kgt.contract import Restorer, WholeImageRestorer, as_module, has_parameters
 from kgt.network.layers import KeyGraphAttention
 from kgt.network.model import KGT
 
@@ -94,12 +94,18 @@ def count_cost(description: str, size: tuple[int, int]) -> NetworkCost:
         size: height and width of the input in pixels.
 
     Raises:
-        ValueError: for an unknown name or field, an input that the network refuses, a backend
-            whose products cannot be counted, or a cost that is not linear in the pixels.
+        ValueError: for an unknown name or field, a classical method, an input that the network
+            refuses, a backend whose products cannot be counted, or a cost that is not linear in
+            the pixels.
         UncountedOperatorError: when an operator runs that a counter has no formula for.
     """
     torch.manual_seed(0)
     network: Restorer = create_described(description).eval()
+    if not has_parameters(network):
+        raise ValueError(
+            f"{description} is a classical method, which computes outside of torch; FLOPs are "
+            "those of networks, so leave it out"
+        )
     if isinstance(network, WholeImageRestorer):
         network = network.body
     padded = _round_up(size[0], network.size_multiple), _round_up(size[1], network.size_multiple)

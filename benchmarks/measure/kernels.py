@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
+from benchmarks.records.reading import read_json
 from kgt.attention.operators import empty_merged
 from kgt.attention.triton.launch import Launch, Launches
 from kgt.attention.triton.tiling import TILE, Inverse, Keys, Tiles
+from kgt.files import write_atomically
 
 BLESSED = Path("results/blessed/triton-kernels.json")
 WINDOWS, HEADS, NODES, DIM, K, SLOTS = 4, 6, 1024, 30, 128, 384
@@ -202,18 +203,17 @@ def load_blessed() -> Blessed:
     """The blessed values.
 
     Raises:
-        ValueError: when there are none yet.
+        ValueError: when there are none yet, or the file holds something else.
     """
     if not BLESSED.exists():
         raise ValueError(f"{BLESSED} does not exist; make it with --bless REASON")
-    return TypeAdapter(Blessed).validate_json(BLESSED.read_bytes())
+    return read_json(BLESSED, Blessed)
 
 
 def bless(usage: Mapping[str, Usages], reason: str) -> None:
     """Make these values the blessed ones, and keep why; those of a kernel that spills fail on."""
     lines = asdict(Blessed(version("triton"), reason, dict(usage)))
-    BLESSED.parent.mkdir(parents=True, exist_ok=True)
-    BLESSED.write_text(json.dumps(lines, indent=1) + "\n")
+    write_atomically(BLESSED, json.dumps(lines, indent=1) + "\n")
 
 
 def judge_usage(usage: Mapping[str, Usages], blessed: Blessed) -> list[dict[str, Any]]:

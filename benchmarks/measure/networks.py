@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.measure.attention import WrongOutputError, summarize, summarize_memory
+from benchmarks.measure.attention import (
+    WrongOutputError,
+    describe_ratio,
+    summarize,
+    summarize_memory,
+)
 from benchmarks.measure.memory import measure_device_peak, measure_peak, pin_allocator
 from benchmarks.measure.problems import digest_tensors, photo_images
 from benchmarks.measure.timing import measure_latency
 from benchmarks.models import create_described
 from benchmarks.records.cell import NetworkCell
-from benchmarks.records.result import NetworkLatency, NetworkMemory
+from benchmarks.records.result import UNIT_INPUT, NetworkLatency, NetworkMemory
+from benchmarks.records.statistics import compare_paired
 from benchmarks.tasks import get_task
-from kgt import list_backends
+from kgt import export_network, list_backends
+from kgt.contract import Restorer, as_module, has_parameters
+from kgt.errors import unknown
 
 # Of networks that differ in nothing but how they attend; a wrong window would differ by all of it.
 _MOST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.1}
-# A call on a large image takes a minute. Fewer rounds than a verdict needs still give a time.
-_LEAST_ROUNDS = 3
+
+_RUNTIMES = ("eager", "compiled", "onnxruntime")
 
 
-def make_network_call(cell: NetworkCell, batch: int = 1) -> Callable[[], Tensor]:
+def make_network_call(
+    cell: NetworkCell, batch: int = 1, runtime: str = "eager"
+) -> Callable[[], Tensor]:
     """The call that is measured: it returns the output, or the loss before a training step.
 
     Args:
         cell: the network and its input. A step is L1 loss, backward pass and AdamW step;
             in "bfloat16" autocast chooses what runs in it.
         batch: number of images.
+        runtime: "eager", "compiled", by torch.compile, or "onnxruntime".
 
     Raises:
-        ValueError: as `create_described`.
+        ValueError: as `create_described`, for an unknown runtime, for what onnxruntime is not
+            measured in, or for a step of what has no parameters.
     """
+    if runtime not in _RUNTIMES:
+        raise unknown("runtime", runtime, _RUNTIMES)
     torch.manual_seed(cell.seed)
     # What is known of a task's inputs, such as the strength of the noise.
     conditions = get_task(cell.task).conditions if cell.task else {}
     network = create_described(cell.network, conditions).to(cell.device)
+    if cell.mode == "backward" and not has_parameters(network):
+        raise ValueError(f"{cell.network} has no parameters to train; measure it forward")
     # The time of a key-graph network depends on what its graphs share: noise would hide that.
     x = photo_images(batch, *cell.size).to(cell.device)
+
+    if runtime == "onnxruntime":
+        return _make_onnx_call(network, cell, x)
+    if runtime == "compiled":
+        as_module(network).compile(dynamic=False)
 
     def forward() -> Tensor:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=cell.dtype == "bfloat16"):
@@ -63,6 +86,20 @@ def make_network_call(cell: NetworkCell, batch: int = 1) -> Callable[[], Tensor]
         return loss.detach()
 
     return step
+
+
+def _make_onnx_call(network: Restorer, cell: NetworkCell, x: Tensor) -> Callable[[], Tensor]:
+    if cell.mode == "backward" or cell.dtype == "bfloat16" or cell.device or len(x) > 1:
+        raise ValueError("onnxruntime is measured forward on a CPU, in float32, with one image")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export_network(network, path, cell.size)
+        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+    return lambda: torch.from_numpy(session.run(None, {"image": x.numpy()})[0])
 
 
 def measure_network_latency(job: tuple[NetworkCell, float]) -> NetworkLatency:
@@ -90,16 +127,20 @@ def measure_network_latency(job: tuple[NetworkCell, float]) -> NetworkLatency:
         difference = _compare(own, outputs[baseline.network], cell, baseline)
     digest = digest_tensors(own)
     del outputs, own  # they would stay in memory beside those of the rounds
+    unit = cell.model_copy(update={"input": UNIT_INPUT})
+    if cell.pixels > unit.pixels:
+        calls[UNIT_INPUT] = make_network_call(unit)
     timings = measure_latency(
-        calls,
-        baseline.network,
-        budget_s=budget_s,
-        min_rounds=_LEAST_ROUNDS,
-        max_rounds=200,
-        seed=cell.seed,
+        calls, baseline.network, budget_s=budget_s, max_rounds=200, seed=cell.seed
     )
+    growth = None
+    if UNIT_INPUT in calls:
+        own_times = timings.contenders[cell.network].samples_ms
+        growth = describe_ratio(
+            compare_paired(own_times, timings.contenders[UNIT_INPUT].samples_ms)
+        )
     summary = summarize(timings, cell.network)
-    return NetworkLatency(**summary, output=digest, difference=difference)
+    return NetworkLatency(**summary, output=digest, difference=difference, growth=growth)
 
 
 def _baseline(cell: NetworkCell) -> tuple[NetworkCell, bool]:

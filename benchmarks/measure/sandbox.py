@@ -130,7 +130,7 @@ def fresh_process(
     process = _get_context().Process(target=_begin, args=started, daemon=True)
     child = Child(process, ours, timeout_s)
     try:
-        with _hidden_main(), _held_interrupts():
+        with _hidden_main(), _held_signals():
             process.start()
         theirs.close()
         yield child
@@ -143,9 +143,12 @@ def fresh_process(
 
 
 @contextmanager
-def _held_interrupts() -> Iterator[None]:
-    """An interrupt waits: the server and all that it forks begin where none can reach them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _held_signals() -> Iterator[None]:
+    """Signals wait: the server and all that it forks begin where no interrupt can reach them.
+
+    Nor does this process end in the middle of a request, of which the server would complain.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
@@ -176,7 +179,11 @@ def _begin(
 ) -> None:
     # The parent decides what an interrupt from the terminal means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+    # Locks of libraries, such as tqdm's, then have no name that would outlive a process that is
+    # killed, which all of these are.
+    multiprocessing.set_start_method("fork", force=True)
     if threads is not None:
         torch.set_num_threads(threads)
     serve(pipe, *arguments)

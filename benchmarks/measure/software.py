@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -40,8 +41,8 @@ def _describe_compiler() -> str:
         compiler = find_compiler()
     except NativeUnavailableError as error:
         return str(error)
-    lines = (_run(compiler, "--version") or "").splitlines()
-    return lines[0] if lines else compiler
+    lines = (_run(*compiler, "--version") or "").splitlines()
+    return lines[0] if lines else shlex.join(compiler)
 
 
 def check_triton() -> Finding:

@@ -19,6 +19,7 @@ from benchmarks.records.statistics import (
     judge,
     median_interval,
 )
+from kgt.errors import quote
 
 WARMUP_BLOCK = 3
 WARMUP_AGREEMENT = 0.05
@@ -134,7 +135,7 @@ def measure_latency(
         ValueError: if `baseline` is not a contender, or a limit is out of range.
     """
     if baseline not in contenders:
-        raise ValueError(f"unknown baseline {baseline!r}; contenders are {sorted(contenders)}")
+        raise ValueError(f"unknown baseline {quote(baseline)}; contenders are {sorted(contenders)}")
     if not 1 <= min_rounds <= max_rounds:
         raise ValueError(
             f"need 1 <= min_rounds <= max_rounds, got {min_rounds} and {max_rounds}; "

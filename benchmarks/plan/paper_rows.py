@@ -41,7 +41,7 @@ def load_paper_records(paper: Paper) -> list[Record]:
         found: dict[str, Any] = {}
         for metric, value in row.values.items():
             quantity, unit, factor = _METRICS[metric]
-            found[quantity] = Quantity(value=value * factor, unit=unit, statistic="as printed")
+            found[quantity] = Quantity(value=value * factor, unit=unit, statistic=paper.source)
         whole = row.dataset == "-"
         cell = PrintedCell(
             kind="training" if whole else "quality",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from statistics import fmean
 
+from baselines import WeightsUnavailableError
+from baselines.catalog import create_any_model
 from benchmarks.data.datasets import DatasetNotFound, Item, load_dataset
 from benchmarks.data.manifest import MANIFEST
-from benchmarks.models import create_any_model, create_for_task
+from benchmarks.models import create_for_task
 from benchmarks.quality import Evaluation, Gain, evaluate, paired_gain
 from benchmarks.records.cell import QualityCell, TrainingCell
 from benchmarks.records.result import Missing, QualityResult, Quantity, TrainingResult
@@ -36,7 +39,7 @@ def _train(
         what = f"{cell.model}: step {step} of {recipe.steps}, loss {loss:.4f}"
         on_step(what, step / recipe.steps)
 
-    listener = Listener(report)
+    listener = Listener(report, on_image=lambda name: on_step(f"test images: {name}", 0.0))
     return train(cell.model, recipe, out_dir=checkpoints, stale="restart", listener=listener)
 
 
@@ -47,9 +50,9 @@ def run_training_cell(
     if cell.recipe is None:
         return _read_shipped(cell.model)
     done = _train(cell, cell.recipe, checkpoints, on_step)
-    return _describe_training(
-        done.model, done.metadata, [point[:2] for point in done.losses], done.wall_s
-    )
+    psnr = done.validations[-1].psnr if done.validations else {}
+    losses = [point[:2] for point in done.losses]
+    return _describe_training(done.model, done.metadata, losses, done.wall_s, list(psnr.values()))
 
 
 def _read_shipped(name: str) -> TrainingResult | Missing:
@@ -60,14 +63,27 @@ def _read_shipped(name: str) -> TrainingResult | Missing:
     with shipped_log(name).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["loss"]]
     losses = [(int(row["step"]), float(row["loss"])) for row in rows]
-    return _describe_training(model, model.provenance, losses, float(rows[-1]["seconds"]))
+    psnr = [float(v) for name, v in rows[-1].items() if name.startswith("psnr ") and v]
+    seconds = float(rows[-1]["seconds"])
+    return _describe_training(model, model.provenance, losses, seconds, psnr)
 
 
 def _describe_training(
-    model: Restorer, metadata: Mapping[str, str], losses: list[tuple[int, float]], wall_s: float
+    model: Restorer,
+    metadata: Mapping[str, str],
+    losses: list[tuple[int, float]],
+    wall_s: float,
+    psnr: list[float],
 ) -> TrainingResult:
-    """The result of a training whose losses are means over equal numbers of steps."""
-    every = losses[1][0] - losses[0][0]
+    """The result of a training whose losses are means over equal numbers of steps.
+
+    PSNR is that of the held-out images at the end, by task.
+    """
+    every = losses[0][0]
+    held_out = None
+    if psnr:
+        statistic = "mean of tasks and held-out images"
+        held_out = Quantity(value=fmean(psnr), unit="dB", statistic=statistic, samples=tuple(psnr))
     return TrainingResult(
         parameters=Quantity(value=sum(p.numel() for p in model.parameters())),
         loss=Quantity(
@@ -77,6 +93,7 @@ def _describe_training(
             samples=tuple(round(loss, 6) for _, loss in losses),
         ),
         training_time=Quantity(value=round(wall_s, 1), unit="s", statistic="once"),
+        held_out=held_out,
         trained=metadata["recipe"],
         steps=int(metadata["steps"]),
         loss_every=every,
@@ -102,6 +119,8 @@ def run_quality_cell(
     if cell.recipe is None:
         try:
             model = create_for_task(cell.model, task.conditions, pretrained=True)
+        except WeightsUnavailableError as error:
+            return Missing(status="unsupported", reason=error.anywhere)
         except ValueError as error:
             return Missing(status="unsupported", reason=str(error))
     try:

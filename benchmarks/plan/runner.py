@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from benchmarks.records.cell import (
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record, RecordStore
 from benchmarks.records.result import Missing, Quantity, Result
+from benchmarks.training.loop import TrainingInterrupted
 from kgt.attention import get_backend
 
 
@@ -51,18 +52,23 @@ class Run:
     on_step: Callable[[str, float], None] = lambda what, fraction: None
 
 
-def valid_records(run: Run) -> dict[Cell, Record]:
-    """Records of this environment that need not be measured again."""
-    records = run.store.latest(run.profile.cells(), run.environment.key)
-    limits = run.profile.limits
-    return {cell: record for cell, record in records.items() if is_valid(record, limits)}
+def find_missing(cells: Sequence[Cell], run: Run) -> list[Cell]:
+    """Those of some cells that have no valid record of this environment."""
+    records, limits = run.store.latest(cells, run.environment.key), run.profile.limits
+    return [cell for cell in cells if cell not in records or not is_valid(records[cell], limits)]
 
 
 def measure_cell(cell: Cell, run: Run) -> Record:
-    """Measure one cell and append its record; what goes wrong becomes a record, too."""
+    """Measure one cell and append its record; what goes wrong becomes a record, too.
+
+    Raises:
+        TrainingInterrupted: on SIGTERM or Ctrl-C in a training, of which there is no record.
+    """
     begin = time.perf_counter()
     try:
         result = _RUNNERS[type(cell)](cell, run)
+    except TrainingInterrupted:
+        raise
     except Exception as error:
         result = Missing(status="failed", reason=f"{type(error).__name__}: {error}")
     wall = Quantity(value=round(time.perf_counter() - begin, 4), unit="s", statistic="once")

@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from benchmarks.records.cell import Cell, CellKind, expand, list_points
 from benchmarks.records.result import RESULTS
 from benchmarks.tasks import get_task
-from kgt.errors import unknown
+from kgt.errors import quote, unknown
 
 SpecKind = Literal["table", "study"]
 ProfileName = Literal["smoke", "cpu", "gpu"]
 PROFILES: tuple[ProfileName, ...] = get_args(ProfileName)
 Magnitude = Literal["mib", "mflop", "gmac", "ms", "s", "percent", "count"]
-Score = Literal["change", "ratio", "interval", "quality", "psnr", "gain"]
+Score = Literal["db", "change", "ratio", "interval", "quality", "psnr", "gain"]
 _SPECS = Path(__file__).with_name("specs")
 
 
@@ -55,7 +55,11 @@ class Column(_Strict):
         _check_known("field", self.where, (name for cell in cells for name in cell.model_fields))
         # The scores of a quality cell are named by its protocol.
         if self.metric and self.kind != "quality":
-            known = (name for result in results for name in result.model_fields)
+            known = (
+                name
+                for result in results
+                for name in (*result.model_fields, *result.model_computed_fields)
+            )
             _check_known("metric", [self.metric], known)
         return self
 
@@ -197,7 +201,9 @@ class TableSpec(_Strict):
         found = {str(key): profile for key, profile in self.profiles.items()}
         if name not in found:
             valid = ", ".join(found)
-            raise ValueError(f"{self.kind} {self.name} has no profile {name!r}; valid: {valid}")
+            raise ValueError(
+                f"{self.kind} {self.name} has no profile {quote(name)}; valid: {valid}"
+            )
         return name, found[name]
 
 
@@ -237,5 +243,7 @@ def choose_specs(
     if name != "all":
         specs = [get_spec(name, kind)]
     if not specs:
-        raise ValueError(f"no {kind} has the profile {profile!r}; --list shows which have which")
+        raise ValueError(
+            f"no {kind} has the profile {quote(profile)}; --list shows which have which"
+        )
     return [(spec, *spec.profile(profile)) for spec in specs]

@@ -6,6 +6,7 @@ from benchmarks.measure.problems import AUTO
 from benchmarks.models import components_of, digest_shipped
 from benchmarks.records.cell import AttentionCell, Cell, NetworkCell, QualityCell, TrainingCell
 from benchmarks.records.components import digest_kernels, digest_versions, versions_of
+from benchmarks.records.description import Description
 from benchmarks.records.record import Record
 from benchmarks.tasks import get_task
 from benchmarks.training.loop import components_of_training
@@ -105,4 +106,5 @@ def _find_models(cell: Cell) -> dict[str, int]:
 def _recipe_of(cell: Cell) -> Recipe | None:
     """The recipe of a network that is trained here."""
     name = cell.recipe if isinstance(cell, _TRAINED) else None
-    return load_recipe(name) if name in list_recipes() else None
+    known = name and Description.parse(name).name in list_recipes()
+    return load_recipe(name) if name and known else None

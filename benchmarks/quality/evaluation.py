@@ -34,19 +34,21 @@ class Evaluation:
 
     Attributes:
         task: task name.
-        dataset: data set name.
+        dataset: data set name, with a digest of its files for a folder of one's own.
         model: model name.
         protocol: protocol as name@version.
         tiling: tile rule: "whole", or as in "tile 256 overlap 32".
         degradation: where the inputs came from: "shipped", or the name and version of a rule.
         images: number of images scored.
         coverage: images present out of those published, as in "25 of 100".
-        metrics: mean over the images per column; None where no image has a finite value.
+        metrics: mean over the images per column, without those that are unavailable; None where no
+            image has a finite value.
         unavailable: reason by column that cannot be computed on this machine.
         per_image: values by image and column; "exact" stands for the PSNR of identical images.
         exact: number of identical images; their PSNR is in no mean.
         failed: reason by image that could not be scored.
         data_digest: SHA-256 over the inputs and targets of the scored images.
+        weights: file of the model's weights, None for those that ship or are published.
     """
 
     task: str
@@ -63,6 +65,14 @@ class Evaluation:
     exact: int
     failed: dict[str, str]
     data_digest: str
+    weights: str | None = None
+
+    @property
+    def contender(self) -> str:
+        """The model, and the file of its weights where it is another than the model's name."""
+        if self.weights in (None, self.model):
+            return self.model
+        return f"{self.model} with {self.weights}"
 
 
 def evaluate(
@@ -133,9 +143,10 @@ def evaluate(
                 on_restored(item.name, prediction)
                 digests += (digest_pixels(pair.input), digest_pixels(pair.target))
 
+    unavailable = protocol.unavailable()
     return Evaluation(
         task=task.name,
-        dataset=dataset.name,
+        dataset=dataset.label,
         model=name or type(model).__name__,
         protocol=str(protocol),
         tiling=str(tiling),
@@ -147,8 +158,9 @@ def evaluate(
                 image[column.name] for image in scores.values() if column.name in image
             )
             for column in protocol.columns
+            if column.name not in unavailable
         },
-        unavailable=protocol.unavailable(),
+        unavailable=unavailable,
         per_image={
             image: {column: _name_exact(value) for column, value in columns.items()}
             for image, columns in scores.items()

@@ -17,6 +17,7 @@ from benchmarks.tasks.colors import to_rgb
 from benchmarks.tasks.metrics import PEAK
 from benchmarks.tasks.protocols import Protocol, quantize
 from benchmarks.tasks.task import Input, Task
+from kgt.files import make_folder
 from kgt.pictures import Picture
 
 COMPARISON = "comparison.png"
@@ -31,7 +32,7 @@ def save_restored(folder: Path, name: str, prediction: npt.NDArray[np.floating[A
     Raises:
         ValueError: a value is NaN or infinite.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     Picture(np.atleast_3d(quantize(prediction))).save(folder / f"{name}.png")
 
 
@@ -62,7 +63,7 @@ def save_comparison(
         )
         panels = [
             (f"{rank}: {name}, input", _enlarge(_to_pixels(pair.input), task.scale)),
-            (f"{evaluation.model}: {scores}", read_image(folder / f"{name}.png")),
+            (f"{evaluation.contender}: {scores}", read_image(folder / f"{name}.png")),
             ("target", pair.target),
         ]
         rows.append(_draw_row(panels))

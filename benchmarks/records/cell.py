@@ -214,11 +214,11 @@ class BenchmarkCell(BaseCell):
 
 
 class PrintedCell(BaseCell):
-    """A printed number: of kind "quality" on a set, or "training" of a method as a whole.
+    """A number of others: of kind "quality" on a set, or "training" of a method as a whole.
 
     Attributes:
         model: the printed name of the method, or of two that a text compares.
-        source: where it is printed, e.g. "as printed by GRL".
+        source: where it is from, "as printed by GRL" or "as scored by the authors' code".
         variant: which variant of the method it is, empty where only one is printed.
     """
 
@@ -228,6 +228,11 @@ class PrintedCell(BaseCell):
     model: str
     source: str
     variant: str
+
+    @property
+    def origin(self) -> str:
+        """Whether a paper says it, or the authors' code does."""
+        return "paper" if self.source.startswith("as printed") else "authors' code"
 
     @property
     def recipe(self) -> str:

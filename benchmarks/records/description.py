@@ -36,14 +36,19 @@ class Description(NamedTuple):
         return {field: read_value(value) for field, value in self.given}
 
     @property
+    def network(self) -> str:
+        """The name without a wrapper's: "kgt-tiny-deblur" of deconvolved-kgt-tiny-deblur."""
+        return self.name.removeprefix("deconvolved-")
+
+    @property
     def family(self) -> str:
-        """The first part of the name: "kgt" of kgt-tiny-x4."""
-        return self.name.partition("-")[0]
+        """The first part of the network's name: "kgt" of kgt-tiny-x4."""
+        return self.network.partition("-")[0]
 
     @property
     def size(self) -> str:
-        """The second part of the name, if it has one: "tiny" of kgt-tiny-x4."""
-        return self.name.partition("-")[2].partition("-")[0]
+        """The second part of the network's name, if it has one: "tiny" of kgt-tiny-x4."""
+        return self.network.partition("-")[2].partition("-")[0]
 
     @property
     def rebuilds_graphs(self) -> bool:

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from benchmarks.records.git import run_git
+
 _ROOT = Path(__file__).resolve().parents[2]
 _SOURCES = ("kgt", "baselines", "benchmarks", "pyproject.toml")
 _KEY_IGNORES = {"commit", "dirty", "timestamp"}
@@ -148,6 +150,12 @@ def _read_git_state(root: Path) -> tuple[str | None, bool | None]:
     # An installed copy may lie inside somebody else's checkout.
     if not (root / ".git").exists():
         return None, None
-    commit = _run("git", "-C", str(root), "rev-parse", "--verify", "HEAD")
-    changes = _run("git", "-C", str(root), "status", "--porcelain", "--", *_SOURCES)
-    return commit, None if changes is None else bool(changes)
+    try:
+        commit = run_git(root, "rev-parse", "--verify", "HEAD")
+        changes = run_git(root, "status", "--porcelain", "--", *_SOURCES)
+    except OSError:
+        return None, None
+    return (
+        None if commit.returncode else commit.stdout.strip(),
+        None if changes.returncode else bool(changes.stdout.strip()),
+    )

@@ -6,7 +6,6 @@ a crash costs at most the line being written, which is then reported and skipped
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from pydantic import (
 
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment
+from benchmarks.records.reading import describe_faults, read_bytes
 from benchmarks.records.result import (
     RESULTS,
     BenchmarkResult,
@@ -32,6 +32,7 @@ from benchmarks.records.result import (
     QualityResult,
     Result,
 )
+from kgt.files import append_line
 
 # Where JSON has the parts of a result.
 _PARTS = ("metrics", "checks", "per_image", "status", "reason")
@@ -135,62 +136,97 @@ class Record(BaseModel):
         }
 
 
-def first_fault(error: ValidationError) -> str:
-    """Where the first fault of a record is, and what is wrong there."""
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
+# What is the same on every machine, but for the rounding of sums.
+PORTABLE = ("quality", "training")
 
 
 class RecordStore:
-    """The records of one table in one file of JSON lines, which need not exist.
+    """The records of one table in one file of JSON lines, and in parts; none of them need exist.
+
+    A part is a file of one of several processes that write at once, in a folder beside the file,
+    until it is gathered into it.
 
     Attributes:
-        records: in the order of their lines.
+        records: in the order of their lines, those of parts last.
         problems: "file:line: reason" of every line that could not be read.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = self._written = path
         self.records: list[Record] = []
         self.problems: list[str] = []
-        if path.exists():
-            self._read()
+        # The file comes last, so that what is gathered meanwhile is read once at least.
+        parts = {part: _read_lines(part) for part in self.list_parts()}
+        known: set[bytes] = set()
+        for file, lines in {path: _read_lines(path), **parts}.items():
+            self._take(file, {number: line for number, line in lines.items() if line not in known})
+            known.update(lines.values())
 
-    def _read(self) -> None:
-        for number, line in enumerate(self.path.read_bytes().split(b"\n"), start=1):
-            if not line.strip():
-                continue
+    def _take(self, file: Path, lines: Mapping[int, bytes]) -> None:
+        for number, line in lines.items():
             try:
                 self.records.append(Record.model_validate_json(line))
             except ValidationError as error:
-                self.problems.append(f"{self.path}:{number}: {first_fault(error)}")
+                self.problems.append(f"{file}:{number}: {describe_faults(error)}")
+
+    def list_parts(self) -> list[Path]:
+        """The parts that are there."""
+        return sorted(self.path.with_suffix("").glob("*.jsonl"))
+
+    def write_part(self, name: str) -> None:
+        """Append to the part of this name from now on."""
+        self._written = self.path.with_suffix("") / f"{name}.jsonl"
+
+    def gather(self, part: Path) -> None:
+        """Move the records of a part that nobody writes into the file.
+
+        Where that is cut short, it is done again, and no record is there twice.
+        """
+        known = {*_read_lines(self.path).values()}
+        for line in _read_lines(part).values():
+            if line not in known and _is_record(line):
+                append_line(self.path, line.decode())
+        part.unlink()
 
     def append(self, record: Record) -> None:
         """Write a record to disk before anything else happens."""
-        line = record.model_dump_json(exclude_defaults=True) + "\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
-            if file.tell():
-                # A line cut short by a crash must not swallow this one.
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":
-                    line = "\n" + line
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self._written, record.model_dump_json(exclude_defaults=True))
         self.records.append(record)
 
     def latest(self, cells: Iterable[Cell], environment_key: str) -> dict[Cell, Record]:
-        """The newest record of each cell in an environment; cells without one are left out."""
-        wanted = set(cells)
-        return {
-            record.cell: record
-            for record in self.records
-            if record.cell in wanted and record.environment_key == environment_key
-        }
+        """The newest record of each cell in an environment, in their order, where there is one.
+
+        Scores of an older record from another environment stand in where this one has none.
+        """
+        own = (r for r in self.records if r.environment_key == environment_key)
+        scores = (r for r in self.records if r.cell.kind in PORTABLE and r.status == "ok")
+        found = {record.cell: record for record in (*scores, *own)}
+        return {cell: found[cell] for cell in cells if cell in found}
 
     def newest_environment(self, cells: Iterable[Cell]) -> Environment | None:
-        """Environment of the last record of any of these cells, None without records."""
+        """Environment of the last record of any of these cells, None without records.
+
+        Records whose values depend on the machine go first.
+        """
         wanted = set(cells)
-        found = (r.environment for r in reversed(self.records) if r.cell in wanted)
-        return next(filter(None, found), None)
+        found = [r for r in reversed(self.records) if r.cell in wanted and r.environment]
+        own = [record for record in found if record.cell.kind not in PORTABLE]
+        return next((record.environment for record in own or found), None)
+
+
+def _read_lines(path: Path) -> dict[int, bytes]:
+    """The lines of a file that are not empty, by their numbers; none where there is no file."""
+    try:
+        lines = read_bytes(path).split(b"\n")
+    except FileNotFoundError:
+        return {}
+    return {number: line for number, line in enumerate(lines, start=1) if line.strip()}
+
+
+def _is_record(line: bytes) -> bool:
+    """Not what a crash has left of one."""
+    try:
+        Record.model_validate_json(line)
+    except ValidationError:
+        return False
+    return True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, FiniteFloat, computed_field
 
 from benchmarks.records.cell import (
     AttentionCell,
@@ -16,7 +17,7 @@ from benchmarks.records.cell import (
     RestorationCell,
     TrainingCell,
 )
-from benchmarks.records.statistics import VerdictLabel
+from benchmarks.records.statistics import Ratio, VerdictLabel, judge
 
 Fault = Literal["oom", "unsupported", "timeout", "failed"]
 
@@ -55,7 +56,7 @@ class Result(BaseModel):
     A quantity or a text that could not be taken is None.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     wall: Quantity | None = None
 
@@ -81,7 +82,8 @@ class LatencyResult(Result):
 
     `ratio` is the median of paired ratios to the baseline, of the baseline itself its twin's;
     `floor` is the reach of the interval of the baseline's A/A twin; `called` counts the seconds
-    within the calls; `output` is a digest.
+    within the calls; `output` is a digest. `judged` is the verdict; older records hold one by the
+    rules of their day, `verdict` with `why`, which is not read.
     """
 
     latency: Quantity
@@ -92,10 +94,17 @@ class LatencyResult(Result):
     baseline_latency: Quantity | None = None
     output: str
     baseline: str
-    verdict: VerdictLabel
-    why: str
     rounds: int
     stopped_by: str
+    verdict: VerdictLabel | None = None
+    why: str | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def judged(self) -> VerdictLabel:
+        """What the ratio shows beyond the floor."""
+        lo, hi = self.ratio.interval
+        return judge(Ratio(self.ratio.value, lo, hi, self.rounds), self.floor.value).label
 
 
 class AttentionRun(Result):
@@ -118,10 +127,20 @@ class AttentionLatency(AttentionRun, LatencyResult):
     stage_calls: int | None = None
 
 
+# How a time grows with the input is told from its ratio to that of this input, in the same rounds:
+# times of different sizes are taken minutes apart, in which a machine drifts.
+UNIT_INPUT = "128x128"
+
+
 class NetworkLatency(LatencyResult):
-    """Time of a network, with the relative difference of its output from the baseline's."""
+    """Time of a network, with the relative difference of its output from the baseline's.
+
+    `growth` is the median of paired ratios to the time of the same network on `UNIT_INPUT`, of
+    larger inputs.
+    """
 
     difference: float | None = None
+    growth: Quantity | None = None
 
 
 class MemoryResult(Result):
@@ -219,7 +238,7 @@ class QualityResult(Result):
     data: str
     failed: dict[str, str] = {}
     partial: str | None = None
-    per_image: dict[str, dict[str, Any]] = {}
+    per_image: Mapping[str, Mapping[str, FiniteFloat | str | None]] = {}
 
     def quantities(self) -> dict[str, Quantity]:
         """The scores by column, and what else could be taken."""
@@ -230,12 +249,14 @@ class TrainingResult(Result):
     """What a training took, in steps and seconds; `recipe`, `weights` and `data` are digests.
 
     `loss` is the mean of the last steps; its samples are the curve, one of every `loss_every`
-    steps. `trained` is the name of the recipe.
+    steps. `trained` is the name of the recipe, `held_out` the PSNR at the end, where images were
+    held out to validate.
     """
 
     parameters: Quantity
     loss: Quantity
     training_time: Quantity
+    held_out: Quantity | None = None
     trained: str | None = None
     steps: int
     loss_every: int

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,9 @@ MIN_PAIRS = 1 + math.ceil(math.log2(1 / (1 - CONFIDENCE)))
 VerdictLabel = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR"]
 FLOOR_FACTOR = 3.0
 THRESHOLD = 0.02
+# Above it even a twin of the baseline may take a fifth more or less: no ratio says anything then,
+# and a band three times as wide would call almost every ratio the same.
+NOISY = 0.2
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,24 @@ def _count_outside(n: int, level: float) -> int:
         outside += 1
 
 
+def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE) -> tuple[float, float]:
+    """Interval of a proportion (Wilson 1927), valid at 0 and at 1, too.
+
+    Args:
+        successes: how often it happened, 0 to `trials`.
+        trials: how often it could have, at least 1.
+        level: confidence level in (0, 1).
+
+    Returns:
+        Lower and upper end.
+    """
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, weight = successes / trials, z * z / trials
+    center = (share + weight / 2) / (1 + weight)
+    reach = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    return max(0.0, center - reach), min(1.0, center + reach)
+
+
 def compare_paired(
     samples: Sequence[float] | np.ndarray, baseline_samples: Sequence[float] | np.ndarray
 ) -> Ratio:
@@ -132,7 +154,8 @@ def judge(ratio: Ratio, floor: float, threshold: float = THRESHOLD) -> Verdict:
     """Say what a ratio shows beyond the noise floor of its run.
 
     The band of equality is [1 / (1 + d), 1 + d] with d = max(threshold, 3 x floor). A verdict
-    is UNCLEAR unless the whole interval lies on one side of the band or within it.
+    is UNCLEAR unless the whole interval lies on one side of the band or within it. SAME takes an
+    interval within `NOISY` of 1, too, and no verdict a floor above that.
 
     Args:
         ratio: contender over baseline.
@@ -152,6 +175,9 @@ def judge(ratio: Ratio, floor: float, threshold: float = THRESHOLD) -> Verdict:
     if ratio.pairs < MIN_PAIRS:
         few = f"{ratio.pairs} pairs cannot carry a 99 % interval"
         return Verdict("UNCLEAR", f"{few}; measure at least {MIN_PAIRS}")
+    if floor > NOISY:
+        reason = f"noisy: the floor of {floor:.0%} is above {NOISY:.0%}"
+        return Verdict("UNCLEAR", f"{reason}; measure on a quieter machine")
     label: VerdictLabel = "UNCLEAR"
     where = "crosses an edge of"
     if ratio.lo > high:
@@ -160,5 +186,7 @@ def judge(ratio: Ratio, floor: float, threshold: float = THRESHOLD) -> Verdict:
         label, where = "FASTER", "lies below"
     elif low <= ratio.lo and ratio.hi <= high:
         label, where = "SAME", "lies within"
+        if max(ratio.hi, 1 / ratio.lo) > 1 + NOISY:
+            label, where = "UNCLEAR", f"reaches farther than {NOISY:.0%} from 1, within"
     interval = f"[{ratio.lo:.4f}, {ratio.hi:.4f}]"
     return Verdict(label, f"interval {interval} {where} the band [{low:.4f}, {high:.4f}]")

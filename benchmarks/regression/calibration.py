@@ -8,7 +8,6 @@ false alarms. Calibrations are kept as lines of JSON, and a page shows them.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -18,21 +17,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 
-from pydantic import TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from benchmarks.cli.markdown import render_table
+from benchmarks.cli.escaping import escape_markdown, render_table
 from benchmarks.records.environment import Environment, capture_environment
-from benchmarks.records.statistics import CONFIDENCE
+from benchmarks.records.reading import parse_json, read_bytes
+from benchmarks.records.statistics import wilson_interval
 from benchmarks.regression.comparison import PairedResult, Side, compare, is_head
 from benchmarks.regression.paired import ROOT
 from benchmarks.regression.process import Worker, WorkerServer
 from benchmarks.regression.workloads import list_benchmarks
 from kgt.cli import OnProgress
 from kgt.errors import Failure
-from kgt.files import write_atomically
+from kgt.files import append_line, write_atomically
 
 _LOAD = """
 import os, random, sys, time
@@ -113,12 +111,12 @@ def calibrate(
         Counts, rates and every comparison.
 
     Raises:
-        ValueError: if `comparisons` or `budget_s` is not positive, or `planted` is negative.
+        ValueError: if `comparisons` or `budget_s` is not positive, or `planted` no share.
         Failure: if a comparison ends without a verdict.
     """
-    if comparisons < 1 or not planted >= 0 or not budget_s > 0:
+    if comparisons < 1 or not 0 <= planted <= 1 or not budget_s > 0:
         raise ValueError(
-            "need comparisons >= 1, planted >= 0 and budget_s > 0, "
+            "need comparisons >= 1, 0 <= planted <= 1 and budget_s > 0, "
             f"got {comparisons}, {planted} and {budget_s}"
         )
     begin = time.perf_counter()
@@ -148,24 +146,6 @@ def calibrate(
         environment=capture_environment(),
         results=tuple(results),
     )
-
-
-def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of a proportion (Wilson 1927), valid at 0 and at 1, too.
-
-    Args:
-        successes: how often it happened, 0 to `trials`.
-        trials: how often it could have, at least 1.
-        level: confidence level in (0, 1).
-
-    Returns:
-        Lower and upper end.
-    """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, weight = successes / trials, z * z / trials
-    center = (share + weight / 2) / (1 + weight)
-    reach = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
-    return max(0.0, center - reach), min(1.0, center + reach)
 
 
 def allowed_errors(comparisons: int, planted: float) -> int:
@@ -200,22 +180,20 @@ def _loaded_core() -> Iterator[None]:
 
 def append_calibration(path: Path, found: Calibration) -> None:
     """Add a line of JSON with every comparison."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(to_jsonable_python(found)) + "\n")
+    append_line(path, json.dumps(to_jsonable_python(found)))
 
 
 def read_calibrations(path: Path) -> list[Calibration]:
     """Every recorded calibration; of the same settings and environment the newest alone.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when there is none, or a line is something else.
     """
     if not path.exists():
         raise ValueError(f"no calibration is on record in {path}; run without --from-records")
     newest = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        found = TypeAdapter(Calibration).validate_json(line)
+    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
+        found = parse_json(line, Calibration, f"{path}:{number}")
         newest[found.environment.key, found.planted, found.load] = found
     return list(newest.values())
 
@@ -227,9 +205,14 @@ def render_calibrations(calibrations: Sequence[Calibration]) -> str:
     return "\n".join(
         [
             _TEXT,
-            render_table(_HEADINGS, map(_row, calibrations)),
+            render_table(
+                _HEADINGS, [[*map(escape_markdown, _row(found))] for found in calibrations]
+            ),
             "",
-            *(f"Measured on: {where.describe()}\n" for where in environments.values()),
+            *(
+                f"Measured on: {escape_markdown(where.describe())}\n"
+                for where in environments.values()
+            ),
             f"Regenerate from the records: `{command}`",
             "",
         ]
@@ -244,7 +227,6 @@ def write_page(records: Path, folder: Path) -> Path:
     """
     text = render_calibrations(read_calibrations(records))
     page = folder / PAGE
-    page.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(page, text)
     return page
 

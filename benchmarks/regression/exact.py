@@ -22,6 +22,7 @@ import torch
 from benchmarks.measure import kernels
 from benchmarks.measure.kernels import Usages, judge_usage, measure_usage
 from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.records.reading import read_json
 from benchmarks.regression.golden import measure_golden
 from benchmarks.regression.values import (
     KINDS,
@@ -31,6 +32,7 @@ from benchmarks.regression.values import (
     measure_portable,
 )
 from kgt.attention.native import unavailable_reason
+from kgt.files import write_atomically
 
 BLESSED = Path("results/blessed/exact.json")
 KERNELS = "kernels"
@@ -159,11 +161,14 @@ def load_blessed() -> Blessed:
     """The blessed values.
 
     Raises:
-        ValueError: when there are none yet.
+        ValueError: when there are none yet, or the file holds something else.
     """
     if not BLESSED.exists():
-        raise ValueError(f"{BLESSED} does not exist; make it with --bless REASON")
-    return Blessed(**json.loads(BLESSED.read_text()))
+        raise ValueError(
+            f"{BLESSED.absolute()} does not exist; run this in the repository, or make the file "
+            "with --bless REASON"
+        )
+    return read_json(BLESSED, Blessed)
 
 
 def bless(values: Sequence[Value], reason: str) -> None:
@@ -186,8 +191,7 @@ def bless(values: Sequence[Value], reason: str) -> None:
             )
         by_kind[value.kind][value.name] = value.content
     content = {"torch": _torch_version(), "reason": reason, "values": by_kind}
-    BLESSED.parent.mkdir(parents=True, exist_ok=True)
-    BLESSED.write_text(json.dumps(content, indent=1) + "\n")
+    write_atomically(BLESSED, json.dumps(content, indent=1) + "\n")
 
 
 def _torch_version() -> str:

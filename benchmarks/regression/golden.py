@@ -34,7 +34,7 @@ from kgt.tiles.plan import place_tiles
 
 _METHODS = (
     *("bicubic", "malvar", "menon", "wavelet", "tv", "nl-means", "wiener"),
-    *("blind-deconvolution", "ffdnet-color", "demosaicnet"),
+    *("blind-deconvolution", "ffdnet-color", "demosaicnet", "smfanet-x4", "hit-srf-x4"),
 )
 _SWINIR, _KGT = "swinir-tiny-x4", "kgt-tiny-x4:k=16:backend=torch-gather"
 # One per way to make the input of a patch, of those that the embedded photographs serve.

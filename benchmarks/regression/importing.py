@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from benchmarks.records.record import Record, RecordStore, first_fault
+from benchmarks.records.reading import describe_faults, parse_json, read_bytes
+from benchmarks.records.record import Record, RecordStore
+from kgt.errors import quote
 
 _NEEDED = ("cell_fields", "environment", "environment_key")
 _MS = 1e3
+
+
+class _Stats(BaseModel):
+    median: FiniteFloat
+    data: tuple[FiniteFloat, ...] = ()
+
+
+class _Benchmark(BaseModel):
+    fullname: str
+    extra_info: dict[str, Any] = Field(default_factory=dict)
+    stats: _Stats
+
+
+class _File(BaseModel):
+    """What is read of a file of pytest-benchmark."""
+
+    benchmarks: list[_Benchmark]
 
 
 def import_records(paths: Iterable[Path]) -> list[Record]:
@@ -25,6 +43,8 @@ def import_records(paths: Iterable[Path]) -> list[Record]:
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{path} is no file")
+        if path.suffix not in (".jsonl", ".json"):
+            raise ValueError(f"{path} is neither *.jsonl of records nor *.json of pytest-benchmark")
         if path.suffix != ".jsonl":
             records += import_pytest_benchmark(path)
             continue
@@ -44,15 +64,12 @@ def import_pytest_benchmark(path: Path) -> list[Record]:
     Raises:
         ValueError: for a file of another form, or benchmarks without our cell and environment.
     """
-    try:
-        benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no JSON of pytest-benchmark: {error!r}") from error
-    return [_as_record(path, benchmark) for benchmark in benchmarks]
+    content = parse_json(read_bytes(path), _File, f"{path} is no JSON of pytest-benchmark")
+    return [_as_record(path, benchmark) for benchmark in content.benchmarks]
 
 
-def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
-    name, extra, stats = benchmark["fullname"], benchmark["extra_info"], benchmark["stats"]
+def _as_record(path: Path, benchmark: _Benchmark) -> Record:
+    name, extra, stats = quote(benchmark.fullname)[1:-1], benchmark.extra_info, benchmark.stats
     missing = [field for field in _NEEDED if field not in extra]
     if missing:
         raise ValueError(
@@ -60,8 +77,8 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
             "what was measured where; only benchmarks that use the fixture `measure` of "
             "benchmarks/conftest.py can be imported"
         )
-    samples = [seconds * _MS for seconds in stats.get("data", ())]
-    latency = {"value": stats["median"] * _MS, "unit": "ms", "statistic": "median"}
+    samples = [seconds * _MS for seconds in stats.data]
+    latency = {"value": stats.median * _MS, "unit": "ms", "statistic": "median"}
     content = {
         "cell": extra["cell_fields"],
         "metrics": {"latency": {**latency, "samples": samples}},
@@ -72,10 +89,10 @@ def _as_record(path: Path, benchmark: dict[str, Any]) -> Record:
     try:
         record = Record.model_validate(content)
     except ValidationError as error:
-        raise ValueError(f"{path}: {name}: {first_fault(error)}") from error
+        raise ValueError(f"{path}: {name}: {describe_faults(error)}") from error
     if record.environment_key != extra["environment_key"]:
         raise ValueError(
             f"{path}: {name}: its environment has the key {record.environment_key}, but the file "
-            f"says {extra['environment_key']}; it was edited, or written by another version"
+            f"says {quote(extra['environment_key'])}; it was edited, or written by another version"
         )
     return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.cli.markdown import escape, render_table
+from benchmarks.cli.escaping import escape_markdown, render_table
 from benchmarks.cli.terminal import print_table
 from benchmarks.records.environment import Environment
 from benchmarks.regression.comparison import PairedResult
@@ -38,9 +38,11 @@ class Summary:
 
     def render(self) -> str:
         """The same as Markdown, with the environment."""
-        table = render_table(self.headings, [[*map(escape, row)] for row in self.rows])
-        parts = [f"### {self.verdict}", *([table] if self.rows else []), *map(escape, self.notes)]
-        return "\n\n".join([*parts, f"<sub>{self.environment.describe()}</sub>\n"])
+        table = render_table(self.headings, [[*map(escape_markdown, row)] for row in self.rows])
+        notes = map(escape_markdown, self.notes)
+        parts = [f"### {self.verdict}", *([table] if self.rows else []), *notes]
+        where = escape_markdown(self.environment.describe())
+        return "\n\n".join([*parts, f"<sub>{where}</sub>\n"])
 
 
 def summarize_exact(report: ExactReport) -> Summary:

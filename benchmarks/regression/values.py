@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 import baselines
 import kgt
+from baselines.catalog import create_any_model
 from benchmarks import tasks
 from benchmarks.data.datasets import load_dataset
 from benchmarks.measure.problems import digest_tensors
-from benchmarks.models import components_of, create_any_model, create_described, family_of
+from benchmarks.models import components_of, create_described, family_of
 from benchmarks.quality.evaluation import evaluate
 from benchmarks.records import components
 from benchmarks.regression.counting import CallCounts, count_call
@@ -112,7 +113,10 @@ OUTPUTS = (
 )
 SCORES = {"sr-x4": "bicubic", "denoise-color-s25": "identity", "demosaic": "malvar"}
 _ATTENTION_BACKENDS = ("torch-mask", "torch-gather", "sdpa", "native")
-_OURS = ("kgt-", "deconvolved-", "swinir-", "dncnn-", "ffdnet-", "demosaicnet")
+_OURS = (
+    *("kgt-", "deconvolved-", "swinir-", "dncnn-", "ffdnet-", "demosaicnet"),
+    *("smfanet-", "hit-srf-"),
+)
 _THEIRS = "swinir-upstream-"
 
 

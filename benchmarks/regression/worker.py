@@ -22,10 +22,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,16 +44,35 @@ Makers = Mapping[str, Callable[[], Callable[[], Any]]]
 _MATRIX = np.full((48, 48), 0.5, dtype=np.float32)
 
 
+class _TreeFinder(MetaPathFinder):
+    """Finds the measured packages in their tree alone: no installed copy stands in for one."""
+
+    def __init__(self, tree: Path):
+        self._tree = str(tree)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in PACKAGES:
+            return None
+        spec = PathFinder.find_spec(name, [self._tree])
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"no package {name!r} in the measured tree")
+        return spec
+
+
 class Workbench:
     """Holds one workload at a time, made of the packages of one tree."""
 
     def __init__(self, tree: Path, makers: Makers):
-        self._tree = tree
         self._makers = makers
         self._call: Callable[[], Any] = list
         sys.path.insert(0, str(tree))
+        sys.meta_path.insert(0, _TreeFinder(tree))
+        early = [name for name in PACKAGES if name in sys.modules]
+        if early:
+            raise ImportError(f"{', '.join(early)} was imported before the measured tree was known")
         importlib.import_module(PACKAGES[0])
-        self._check_origins()
 
     def prepare(self, name: str) -> np.ndarray:
         """Make a workload and warm it up.
@@ -61,7 +83,6 @@ class Workbench:
         self._call = list  # frees the inputs of the last one
         self._call = self._makers[name]()
         output = np.array(self._call())
-        self._check_origins()
         for _ in range(_WARM_UP_CALLS):
             self._call()
         gc.collect()
@@ -90,15 +111,6 @@ class Workbench:
             end = time.perf_counter()
         del output
         return (end - begin) * 1e3
-
-    def _check_origins(self) -> None:
-        """An installed copy stands in for a package that the tree lacks."""
-        for name in PACKAGES:
-            file = getattr(sys.modules.get(name), "__file__", None)
-            if name in sys.modules and (
-                file is None or self._tree not in Path(file).resolve().parents
-            ):
-                raise ModuleNotFoundError(f"no package {name!r} in the measured tree")
 
 
 def serve(connection: Connection, tree: Path, makers: Makers) -> None:

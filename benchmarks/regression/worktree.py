@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kgt.errors import Failure
+from benchmarks.records.git import run_git
+from kgt.errors import Failure, quote
 
 _MAIN_BRANCHES = ("origin/main", "main")
 _PREFIX = "kgt-base-"
@@ -34,7 +35,7 @@ def resolve_commit(root: Path, revision: str) -> str:
         known = _git(root, "rev-parse", "--git-dir", check=False).returncode == 0
         problem = "it names no commit here" if known else f"{root} is not a git checkout"
         raise ValueError(
-            f"unknown base commit {revision!r}: {problem}; "
+            f"unknown base commit {quote(revision)}: {problem}; "
             "name a hash, branch or tag that git log shows (a shallow clone may lack it)"
         )
     return result.stdout.strip()
@@ -104,9 +105,7 @@ def _runs(pid: int) -> bool:
 
 
 def _git(root: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    result = subprocess.run(
-        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
-    )
+    result = run_git(root, *arguments)
     if check and result.returncode != 0:
         raise Failure(f"git {' '.join(arguments)} failed: {result.stderr.strip()}")
     return result

@@ -41,6 +41,7 @@ _FORMATS = {
     "gmac": lambda m: f"{m.value / _UNITS['gmac']:,.2f}",
     "ms": lambda m: f"{m.value:,.2f}",
     "s": lambda m: f"{m.value:,.2f}",
+    "db": lambda m: f"{m.value:.2f}",
     "change": lambda m: f"{m.value:+.4f}",
     "ratio": lambda m: f"{m.value:.3f}",
     "interval": lambda m: f"{m.value:.3f} [{m.lo:.3f}, {m.hi:.3f}]",
@@ -80,8 +81,13 @@ def _decimals(metric: Quantity | None, digits: int) -> str:
 
 def format_distance(column: Column, distance: Distance) -> Entry:
     """What a measured value differs by from the printed one, with its sign."""
-    psnr = MISSING if distance.psnr is None else f"{distance.psnr:+.3f}"
+    psnr = _signed(distance.psnr, 3)
     if column.format != "quality":
         return Entry(psnr, {"": distance.psnr})
-    ssim = MISSING if distance.ssim is None else f"{distance.ssim:+.4f}"
+    ssim = _signed(distance.ssim, 4)
     return Entry(f"{psnr} / {ssim}", {"PSNR": distance.psnr, "SSIM": distance.ssim})
+
+
+def _signed(value: float | None, digits: int) -> str:
+    """A difference with its sign; what rounds to nothing is +0, as there is no -0."""
+    return MISSING if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"

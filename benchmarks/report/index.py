@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.cli.escaping import escape_markdown
+from kgt.files import write_atomically
+
 _INTRODUCTION = """\
 # Reports
 
@@ -21,12 +24,12 @@ def write_index(folder: Path) -> None:
     pages = [path for name in _PAGES for path in sorted(folder.glob(name))]
     for page in pages:
         text = page.read_text(encoding="utf-8").splitlines()
-        title = text[0].removeprefix("# ")
-        command = next(line for line in reversed(text) if line.startswith("Regenerate"))
+        title = escape_markdown(text[0].removeprefix("# ") if text else page.stem)
+        command = next((line for line in reversed(text) if line.startswith("Regenerate")), "")
         forms = ", ".join(
             f"[{path.suffix[1:]}]({path.name})"
             for suffix in (".csv", ".tex", ".svg")
             if (path := page.with_suffix(suffix)).exists()
         )
         lines.append(f"| [{title}]({page.name}) | {forms} | {command.partition(': ')[2]} |")
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    write_atomically(folder / "README.md", "\n".join(lines) + "\n")

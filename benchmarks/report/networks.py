@@ -13,13 +13,13 @@ from scipy import stats
 
 from benchmarks.records.cell import CellKind, NetworkCell
 from benchmarks.records.record import Record
-from benchmarks.records.result import LatencyResult, Quantity
+from benchmarks.records.result import UNIT_INPUT, NetworkLatency, Quantity
 from benchmarks.records.statistics import CONFIDENCE
 from benchmarks.report.judgment import VerdictLabel, place_within
 from benchmarks.report.series import Records, ResultT
 
 # Below this many pixels of input what is paid once per call is more than a few percent.
-FIRST_PIXELS = 128 * 128
+FIRST_PIXELS = math.prod(map(int, UNIT_INPUT.split("x")))
 LEAST_SIZES = 3
 # An exponent counts as 1 (linear) or 2 (quadratic) within this.
 EXPONENT = 0.15
@@ -48,11 +48,11 @@ class Attempt(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A value at a size of input, and the A/A floor of a time (0 of what has none)."""
+    """A value at a size of input, and how far it may be off, relative (0 of what is exact)."""
 
     input: str
     value: float
-    floor: float
+    slack: float
 
 
 # By pixels of input, smallest first.
@@ -73,12 +73,22 @@ def trace(
     line: Sizes, results: type[ResultT], quantity: Callable[[ResultT], Quantity | None]
 ) -> Curve:
     """The values of a quantity, where it could be taken."""
+    return {
+        pixels: Point(cell.input, found.value, 0.0)
+        for pixels, (cell, record) in line.items()
+        if isinstance(result := record.result, results) and (found := quantity(result))
+    }
+
+
+def trace_time(line: Sizes) -> Curve:
+    """Times over that of `UNIT_INPUT`, from there on; each may be off by its interval and floor."""
     curve = {}
     for pixels, (cell, record) in line.items():
-        if isinstance(result := record.result, results) and (found := quantity(result)):
-            floor = result.floor.value if isinstance(result, LatencyResult) else 0.0
-            curve[pixels] = Point(cell.input, found.value, floor)
-    return curve
+        if isinstance(result := record.result, NetworkLatency) and (found := result.growth):
+            lo, hi = found.interval
+            slack = max(hi / found.value, found.value / lo) * (1 + result.floor.value) - 1
+            curve[pixels] = Point(cell.input, found.value, slack)
+    return {FIRST_PIXELS: Point(UNIT_INPUT, 1.0, 0.0), **curve} if curve else {}
 
 
 def network_curves(
@@ -100,16 +110,16 @@ def large_sizes(curve: Curve) -> Curve:
 def fit_growth(curve: Curve) -> Growth | None:
     """Slope of log(value) over log(pixels) from `FIRST_PIXELS` on; None for fewer than 3 sizes.
 
-    The interval is that of least squares, so a line that bends has a wide one. That of a time is
-    widened by what the A/A twins at both ends allow.
+    The interval is that of least squares, so a line that bends has a wide one; it is widened by how
+    far the values at both ends may be off.
     """
     points = large_sizes(curve)
     if len(points) < LEAST_SIZES:
         return None
     sizes = np.log(list(points))
-    _, values, floors = zip(*points.values(), strict=True)
+    _, values, slack = zip(*points.values(), strict=True)
     fit = stats.linregress(sizes, np.log(values))
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(points) - 2) * fit.stderr)
-    reach += (math.log1p(floors[0]) + math.log1p(floors[-1])) / float(np.ptp(sizes))
+    reach += (math.log1p(slack[0]) + math.log1p(slack[-1])) / float(np.ptp(sizes))
     slope = float(fit.slope)
     return Growth(slope, slope - reach, slope + reach)

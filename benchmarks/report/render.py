@@ -5,34 +5,38 @@ from __future__ import annotations
 import csv
 import io
 
+from benchmarks.cli.escaping import escape_csv, escape_latex, escape_markdown
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.tables import Table
 
-_LATEX_SPECIAL = str.maketrans(
-    {"\\": r"\textbackslash{}", **{character: rf"\{character}" for character in "&%$#_{}"}}
-)
-
 
 def render_markdown(table: Table, judgments: list[Judgment], plot: str) -> str:
-    """A page: heading, table, footnotes, protocols, plot, claims, where and how it was made."""
+    """A page: heading, table, footnotes, rules, inputs, plot, claims, where and how it was made."""
     lines = [f"# {table.title}", "", table.text, ""]
-    texts = ([entry.text for entry in row] for row in table.rows)
+    texts = ([escape_markdown(entry.text) for entry in row] for row in table.rows)
     rows = [table.header, ["---"] * len(table.header), *texts]
     lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]
-    lines += [f"[{number}] {note}\n" for number, note in enumerate(table.notes, start=1)]
+    lines += [
+        f"[{number}] {escape_markdown(note)}\n" for number, note in enumerate(table.notes, start=1)
+    ]
     if table.protocols:
         lines += ["Scored by:", "", *(f"- {text}" for text in table.protocols), ""]
+    if table.inputs:
+        lines += ["Inputs:", "", *(f"- {text}" for text in table.inputs), ""]
     lines += [f"![{table.title}]({plot})", ""]
     if judgments:
         lines += ["## Claims", "", "| claim | verdict | evidence |", "| --- | --- | --- |"]
-        lines += [*(f"| {j.claim} | {j.verdict} | {j.evidence} |" for j in judgments), ""]
+        lines += [
+            *(f"| {j.claim} | {j.verdict} | {escape_markdown(j.evidence)} |" for j in judgments),
+            "",
+        ]
     lines += [f"Coverage: {table.coverage}", ""]
     if table.spent:
         lines += [f"Time: {table.spent}", ""]
-    lines += [f"Measured on: {table.environment}", ""]
+    lines += [f"Measured on: {escape_markdown(table.environment)}", ""]
     if table.problems:
         lines += ["Records that could not be read:", ""]
-        lines += [*(f"- {problem}" for problem in table.problems), ""]
+        lines += [*(f"- {escape_markdown(problem)}" for problem in table.problems), ""]
     lines += [f"Regenerate from the records: `{table.command}`", ""]
     return "\n".join(lines)
 
@@ -47,7 +51,9 @@ def render_csv(table: Table) -> str:
     writer = csv.DictWriter(stream, list(dict.fromkeys(names)), lineterminator="\n")
     writer.writeheader()
     for values in row_values(table):
-        writer.writerow({name: "" if value is None else value for name, value in values.items()})
+        writer.writerow(
+            {name: "" if value is None else escape_csv(value) for name, value in values.items()}
+        )
     return stream.getvalue()
 
 
@@ -72,21 +78,17 @@ def render_latex(table: Table) -> str:
     lines = [
         f"% {table.command}",
         r"\begin{table}",
-        rf"\caption{{{_escape(table.title)}}}",
+        rf"\caption{{{escape_latex(table.title)}}}",
         rf"\begin{{tabular}}{{{'l' * len(table.header)}}}",
         r"\hline",
-        " & ".join(map(_escape, table.header)) + r" \\",
+        " & ".join(map(escape_latex, table.header)) + r" \\",
         r"\hline",
-        *(" & ".join(_escape(entry.text) for entry in row) + r" \\" for row in table.rows),
+        *(" & ".join(escape_latex(entry.text) for entry in row) + r" \\" for row in table.rows),
         r"\hline",
         r"\end{tabular}",
     ]
     lines += [
-        rf"\\{{\footnotesize [{number}] {_escape(note)}}}"
+        rf"\\{{\footnotesize [{number}] {escape_latex(note)}}}"
         for number, note in enumerate(table.notes, start=1)
     ]
     return "\n".join([*lines, r"\end{table}", ""])
-
-
-def _escape(text: str) -> str:
-    return text.translate(_LATEX_SPECIAL)

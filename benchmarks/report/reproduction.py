@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.runner import Run, measure_cell, valid_records
+from benchmarks.plan.runner import Run, measure_cell
 from benchmarks.plan.specs import Profile, TableSpec
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment, capture_environment
@@ -39,11 +39,6 @@ class Reproduction:
     def __str__(self) -> str:
         return f"{self.spec.kind} {self.spec.name}, profile {self.name} ({self.profile.about})"
 
-    def find_missing(self, run: Run) -> list[Cell]:
-        """The cells without a valid record of this environment."""
-        recorded = valid_records(run)
-        return [cell for cell in self.cells if cell not in recorded]
-
     def start(self, command: str) -> Run:
         """A run in this environment, with the command line that its records keep."""
         checkpoints = self.results / "checkpoints"
@@ -62,7 +57,6 @@ class Reproduction:
             ".tex": render_latex(table),
             ".svg": draw_plot(self.spec.plot, table.title, everything),
         }
-        folder.mkdir(parents=True, exist_ok=True)
         for suffix, text in contents.items():
             write_atomically(folder / f"{table.name}{suffix}", text)
         write_index(folder)

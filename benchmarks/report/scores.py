@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchmarks.cli.escaping import escape_csv
 from benchmarks.cli.terminal import print_table
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.quality import Evaluation, Gain, TileEffect, Tiling
 from benchmarks.quality.golden import Golden, GoldenFinding
 from benchmarks.tasks import Protocol
+from kgt.files import write_atomically
 
 
 def print_scores(evaluation: Evaluation, protocol: Protocol) -> None:
     """A table of scores by image, and the rules they were made by."""
     print(
-        f"{evaluation.model} on {evaluation.dataset} ({evaluation.coverage} images), "
+        f"{evaluation.contender} on {evaluation.dataset} ({evaluation.coverage} images), "
         f"{evaluation.task}, inputs: {evaluation.degradation}, restored: {evaluation.tiling}"
     )
     columns = [column.upper() for column in evaluation.metrics]
@@ -27,7 +30,7 @@ def print_scores(evaluation: Evaluation, protocol: Protocol) -> None:
     total = (f"mean of {evaluation.images}", *map(_format_score, evaluation.metrics.values()))
     print_table(["image", *columns], rows, numbers=columns, total=total)
     for column, reason in evaluation.unavailable.items():
-        print(f"{column}: {reason}")
+        print(f"{column.upper()} is {reason}")
     if evaluation.failed:
         print(f"{len(evaluation.failed)} images failed and are in no mean")
     print(protocol.text)
@@ -37,7 +40,9 @@ def print_comparison(
     evaluation: Evaluation, against: Evaluation, gains: Mapping[str, Gain | None]
 ) -> None:
     """Mean differences of two models over the images, with intervals and counts of wins."""
-    print(f"{evaluation.model} less {against.model}, mean over images with a 99 % interval:")
+    print(
+        f"{evaluation.contender} less {against.contender}, mean over images with a 99 % interval:"
+    )
     for column, gain in gains.items():
         if gain is None:
             print(f"  {column.upper()}: no image has a finite difference")
@@ -93,20 +98,20 @@ def _name_set(golden: Golden) -> str:
 
 def write_csv(path: Path, evaluation: Evaluation, against: Evaluation | None) -> None:
     """One row per image: the scores of the model, those of its rival, and why it failed."""
-    runs = [("", evaluation)] + ([(f"{against.model}:", against)] if against else [])
+    runs = [("", evaluation)] + ([(f"{against.contender}:", against)] if against else [])
     header = [f"{prefix}{column}" for prefix, run in runs for column in (*run.metrics, "failed")]
     names = sorted({name for _, run in runs for name in (*run.per_image, *run.failed)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *header])
-        for name in names:
-            row: list[Any] = [name]
-            for _, run in runs:
-                scores = run.per_image.get(name, {})
-                row += [scores.get(column, "") for column in run.metrics]
-                row.append(run.failed.get(name, ""))
-            writer.writerow(row)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(escape_csv, ["image", *header]))
+    for name in names:
+        row: list[Any] = [name]
+        for _, run in runs:
+            scores = run.per_image.get(name, {})
+            row += [scores.get(column, "") for column in run.metrics]
+            row.append(run.failed.get(name, ""))
+        writer.writerow(map(escape_csv, row))
+    write_atomically(path, stream.getvalue())
 
 
 def _format_score(score: float | str | None) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from benchmarks.data.manifest import MANIFEST
 from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import Column, Profile, TableSpec
 from benchmarks.records.cell import Cell, PrintedCell, QualityCell
@@ -43,6 +44,7 @@ class Table:
         header, rows: of columns, and a list of entries per row.
         notes: footnotes in order of their number.
         protocols: the rules by which what is measured here was scored.
+        inputs: how the inputs of which sets were made, and which sets have another name.
         coverage, spent: how many cells have values, and the time it took to measure them.
         environment: described, of the measured records.
         problems: record lines that could not be read.
@@ -56,6 +58,7 @@ class Table:
     rows: list[list[Entry]]
     notes: list[str]
     protocols: list[str]
+    inputs: list[str]
     coverage: str
     spent: str
     environment: str
@@ -96,11 +99,24 @@ def build_table(
         rows=rows,
         notes=[*layout.notes, *(_describe_statement(*found) for found in statements.items())],
         protocols=[get_protocol(name).text for name in protocols],
+        inputs=_describe_inputs(records),
         coverage=_describe_coverage(planned, records, printed),
         spent=_describe_time(records.values()),
-        environment=environment.describe() if environment else "nothing measured",
+        environment=_describe_environments(records, environment),
         problems=problems,
     )
+
+
+def _describe_environments(records: Records, environment: Environment | None) -> str:
+    """The environment, and how many scores come from others."""
+    if environment is None:
+        return "nothing measured"
+    others = [r for r in records.values() if r.environment_key != environment.key]
+    text = environment.describe()
+    if others:
+        keys = ", ".join(sorted({record.environment_key for record in others}))
+        text += f"; the values of {len(others)} cells in environment {keys}"
+    return text
 
 
 class _Layout:
@@ -133,7 +149,7 @@ class _Layout:
             row = [self._fill(column, own, everywhere[key]) for column in self.spec.columns]
             rows.append([*map(as_entry, key), *_say_once(row), *self._describe_sources(own)])
             if any(cell in self.distances for cell in own):
-                rows.append(self._subtract_print(key, own))
+                rows.append(self._subtract_quoted(key, own))
         return rows
 
     def _group(self, cells: list[Cell]) -> dict[_Key, list[Cell]]:
@@ -156,7 +172,9 @@ class _Layout:
         if isinstance(result, Missing):
             known = result.quantity(column.metric)
             entry = format_result(column, result) if known else Entry(result.status)
-            return entry.add(self._mark(result.reason.splitlines()[0]), status=result.status)
+            return entry.add(
+                self._mark((result.reason.splitlines() or [result.status])[0]), status=result.status
+            )
         entry = format_result(column, result)
         if isinstance(result, AttentionRun) and result.clamped:
             return entry.add(self._mark("k is clamped to the N tokens of the window"))
@@ -164,18 +182,20 @@ class _Layout:
             return entry.add(self._mark_partial(column.where["dataset"], result.partial))
         return entry
 
-    def _subtract_print(self, key: _Key, cells: list[Cell]) -> list[Entry]:
-        """The row below a measured one: what it differs by from the printed row of its method."""
-        twin = next(self.distances[cell].twin for cell in cells if cell in self.distances)
+    def _subtract_quoted(self, key: _Key, cells: list[Cell]) -> list[Entry]:
+        """The row below a measured one: what it differs by from the quoted row of its method."""
+        first = next(self.distances[cell] for cell in cells if cell in self.distances)
+        twin, source = first.twin, first.source
         names = dict(zip(self.spec.rows, key, strict=True))
         row = [*map(as_entry, {**names, "model": f"{names['model']} - {twin.method}"}.values())]
         for column in self.spec.columns:
-            shown = [self.distances[c] for c in _select(column, cells) if c in self.distances]
+            scored = _select(column, cells) if column.format in ("quality", "psnr") else []
+            shown = [self.distances[c] for c in scored if c in self.distances]
             entry = format_distance(column, shown[0]) if shown else Entry(MISSING)
             if shown and (partial := shown[0].partial):
                 entry = entry.add(self._mark_partial(shown[0].cell.dataset, partial))
             row.append(entry)
-        texts = ("measured - printed", twin.protocol)
+        texts = (f"measured - {source.removeprefix('as ')}", twin.protocol)
         return [*row, *map(as_entry, texts[: len(self.sources)])]
 
     def _describe_sources(self, cells: list[Cell]) -> list[Entry]:
@@ -230,8 +250,30 @@ def _recipe_of(record: Record) -> str | None:
 
 
 def _describe_source(record: Record) -> str:
+    if isinstance(record.cell, PrintedCell):
+        return record.cell.origin
     recipe = _recipe_of(record)
     return f"ours, recipe {recipe}" if recipe else record.source
+
+
+def _describe_inputs(records: Records) -> list[str]:
+    """A line per way to make inputs, with the sets, and one per set that has another name."""
+    made: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for cell, result in select(records, QualityCell, QualityResult).items():
+        tasks = made[result.degradation][cell.dataset]
+        if cell.task not in tasks:
+            tasks.append(cell.task)
+    ways = Counter(dataset for sets in made.values() for dataset in sets)
+    lines = []
+    for how, sets in made.items():
+        named = (
+            f"{dataset} ({', '.join(tasks)})" if ways[dataset] > 1 else dataset
+            for dataset, tasks in sets.items()
+        )
+        with_set = " with the set" if how == "shipped" else ""
+        lines.append(f"{how}{with_set}: {', '.join(named)}")
+    others = {dataset: MANIFEST[dataset]["test"].same_as for dataset in ways}
+    return lines + [f"{name} has the images of {other}" for name, other in others.items() if other]
 
 
 def _describe_coverage(planned: list[Cell], records: Records, printed: Records) -> str:
@@ -242,7 +284,7 @@ def _describe_coverage(planned: list[Cell], records: Records, printed: Records) 
         text += f", {partial} of them of partial sets"
     if printed:
         values = sum(len(record.result.quantities()) for record in printed.values())
-        text += f"; {values} printed values are shown"
+        text += f"; {values} values are quoted"
     return text
 
 

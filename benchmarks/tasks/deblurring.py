@@ -113,7 +113,6 @@ TASKS = (
             PERCEPTUAL,
         ),
         test_sets=("BSDS500-val",),
-        goal_db=2.0,
         patches=PatchRule(_shake_patch, margin=lambda side: math.ceil(longest_shake(side)) + 1),
     ),
 )

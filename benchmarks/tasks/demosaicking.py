@@ -68,8 +68,7 @@ TASKS = (
             PERCEPTUAL,
         ),
         reference="malvar",
-        test_sets=("McMaster",),
-        goal_db=1.5,
+        test_sets=("McMaster", "CBSD68", "Urban100"),
         patches=PatchRule(_interpolate_patch, margin=lambda side: _MARGIN),
     ),
 )

@@ -101,7 +101,7 @@ TASKS = tuple(
     # SwinIR's script reads color files by OpenCV's IMREAD_GRAYSCALE, which is "y-full".
     for family, channels, luma, rules, protocols, test_sets in (
         ("denoise-gray", 1, "y-full", _GRAY_RULES, _GRAY, ("Set12", "BSD68")),
-        ("denoise-color", 3, "", _COLOR_RULES, _COLOR, ("CBSD68", "McMaster")),
+        ("denoise-color", 3, "", _COLOR_RULES, _COLOR, ("CBSD68", "McMaster", "Urban100")),
     )
     for sigma in (15, 25, 50)
 )

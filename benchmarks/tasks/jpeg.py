@@ -68,7 +68,7 @@ TASKS = tuple(
     )
     for family, channels, luma, protocols, test_sets in (
         ("jpeg-gray", 1, "y601-studio-uint8", _GRAY, ("Classic5", "LIVE1")),
-        ("jpeg-color", 3, "", _COLOR, ("LIVE1",)),
+        ("jpeg-color", 3, "", _COLOR, ("LIVE1", "McMaster", "BSDS500")),
     )
     for quality in (10, 20, 30, 40)
 )

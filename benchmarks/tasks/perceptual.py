@@ -1,4 +1,4 @@
-"""LPIPS. Its backbone is a file that this package neither ships nor fetches."""
+"""LPIPS. Its backbone is a file that this package does not ship, and fetches when asked to."""
 
 from __future__ import annotations
 
@@ -16,18 +16,40 @@ if TYPE_CHECKING:
     # Few evaluations need what takes seconds to import.
     from torch import Tensor, nn
 
+    from baselines.pretrained import LinkedWeights
+
 BACKBONE_VARIABLE = "KGT_LPIPS_BACKBONE"
-_TORCHVISION_FILE = "alexnet-owt-7be5be79.pth"
+_FETCH = "python -m benchmarks.doctor fetch lpips"
+
+
+@cache
+def backbone() -> LinkedWeights:
+    """AlexNet as torchvision publishes it."""
+    from baselines.pretrained import LinkedWeights
+
+    return LinkedWeights(
+        license="BSD-3-Clause",
+        sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        address="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        size=244_408_911,
+    )
 
 
 def find_backbone() -> Path:
-    """The file of AlexNet's weights: what the environment names, else torchvision's cached one."""
+    """The backbone that the environment names, else a fetched one, else torchvision's cached one.
+
+    Where there is none, the path is where it would be fetched to.
+    """
     named = os.environ.get(BACKBONE_VARIABLE)
     if named:
         return Path(named)
+    fetched = backbone().find()
+    if fetched:
+        return fetched
     from torch.hub import get_dir
 
-    return Path(get_dir()) / "checkpoints" / _TORCHVISION_FILE
+    cached = Path(get_dir()) / "checkpoints" / backbone().path.name
+    return cached if cached.is_file() else backbone().path
 
 
 def lpips_unavailable_reason() -> str:
@@ -35,10 +57,10 @@ def lpips_unavailable_reason() -> str:
     path = find_backbone()
     if path.is_file():
         return ""
-    return (
-        f"LPIPS needs torchvision's AlexNet weights, and {path} is no file; put "
-        f"{_TORCHVISION_FILE} there, or set {BACKBONE_VARIABLE} to a copy of it"
-    )
+    remedy = f"`{_FETCH}` fetches them ({backbone().size / 1e6:.0f} MB)"
+    if os.environ.get(BACKBONE_VARIABLE):
+        remedy = f"set {BACKBONE_VARIABLE} to a copy of {backbone().path.name}"
+    return f"left out, for it needs the weights of AlexNet, and {path} is no file; {remedy}"
 
 
 @partial(Metric, "lpips-alex", "LPIPS", "lower", unavailable=lpips_unavailable_reason)
@@ -67,24 +89,25 @@ def _to_tensor(image: Array) -> Tensor:
 
 
 @cache
-def _load_network(backbone: Path) -> nn.Module:
+def _load_network(path: Path) -> nn.Module:
     reason = lpips_unavailable_reason()
     if reason:
-        raise ValueError(reason)
+        raise ValueError(f"LPIPS is {reason}")
     import lpips
-    import torch
+
+    from kgt.checkpoints import read_checkpoint
 
     with warnings.catch_warnings():
         # It calls torchvision by a keyword that is deprecated there.
         warnings.simplefilter("ignore", UserWarning)
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    weights = torch.load(backbone, map_location="cpu", weights_only=True)
+    weights = read_checkpoint(path).tensors
     # lpips cuts torchvision's `features` into slices, and keeps the numbers of the layers.
     backbone_state = {
         name: weights.get(f"features.{name.split('.', 1)[1]}") for name in network.net.state_dict()
     }
     absent = [name for name, tensor in backbone_state.items() if tensor is None]
     if absent:
-        raise ValueError(f"{backbone} lacks {', '.join(absent)}; torchvision's AlexNet expected")
+        raise ValueError(f"{path} lacks {', '.join(absent)}; torchvision's AlexNet expected")
     network.net.load_state_dict(backbone_state)
     return network.eval()

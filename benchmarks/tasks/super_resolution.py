@@ -39,8 +39,7 @@ TASKS = tuple(
         degradations={"imresize": Degradation("imresize", 1, partial(downscale, scale=scale))},
         protocols=_PROTOCOLS,
         reference="bicubic",
-        test_sets=("Set5", "Urban100"),
-        goal_db=1.5,
+        test_sets=("Set5", "Set14", "BSD100", "Urban100", "BSDS500"),
     )
     for scale in (2, 3, 4)
 )

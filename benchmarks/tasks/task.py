@@ -105,7 +105,6 @@ class Task:
         kind: the name of the degradation where a family has several without a level.
         luma: of gray tasks, the key of `COLORS` that makes color files gray.
         reference: the model without training that a trained network has to beat.
-        goal_db: by how many dB of PSNR a shipped network is to beat it.
         patches: how training patches are degraded; None where inputs are made of whole images.
     """
 
@@ -118,7 +117,6 @@ class Task:
     kind: str = ""
     luma: str = ""
     reference: str = "identity"
-    goal_db: float = 0.0
     patches: PatchRule | None = None
 
     @property
@@ -168,8 +166,8 @@ class Task:
         protocol = protocol or self.default_protocol
         resize = SIZINGS[protocol.sizing]
         if dataset.pairs == self.name:
-            degraded, clean = map(self._convert, dataset.read_pair(item.name))
-            return Pair(resize(degraded), resize(clean))
+            degraded, clean = map(self._convert, dataset.read_pair(item.name, self.scale))
+            return Pair(resize(degraded), crop_to_multiple(resize(clean), self.scale))
         target = self.make_target(item.image, protocol)
         if not self._is_shipped(dataset):
             return Pair(self._degradation(protocol).apply(target, item.name), target)

@@ -221,7 +221,6 @@ TASKS = tuple(
         degradations={kind: Degradation(f"synthetic-{kind}", 1, apply)},
         protocols=_PROTOCOLS,
         test_sets=("BSDS500-val",),
-        goal_db=2.0,
     )
     for kind, apply in (("rain", add_rain), ("snow", add_snow), ("raindrop", add_raindrops))
 )

@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from baselines import registry
-from benchmarks.cli.markdown import render_table
+from baselines.catalog import list_any_models
+from benchmarks.cli.escaping import escape_markdown, render_table
 from benchmarks.data.datasets import load_dataset
-from benchmarks.data.manifest import MANIFEST
-from benchmarks.models import create_for_task, list_any_models
+from benchmarks.models import create_for_task
 from benchmarks.quality import evaluate, paired_gain
 from benchmarks.tasks import get_task
-from benchmarks.training.data import split_images
+from benchmarks.training.data import open_datasets, split_images
 from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
 from kgt import zoo
 from kgt.contract import Restorer
+from kgt.errors import quote
 from kgt.files import write_atomically
 
 _HEAD = ["task", "images", "set", "protocol", "PSNR", "reference", "gain [99 %]"]
@@ -50,9 +51,8 @@ def ship(
         DatasetNotFound: a test set is absent.
     """
     if model_name not in list_any_models():
-        raise ValueError(f"{model_name!r} is no plain name of a model; only those are shipped")
+        raise ValueError(f"{quote(model_name)} is no plain name of a model; only those are shipped")
     card = _card_path(model_name, ".md")
-    card.parent.mkdir(exist_ok=True)
     scores = [
         row for task in recipe.tasks for row in _score(result.model, task, model_name, on_progress)
     ]
@@ -91,8 +91,10 @@ def render_card(
         where: what it ran on.
     """
     kept, held_out = split_images(recipe)
-    used = ", ".join(f"{len(dataset)} images of {dataset.name}/train" for dataset in kept)
-    sources = "; ".join(MANIFEST[name]["train"].source for name in recipe.datasets)
+    used = escape_markdown(
+        ", ".join(f"{len(dataset)} images of {dataset.name}/train" for dataset in kept)
+    )
+    sources = "; ".join(dataset.source or "unknown" for dataset in open_datasets(recipe))
     parameters = sum(parameter.numel() for parameter in result.model.parameters())
     lines = [row for row in csv.reader(io.StringIO(log)) if any(row[5:])]
     every = max(1, -(-len(lines) // _LOG_LINES))
@@ -162,4 +164,5 @@ def _describe_machine(description: dict[str, Any]) -> str:
     environment, processes = description["environment"], description["processes"]
     count = environment["threads"]
     threads = f"{count} thread{'s' if count > 1 else ''} of {environment['cpu']}"
-    return threads if processes == 1 else f"{processes} processes with {threads} each"
+    every = threads if processes == 1 else f"{processes} processes with {threads} each"
+    return escape_markdown(every)

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from benchmarks.data.datasets import Dataset, Item, load_dataset
+from benchmarks.data.datasets import Dataset, Item, load_dataset, load_folder
 from benchmarks.data.images import combine_digests, read_size
 from benchmarks.tasks import get_task
 from benchmarks.tasks.task import Generator, Input, PatchRule, Task
@@ -65,6 +67,7 @@ class PatchSampler(TorchDataset[Batch]):
         world: number of processes.
 
     Attributes:
+        too_small: names of the images that are left out.
         digest: digest of the files of all images in use and the names of their degradations.
 
     Raises:
@@ -83,15 +86,14 @@ class PatchSampler(TorchDataset[Batch]):
         self._slots = range(rank, recipe.batch, world)
         chosen = split_images(recipe)[0]
         tasks = [get_task(name) for name in recipe.tasks]
-        self._sources = [
-            source
-            for dataset in chosen
-            for source in _open_sources(dataset, tasks)
-            if min(source.size) >= self._least_side(source)
-        ]
+        found = [source for dataset in chosen for source in _open_sources(dataset, tasks)]
+        fits = [min(source.size) >= self._least_side(source) for source in found]
+        self._sources = list(compress(found, fits))
+        self.too_small = [source.name for source, fit in zip(found, fits, strict=True) if not fit]
         if not self._sources:
+            names = ", ".join(dataset.name for dataset in chosen)
             raise ValueError(
-                f"recipe {recipe.name}: no image of {', '.join(recipe.datasets)} is as large as a "
+                f"recipe {recipe.name}: no image of {names} is as large as a "
                 f"patch of {recipe.patch * recipe.scale} pixels and what its input depends on; "
                 "lower `patch` or name other images"
             )
@@ -199,18 +201,32 @@ def iterate_batches(sampler: PatchSampler, steps: range, workers: int) -> Iterat
     return iter(loader)
 
 
-def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
-    """The images of a recipe's train splits, less those held out, and those held out.
+def open_datasets(recipe: Recipe) -> list[Dataset]:
+    """The train splits and folders of one's own that a recipe names, whole.
 
     Raises:
-        ValueError: an unknown data set or image, a data set without a train split, or as many
-            images held out as there are.
+        ValueError: an unknown data set, one without a train split, or a folder as in `load_folder`.
+        DatasetNotFound: the images of one are not there.
+    """
+    return [
+        load_dataset(chosen, split="train")
+        if isinstance(chosen, str)
+        else load_folder(Path(chosen.folder))
+        for chosen in recipe.datasets
+    ]
+
+
+def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
+    """The images of a recipe's data sets, less those held out, and those held out.
+
+    Raises:
+        ValueError: an unknown image, as many images held out as there are, or as `open_datasets`.
         DatasetNotFound: the images of a data set are not there.
     """
-    datasets = [load_dataset(name, split="train") for name in recipe.datasets]
+    datasets = open_datasets(recipe)
     known = [name for dataset in datasets for name in dataset.paths]
-    where = f"the train split of {' and '.join(recipe.datasets)}"
-    unknown = sorted(set(recipe.images) - set(known))
+    where = f"the train split of {' and '.join(dataset.name for dataset in datasets)}"
+    unknown = sorted({*recipe.images, *recipe.exclude} - set(known))
     if unknown:
         raise ValueError(
             f"recipe {recipe.name}: no image {', '.join(unknown)} in {where}; valid: "
@@ -220,7 +236,7 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
         (index, name)
         for index, dataset in enumerate(datasets)
         for name in dataset.paths
-        if name in (recipe.images or dataset.paths)
+        if name in (recipe.images or dataset.paths) and name not in recipe.exclude
     ]
     kept = len(chosen) - recipe.held_out
     if kept < 1:
@@ -238,7 +254,17 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
         )
         return [dataset for dataset in parts if dataset.paths]
 
-    return select(chosen[:kept]), select(chosen[kept:])
+    held_out = select(chosen[kept:])
+    side = recipe.patch * recipe.scale
+    for dataset in (part for part in held_out if part.split == "own"):
+        for path in dataset.paths.values():
+            height, width = read_size(path)
+            if min(height, width) < side:
+                raise ValueError(
+                    f"recipe {recipe.name}: {path} has {height}x{width} pixels and is held out; "
+                    f"{side}x{side} are needed, take it away (the last ones by name are held out)"
+                )
+    return select(chosen[:kept]), held_out
 
 
 def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
@@ -249,6 +275,8 @@ def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
             f"{dataset.name} ships inputs for {dataset.pairs}, which is none of the tasks "
             f"{', '.join(task.name for task in tasks)}; drop the set or name that task"
         )
+    if dataset.split == "own":
+        dataset.check_pairs(own[0].scale)
     rules = tuple(None if task.degradation(dataset) == "shipped" else task.patches for task in own)
     return [
         _Source(dataset, name, read_size(path), own, rules) for name, path in dataset.paths.items()

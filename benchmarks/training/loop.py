@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import shlex
@@ -18,11 +19,20 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import kgt
+from benchmarks.data.survey import find_fault
 from benchmarks.models import components_of, create_described
 from benchmarks.records.components import describe_versions, versions_of
 from benchmarks.records.environment import capture_environment
 from benchmarks.tasks import get_task
-from benchmarks.training.data import Batch, PatchSampler, iterate_batches, split_images
+from benchmarks.training.checkpoints import LossPoint, ValidationPoint, read_checkpoint
+from benchmarks.training.data import (
+    Batch,
+    PatchSampler,
+    iterate_batches,
+    open_datasets,
+    split_images,
+)
+from benchmarks.training.gate import describe_leaks
 from benchmarks.training.journal import (
     CURVE,
     DESCRIPTION,
@@ -36,20 +46,19 @@ from benchmarks.training.processes import defer_signals, make_fabric
 from benchmarks.training.recipes import Recipe
 from benchmarks.training.start import start_as_nearest
 from benchmarks.training.state import (
-    LossPoint,
     Stale,
     TrainingDiverged,
     TrainingState,
-    ValidationPoint,
     digest_weights,
     make_average,
-    read_checkpoint,
     write_weights,
 )
 from benchmarks.training.validation import measure_psnr
 from kgt.contract import Restorer, WholeImageRestorer, as_module
 from kgt.errors import Failure
-from kgt.files import write_atomically
+from kgt.files import make_folder, write_atomically
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
@@ -65,10 +74,13 @@ class Listener:
     Attributes:
         on_step: takes the steps done and the loss, before the checkpoint of that step.
         on_validation: takes the scores of the held-out images.
+        on_image: takes the set and name of an image, of a test set or of the recipe, before it is
+            looked at; all of that comes before the first step.
     """
 
     on_step: Callable[[int, float], None] = lambda step, loss: None
     on_validation: Callable[[ValidationPoint], None] = lambda point: None
+    on_image: Callable[[str], None] = lambda name: None
 
 
 @dataclass(frozen=True)
@@ -100,8 +112,8 @@ class TrainingResult:
 
 def run_folder(model: str, recipe: Recipe, out_dir: Path) -> Path:
     """Folder of a training: its checkpoint, weights, log, curve and description."""
-    plain = re.sub(r"[^A-Za-z0-9.]+", "-", model).strip("-")
-    return out_dir / f"{plain}--{recipe.name}--seed{recipe.seed}"
+    plain = (re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-") for name in (model, recipe.name))
+    return out_dir / f"{'--'.join(plain)}--seed{recipe.seed}"
 
 
 def components_of_training(model: str) -> dict[str, int]:
@@ -139,8 +151,8 @@ def train(
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Raises:
-        ValueError: an unknown name, a network that does not fit the task, or a checkpoint that is
-            unreadable, of another recipe, or stale.
+        ValueError: an unknown name, a network that does not fit the task, images that show images
+            of test sets, or a checkpoint that is unreadable, of another recipe, or stale.
         TrainingDiverged: loss or weights are not finite any more; the checkpoint before is kept.
         TrainingInterrupted: on SIGTERM or Ctrl-C, with a checkpoint of the last step.
         OSError: a file could not be written; the one before is kept.
@@ -151,6 +163,7 @@ def train(
         run = _Run(model_name, recipe, run_folder(model_name, recipe, out_dir), fabric)
         run.open(fresh, stale)
         if run.state.step < recipe.steps:
+            run.refuse_leaks(listener)
             with defer_signals() as asked:
                 run.go_on(listener, workers, asked)
         return run.close()
@@ -171,6 +184,7 @@ class _Run:
         self.checkpoint = folder / CHECKPOINT
         model = _create_model(model_name, recipe)
         self.sampler = PatchSampler(recipe, fabric.global_rank, fabric.world_size)
+        self.datasets = open_datasets(recipe)
         self.held_out = split_images(recipe)[1]
         self.loss = make_loss(recipe.loss, recipe.perceptual)
         identity = {
@@ -184,10 +198,14 @@ class _Run:
         self.state = TrainingState(model, optimizer, identity, make_average(model, recipe))
 
     def open(self, fresh: bool, stale: Stale) -> None:
-        """Make the folder, and go on from what lies there."""
+        """Make the folder, and go on from what lies there.
+
+        Raises:
+            ValueError: as `TrainingState.resume`, or the last step is done and has no loss.
+        """
         content = None
         if self.fabric.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             if fresh:
                 self.checkpoint.unlink(missing_ok=True)
             elif self.checkpoint.exists():
@@ -195,6 +213,21 @@ class _Run:
         content = self.fabric.broadcast(content)
         if content is not None:
             self.state.resume(content, self.checkpoint, stale)
+        state, steps = self.state, self.recipe.steps
+        if state.step >= steps and (not state.losses or state.losses[-1].step != steps):
+            raise ValueError(
+                f"{self.checkpoint} is of step {state.step:,} of {steps:,}, and its loss curve "
+                "does not end there; discard it with --fresh (fresh=True)"
+            )
+
+    def refuse_leaks(self, listener: Listener) -> None:
+        """Refuse images that show test images; the first process looks for them."""
+        leaks = ""
+        if self.fabric.is_global_zero:
+            leaks = describe_leaks(self.recipe, listener.on_image)
+        leaks = self.fabric.broadcast(leaks)
+        if leaks:
+            raise ValueError(leaks)
 
     def go_on(self, listener: Listener, workers: int, asked: threading.Event) -> None:
         """Do the steps that are left."""
@@ -204,6 +237,7 @@ class _Run:
             environment["command"] = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
             description = describe_run(state, recipe, environment, self.fabric.world_size)
             write_atomically(self.folder / DESCRIPTION, description)
+            self._warn()
         state.model.train()
         saved_at = time.perf_counter()
         for batch in iterate_batches(self.sampler, range(state.step, recipe.steps), workers):
@@ -249,6 +283,16 @@ class _Run:
             data_digest=self.sampler.digest,
             metadata=metadata,
         )
+
+    def _warn(self) -> None:
+        """Say what is not as the recipe lets one think."""
+        for fault in filter(None, map(find_fault, self.datasets)):
+            logger.warning("warning: %s", fault)
+        if small := self.sampler.too_small:
+            logger.warning(
+                "warning: %d images are too small for a patch and left out, such as %s",
+                *(len(small), ", ".join(small[:3])),
+            )
 
     def _step(self, batch: Batch, asked: threading.Event) -> _Step:
         state, recipe = self.state, self.recipe
@@ -329,7 +373,7 @@ class _Run:
             "recipe": f"{recipe.name}@{recipe.version}",
             "recipe_digest": recipe.digest,
             "steps": str(state.step),
-            "data": " ".join(recipe.datasets),
+            "data": " ".join(dataset.label for dataset in self.datasets),
             "data_digest": state.identity["data"],
             "components": state.identity["components"],
             "torch": torch.__version__,

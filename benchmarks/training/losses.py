@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import vgg16
 
+from kgt.checkpoints import read_checkpoint
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 _VGG_FILE = "vgg16-397923af.pth"
@@ -81,7 +83,7 @@ class VGGDistance(nn.Module):
                 f"{_VGG_FILE} there, or set perceptual: 0"
             )
         network = vgg16()
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        network.load_state_dict(dict(read_checkpoint(path).tensors))
         self.features = network.features[: _VGG_LAYERS[-1] + 1].eval().requires_grad_(False)
         for name, values in (("mean", _IMAGENET_MEAN), ("deviation", _IMAGENET_DEVIATION)):
             self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import torch
 from safetensors.torch import save
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from benchmarks.data.images import combine_digests, digest_pixels
+from benchmarks.training.checkpoints import (
+    Checkpoint,
+    LossPoint,
+    ValidationPoint,
+    check_like,
+    read_moments,
+)
 from benchmarks.training.recipes import Recipe
 from kgt.contract import Restorer, as_module
 from kgt.errors import Failure
@@ -22,42 +28,13 @@ from kgt.files import write_atomically
 
 _LOG_WINDOW = 10
 # What a checkpoint holds as it is.
-_PLAIN = ("step", "times", "recent", "wall_s")
+_PLAIN = ("step", "times", "recent", "wall_s", "losses", "validations")
 # A window whose loss is this many times the least one of before has left the valley it was in.
 _DIVERGED = 10.0
 
 Stale = Literal["refuse", "resume", "restart"]
 
 logger = logging.getLogger(__name__)
-
-
-class LossPoint(NamedTuple):
-    """One entry of the loss curve.
-
-    Attributes:
-        step: steps done.
-        loss: mean loss of the steps since the previous entry.
-        lr: learning rate of the last of them.
-        k: keys per token drawn for the last of them, None where the network keeps its own or has
-            none.
-    """
-
-    step: int
-    loss: float
-    lr: float
-    k: int | None
-
-
-class ValidationPoint(NamedTuple):
-    """Scores of the held-out images.
-
-    Attributes:
-        step: steps done.
-        psnr: mean PSNR in dB by task, under the task's default protocol.
-    """
-
-    step: int
-    psnr: dict[str, float]
 
 
 class TrainingDiverged(Failure):
@@ -144,7 +121,7 @@ class TrainingState:
         torch.save(content, buffer)
         write_atomically(path, buffer.getvalue())
 
-    def resume(self, content: dict[str, Any], path: Path, stale: Stale) -> None:
+    def resume(self, content: Checkpoint, path: Path, stale: Stale) -> None:
         """Go on from a checkpoint.
 
         Args:
@@ -154,9 +131,10 @@ class TrainingState:
                 resumed across a change name both, joined by "+".
 
         Raises:
-            ValueError: the checkpoint is of another network or recipe, or stale and to be refused.
+            ValueError: the checkpoint is of another network or recipe, does not fit the network, or
+                is stale and to be refused.
         """
-        before = content["identity"]
+        before = content.identity
         for key in ("model", "recipe"):
             if before[key] != self.identity[key]:
                 raise ValueError(
@@ -168,7 +146,7 @@ class TrainingState:
         changed = [key for key in ("components", "data") if before[key] != self.identity[key]]
         if changed and stale == "refuse":
             raise ValueError(
-                f"{path} is of other {' and '.join(changed)}, after {content['step']} steps; go on "
+                f"{path} is of other {' and '.join(changed)}, after {content.step} steps; go on "
                 'all the same with --stale resume (stale="resume"), or start over with --stale '
                 'restart (stale="restart")'
             )
@@ -177,32 +155,34 @@ class TrainingState:
             return
         for key in changed:
             self.identity[key] = f"{before[key]}+{self.identity[key]}"
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        if self.ema is not None:
-            self.ema.load_state_dict(content["ema"])
-        torch.random.set_rng_state(content["random"])
+        try:
+            self._load(content)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} does not fit the network: {error}; discard it with --fresh (fresh=True)"
+            ) from error
         for name in _PLAIN:
-            setattr(self, name, content[name])
-        self.losses = [LossPoint(*point) for point in content["losses"]]
-        self.validations = [ValidationPoint(*point) for point in content["validations"]]
+            setattr(self, name, getattr(content, name))
 
+    def _load(self, content: Checkpoint) -> None:
+        """Take over all tensors.
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Content of a checkpoint.
-
-    Raises:
-        ValueError: the file is no checkpoint.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or "identity" not in content:
-            raise EOFError
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{path} is damaged or no checkpoint; discard it with --fresh (fresh=True)"
-        ) from error
-    return content
+        Raises:
+            ValueError: they are of other names, shapes or types, or no state of a generator.
+        """
+        check_like(content.model, self.model.state_dict(), "network")
+        if self.ema is not None:
+            check_like(content.ema or {}, self.ema.state_dict(), "moving average")
+            self.ema.load_state_dict(content.ema or {})
+        own = self.optimizer.state_dict()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        moments = read_moments(content.optimizer, parameters)
+        try:
+            torch.random.set_rng_state(content.random)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError("random: no state of torch's generator") from error
+        self.model.load_state_dict(content.model)
+        self.optimizer.load_state_dict({**own, "state": moments})
 
 
 def make_average(model: Restorer, recipe: Recipe) -> AveragedModel | None:

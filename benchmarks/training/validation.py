@@ -34,6 +34,8 @@ def measure_psnr(
     """
     scores: dict[str, dict[str, float]] = {name: {} for name in recipe.tasks}
     for dataset in images:
+        # Two folders of one's own may share a name.
+        where = dataset.folder if dataset.split == "own" else dataset.name
         names = list(dataset.paths)[rank::world]
         share = replace(dataset, paths={name: dataset.paths[name] for name in names})
         for task in recipe.tasks:
@@ -41,7 +43,7 @@ def measure_psnr(
                 found = evaluate(model, get_task(task), share, strict=True).per_image
                 for image, row in found.items():
                     psnr = math.inf if row["psnr"] == "exact" else float(row["psnr"])
-                    scores[task][f"{dataset.name}/{image}"] = psnr
+                    scores[task][f"{where}/{image}"] = psnr
     if world > 1:
         gathered: list[dict[str, dict[str, float]]] = [{} for _ in range(world)]
         torch.distributed.all_gather_object(gathered, scores)

@@ -97,7 +97,7 @@ def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
     for (n, graph), lines in latency_lines(records).items():
         for name in filter(lines.__contains__, _KERNELS):
             line, where = lines[name], f"N = {n}, {graph} graph"
-            verdict = verdicts.get(line[min(line)].verdict, "UNCLEAR")
+            verdict = verdicts.get(line[min(line)].judged, "UNCLEAR")
             evidence = _describe_crossing(n, line)
             judgments.append(Judgment(f"{name} {claim} ({where})", verdict, evidence))
     none = Judgment(f"a kernel {claim}", "NOT MEASURED", "none was timed beside dense")
@@ -120,7 +120,7 @@ def _describe_crossing(n: int, line: dict[int, AttentionLatency]) -> str:
         side = "below" if ratios[ks[0]] < 1 else "above"
         return f"{side} dense at every k measured: {ends}"
     places = ", ".join(f"k = {k:.0f} (k/N = {k / n:.2f})" for k in crossings)
-    labels = {k: line[k].verdict for k in ks}
+    labels = {k: line[k].judged for k in ks}
     parts = [f"crosses dense at {places}", ends]
     if faster := [k for k in ks if labels[k] == "FASTER"]:
         parts.append(f"FASTER up to k = {max(faster)}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable
 
 import numpy as np
 
-from benchmarks.quality.comparison import compare_scores
+from benchmarks.quality.seeds import MIN_IMAGES
 from benchmarks.records.cell import PrintedCell, QualityCell
-from benchmarks.records.result import PrintedResult, QualityResult
-from benchmarks.report.judgment import Judgment, judge_interval, judges
+from benchmarks.records.result import PrintedResult, QualityResult, Quantity
+from benchmarks.report.claims.training import BEATS_SWINIR, compare_with_swinir
+from benchmarks.report.comparisons import describe_arm, describe_where, is_small
+from benchmarks.report.judgment import Judgment, VerdictLabel, judge_interval, judges
 from benchmarks.report.series import Records, select
-from benchmarks.tasks import Task, get_task
+from benchmarks.tasks import get_task
 
 # The variants of printed rows, as the specifications name them.
 _ONE_FOR_ALL = "one model for all levels"
@@ -20,68 +21,48 @@ _ONE_PER_LEVEL = "one model per level"
 _SMALL_WINDOWS, _LARGE_WINDOWS = "windows of 8", "windows of 32"
 
 
-def _trained_here(records: Records) -> dict[str, dict[QualityCell, QualityResult]]:
-    """Quality of networks trained here, by task on set."""
-    found: dict[str, dict[QualityCell, QualityResult]] = defaultdict(dict)
-    for cell, result in select(records, QualityCell, QualityResult).items():
-        if result.trained:
-            partial = f" ({result.partial} images)" if result.partial else ""
-            found[f"{cell.task} on {cell.dataset}{partial}"][cell] = result
-    return found
-
-
 @judges("beats-reference")
 def judge_beats_reference(records: Records) -> list[Judgment]:
-    """Whether the interval of each trained network's gain lies above what needs no training."""
-    return _judge_gains(records, lambda task: 0.0)
+    """Whether weights that were trained here restore better than what needs no training.
 
-
-@judges("reaches-goal")
-def judge_reaches_goal(records: Records) -> list[Judgment]:
-    """Whether the interval of each trained network's gain lies above the goal of its task."""
-    return _judge_gains(records, lambda task: task.goal_db)
-
-
-def _judge_gains(records: Records, goal_of: Callable[[Task], float]) -> list[Judgment]:
+    That is said of these weights alone, so its interval is over the images.
+    """
     judgments = []
-    for where, models in _trained_here(records).items():
-        for cell, result in models.items():
-            gain = result.gain
-            if gain is None:
-                continue
-            task = get_task(cell.task)
-            least = goal_of(task)
-            interval = "on one image, which has no interval"
-            if gain.lo is not None:
-                interval = f"[{gain.lo:+.3f}, {gain.hi:+.3f}], {len(gain.samples)} images"
-            by = f" by more than {least:g} dB" if least else ""
-            claim = f"{where}: {cell.model} restores better than {task.reference}{by}"
-            evidence = f"{gain.value:+.3f} dB {interval}"
-            judgments.append(Judgment(claim, judge_interval(gain.lo, gain.hi, least), evidence))
+    for cell, result in select(records, QualityCell, QualityResult).items():
+        gain = result.gain
+        if not result.trained or gain is None:
+            continue
+        seed = f", seed {cell.seed}" if cell.recipe else ""
+        scale = ", small-scale" if is_small(cell) else ""
+        verb = f"restore better than {get_task(cell.task).reference}{scale}"
+        weights = f"these weights of {describe_arm(cell, result)}{seed}"
+        claim = f"{weights} {verb}: {describe_where(cell, result)}"
+        judgments.append(Judgment(claim, *_judge_gain(gain)))
     claim = "networks beat what needs no training"
     return judgments or [Judgment(claim, "NOT MEASURED", "no trained network")]
+
+
+def _judge_gain(gain: Quantity) -> tuple[VerdictLabel, str]:
+    """The verdict on a gain over images, with its evidence."""
+    images = len(gain.samples)
+    interval = "" if gain.lo is None else f" [{gain.lo:+.3f}, {gain.hi:+.3f}]"
+    evidence = f"{gain.value:+.3f} dB{interval}, {images} image{'' if images == 1 else 's'}"
+    if images < MIN_IMAGES:
+        return "UNCLEAR", f"{evidence}; {MIN_IMAGES} images are needed"
+    return judge_interval(gain.lo, gain.hi, 0.0), evidence
 
 
 @judges("C7")
 def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
     """C7 is about networks of the papers' size; a difference of small ones is quoted."""
-    claim = "C7 KGT beats SwinIR at the same parameters"
-    found = []
-    for where, models in _trained_here(records).items():
-        by_family: dict[str, QualityResult] = {}
-        for cell, result in models.items():
-            by_family.setdefault(cell.described.family, result)
-        kgt, swinir = by_family.get("kgt"), by_family.get("swinir")
-        if kgt and swinir and (gain := compare_scores(kgt.per_image, swinir.per_image)):
-            ahead = f"KGT ahead on {gain.wins} of {len(gain.differences)} images"
-            found.append(f"{where}: {gain.describe(3, ' dB')}, {ahead}")
-    measured = "no pair of trained networks"
-    if found:
-        measured = f"only small networks were trained, which decide nothing: {'; '.join(found)}"
+    small = [f"{found.where}: {found}" for found in compare_with_swinir(records)]
+    measured = "no pair of networks that were trained for it"
+    if small:
+        measured = f"only small networks were trained, which decide nothing: {'; '.join(small)}"
     ours = _read_printed(records, lambda cell: cell.model in ("KGT", "KGT-S"), alike=True)
     theirs = _read_printed(records, lambda cell: cell.model == "SwinIR", alike=True)
     quoted = _compare_printed(ours, theirs)
-    return [Judgment(claim, "NOT MEASURED", measured + quoted)]
+    return [Judgment(BEATS_SWINIR, "NOT MEASURED", measured + quoted)]
 
 
 @judges("C5")

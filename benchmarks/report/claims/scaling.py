@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.records.cell import NetworkCell, RestorationCell
 from benchmarks.records.description import Description
 from benchmarks.records.record import Record
-from benchmarks.records.result import CostResult, NetworkLatency, NetworkMemory, RestorationResult
+from benchmarks.records.result import CostResult, NetworkMemory, RestorationResult
 from benchmarks.report.judgment import Judgment, decide, judges
 from benchmarks.report.networks import (
     FIRST_PIXELS,
@@ -16,6 +16,7 @@ from benchmarks.report.networks import (
     network_curves,
     network_lines,
     trace,
+    trace_time,
 )
 from benchmarks.report.series import Records, select
 from kgt.config import preset
@@ -24,28 +25,29 @@ from kgt.config import preset
 @judges("C8")
 def judge_linear_in_pixels(records: Records) -> list[Judgment]:
     """C8, for every quantity and contender."""
+    timed = network_lines(records, "latency")
     quantities = {
-        "time": network_curves(records, "latency", NetworkLatency, lambda result: result.latency),
+        "time": {name: trace_time(line) for name, line in timed.items()},
         "memory": network_curves(records, "memory", NetworkMemory, lambda result: result.peak),
         "FLOPs": network_curves(records, "cost", CostResult, lambda result: result.flops),
     }
+    reason = f"no network at {LEAST_SIZES} sizes of at least {FIRST_PIXELS:,} pixels"
     judgments = []
     for quantity, curves in quantities.items():
-        for name, curve in curves.items():
-            growth = fit_growth(curve)
-            if growth is None:
-                continue
-            inputs = [point.input for point in large_sizes(curve).values()]
+        fitted = {name: growth for name, curve in curves.items() if (growth := fit_growth(curve))}
+        if curves and not fitted:
+            claim = f"C8 {quantity} is linear in the number of pixels"
+            judgments.append(Judgment(claim, "NOT MEASURED", reason))
+        for name, growth in fitted.items():
+            inputs = [point.input for point in large_sizes(curves[name]).values()]
             evidence = (
                 f"{quantity} ~ pixels^{growth.value:.3f} [{growth.lo:.3f}, {growth.hi:.3f}], "
                 f"inputs {inputs[0]} to {inputs[-1]}"
             )
             claim = f"C8 {quantity} is linear in the number of pixels ({name})"
             judgments.append(Judgment(claim, growth.verdict, evidence))
-    if judgments:
-        return judgments
-    reason = f"no network at {LEAST_SIZES} sizes of at least {FIRST_PIXELS:,} pixels"
-    return [Judgment("C8 total cost is linear in the number of pixels", "NOT MEASURED", reason)]
+    missing = Judgment("C8 total cost is linear in the number of pixels", "NOT MEASURED", reason)
+    return judgments or [missing]
 
 
 @judges("memory-wall")

@@ -15,6 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from benchmarks.records.result import Quantity
 
 MIB = 2**20
+# The color of each family of networks, the same in every plot.
+FAMILIES = {"kgt": "C0", "swinir": "C1"}
 
 
 def empty_figure() -> Figure:

@@ -1,4 +1,4 @@
-"""The plot of quality tables: PSNR of every method, measured ones beside printed ones."""
+"""The plot of quality tables: PSNR of every method, measured ones beside quoted ones."""
 
 from __future__ import annotations
 
@@ -7,30 +7,27 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.records.cell import PrintedCell, QualityCell, TrainingCell
-from benchmarks.records.result import QualityResult, Result, TrainingResult
+from benchmarks.records.cell import PrintedCell, QualityCell
+from benchmarks.records.result import QualityResult, Result
 from benchmarks.report.plots.panels import add_legend, empty_figure, entry, make_panels
-from benchmarks.report.series import Records, select
+from benchmarks.report.series import Records
 from benchmarks.tasks import get_task
 
 _STYLES: dict[str, dict[str, Any]] = {
     "measured": {"marker": "o", "ms": 4.5},
     "measured on a part of the set": {"marker": "v", "ms": 4.5},
-    "printed": {"marker": "o", "ms": 4.5, "mfc": "none"},
+    "quoted": {"marker": "o", "ms": 4.5, "mfc": "none"},
 }
 _PANELS_PER_ROW = 4
 
 
 def draw(records: Records) -> Figure:
-    """A panel per set with a line per method and a color per level, and losses of trainings."""
+    """A panel per set with a line per method and a color per level."""
     valued = _list_scores(records)
-    losses = {
-        cell.model: result for cell, result in select(records, TrainingCell, TrainingResult).items()
-    }
     panels: dict[tuple[str, str], list[_Score]] = {}
     for score in valued:
         panels.setdefault((score.family, score.dataset), []).append(score)
-    count = len(panels) + bool(losses)
+    count = len(panels)
     if not count:
         return empty_figure()
     methods = list(dict.fromkeys(score.method for score in valued))
@@ -45,8 +42,6 @@ def draw(records: Records) -> Figure:
         _draw_methods(axes[index], scores, methods, levels)
         axes[index].set_title(f"{dataset} ({family})" if several and family else dataset)
         axes[index].tick_params(labelleft=index % columns == 0, labelsize=7)
-    if losses:
-        _draw_losses(axes[len(panels)], losses)
     for axis in axes[count:]:
         axis.set_axis_off()
     if levels:
@@ -89,7 +84,7 @@ def _list_scores(records: Records) -> list[_Score]:
 
 
 def _describe_method(cell: QualityCell | PrintedCell) -> str:
-    """The model with its recipe and k, but not with the paper a printed one stands in."""
+    """The model with its recipe and k, but not with the paper a quoted one stands in."""
     if isinstance(cell, PrintedCell):
         details = cell.variant
     else:
@@ -101,7 +96,7 @@ def _describe_method(cell: QualityCell | PrintedCell) -> str:
 def _describe_source(result: Result) -> str:
     if isinstance(result, QualityResult):
         return "measured on a part of the set" if result.partial else "measured"
-    return "printed"
+    return "quoted"
 
 
 def _draw_methods(axis: Axes, scores: list[_Score], methods: list[str], levels: list[str]) -> None:
@@ -112,14 +107,3 @@ def _draw_methods(axis: Axes, scores: list[_Score], methods: list[str], levels: 
     axis.set_yticks(range(len(methods)), methods)
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.set_xlabel("PSNR, dB")
-
-
-def _draw_losses(axis: Axes, losses: dict[str, TrainingResult]) -> None:
-    for model, result in losses.items():
-        curve, every = result.loss.samples, result.loss_every
-        axis.plot([every * (index + 1) for index in range(len(curve))], curve, label=model)
-    axis.set_title("training")
-    axis.set_xlabel("step")
-    axis.set_ylabel("L1 loss")
-    axis.set_yscale("log")
-    axis.legend(fontsize=7)

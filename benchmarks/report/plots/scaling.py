@@ -7,7 +7,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from benchmarks.records.result import NetworkLatency, NetworkMemory
-from benchmarks.report.networks import FIRST_PIXELS, Curve, Sizes, fit_growth, network_lines, trace
+from benchmarks.report.networks import (
+    FIRST_PIXELS,
+    Curve,
+    Sizes,
+    fit_growth,
+    network_lines,
+    trace,
+    trace_time,
+)
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records
 
@@ -22,9 +30,10 @@ def draw(records: Records) -> Figure:
     figure, ((left, right),) = panels.make_panels(1, 2, 10.5, 5)
     seconds = {n: trace(line, NetworkLatency, lambda r: r.latency) for n, line in times.items()}
     peaks = {n: trace(line, NetworkMemory, lambda r: r.peak) for n, line in memory.items()}
-    _draw_growth(left, seconds, 1e3, colors)
+    ratios = {name: trace_time(line) for name, line in times.items()}
+    _draw_growth(left, seconds, 1e3, colors, ratios)
     left.set_ylabel("median time of a call, s")
-    _draw_growth(right, peaks, panels.MIB, colors)
+    _draw_growth(right, peaks, panels.MIB, colors, peaks)
     right.set_ylabel("peak memory of a call beyond the weights, MiB")
     _draw_wall(right, memory, colors)
     for axis in (left, right):
@@ -36,13 +45,19 @@ def draw(records: Records) -> Figure:
     return figure
 
 
-def _draw_growth(axis: Axes, curves: dict[str, Curve], unit: float, colors: dict[str, str]) -> None:
+def _draw_growth(
+    axis: Axes,
+    curves: dict[str, Curve],
+    unit: float,
+    colors: dict[str, str],
+    fitted_to: dict[str, Curve],
+) -> None:
     """A line per contender, and in a box the exponents that were fitted."""
     fitted = []
     for name, curve in curves.items():
         values = [point.value / unit for point in curve.values()]
         axis.plot(list(curve), values, "o-", ms=3, lw=1.2, color=colors[name])
-        if growth := fit_growth(curve):
+        if growth := fit_growth(fitted_to[name]):
             reach = (growth.hi - growth.lo) / 2
             fitted.append(f"{name}: {growth.value:.2f} ± {reach:.2f}")
     if not axis.has_data():
