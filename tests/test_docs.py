@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
 
+from tests.kgt.pictures.test_raw import take_photograph
 from tests.test_imports import FLOORS
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +75,7 @@ def test_readme_is_short_and_keeps_the_command_that_ci_runs():
 def test_examples_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (48, 40), "gray").save("photo.jpg")
+    take_photograph("photo.dng", np.full((48, 40, 3), 128, np.uint8))
     torch.manual_seed(0)
     names = {}
     for example in PYTHON.findall(page.read_text()):

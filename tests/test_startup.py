@@ -29,7 +29,7 @@ def load(*arguments):
     [
         "kgt --help",
         "kgt restore --help",
-        "baselines restore --help",
+        "kgt export --help",
         "benchmarks.reproduce --help",
         "benchmarks.reproduce --list",
         "benchmarks.evaluate --help",
@@ -39,6 +39,7 @@ def load(*arguments):
         "benchmarks.docs --help",
         "benchmarks.doctor --help",
         "benchmarks.regress --help",
+        "benchmarks.sweep --help",
         "benchmarks.regress paired --list",
     ],
 )

@@ -78,10 +78,11 @@ def test_any_size_and_number_of_channels(name, channels, size):
     assert torch.isfinite(y).all()
 
 
-@pytest.mark.parametrize("sigma", [-1, 300, float("nan")])
-def test_a_noise_level_outside_the_range_is_refused(sigma):
-    with pytest.raises(ValueError, match=rf"sigma is {sigma}"):
-        create_model("tv", sigma=sigma)
+@pytest.mark.parametrize("sigma", [-1, 300, float("nan"), True, "x"])
+@pytest.mark.parametrize("name", ["tv", "ffdnet-color"])
+def test_a_noise_level_outside_the_range_is_refused(name, sigma):
+    with pytest.raises(ValueError, match=f"^sigma = {sigma!r}: a finite number from 0 to 255 is"):
+        create_model(name, sigma=sigma)
 
 
 def test_bm3d_says_how_to_install_it(monkeypatch):

@@ -7,12 +7,18 @@ import kgt
 FIELDS = {"embed_dim": 12, "heads": 3, "window": 4, "depths": (1, 2), "bias_hidden": 8}
 
 
-@pytest.mark.parametrize("size", [(4, 4), (9, 14)])
+U_FIELDS = {"embed_dim": 12, "heads": 3, "level_windows": (4, 2), "bias_hidden": 8}
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 14)])
 @pytest.mark.parametrize("bias", ["continuous", "none"])
-def test_twin_equals_kgt_with_every_node_connected(size, bias):
+@pytest.mark.parametrize(
+    ("name", "fields"), [("kgt-tiny-x2", FIELDS), ("kgt-tiny-denoise-color", U_FIELDS)]
+)
+def test_twin_equals_kgt_with_every_node_connected(name, fields, size, bias):
     torch.manual_seed(0)
-    network = kgt.create_model("kgt-tiny-x2", k=16, position_bias=bias, **FIELDS).double()
-    twin = baselines.create_model("kgt-tiny-x2-dense", position_bias=bias, **FIELDS).double()
+    network = kgt.create_model(name, k=16, position_bias=bias, **fields).double()
+    twin = baselines.create_model(f"{name}-dense", position_bias=bias, **fields).double()
     twin.load_state_dict(network.state_dict())
     x = torch.rand(2, 3, *size, dtype=torch.float64)
     results = [net(x) for net in (network, twin)]
@@ -25,6 +31,13 @@ def test_twin_equals_kgt_with_every_node_connected(size, bias):
         torch.testing.assert_close(result, expected, rtol=0, atol=1e-8)
 
 
-def test_every_columnar_preset_has_a_twin():
-    columnar = {name for name in kgt.list_models() if name[-2] == "x"}
-    assert {f"{name}-dense" for name in columnar} <= set(baselines.list_models())
+def test_every_preset_has_a_twin():
+    assert {f"{name}-dense" for name in kgt.list_models()} <= set(baselines.list_models())
+
+
+def test_the_twin_is_one_graph_when_compiled():
+    twin = baselines.create_model("kgt-tiny-x2-dense", **FIELDS).eval()
+    x = torch.rand(2, 3, 9, 14)
+    with torch.no_grad():
+        compiled = torch.compile(twin, backend="eager", fullgraph=True)(x)
+        torch.testing.assert_close(compiled, twin(x), rtol=0, atol=1e-5)

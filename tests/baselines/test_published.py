@@ -25,7 +25,7 @@ def test_a_saved_network_comes_back(upstream, tmp_path, suffix):
     assert (model.scale, model.in_channels, model.task) == (2, 3, "sr")
     assert not model.training
     x = torch.rand(1, 3, 16, 20)
-    torch.testing.assert_close(model(x), upstream(x).clamp(0, 1))
+    torch.testing.assert_close(model(x), upstream(x))
 
 
 @torch.no_grad()
@@ -33,9 +33,7 @@ def test_averaged_weights_are_preferred(upstream, tmp_path):
     zeros = {name: torch.zeros_like(value) for name, value in upstream.state_dict().items()}
     torch.save({"params": zeros, "params_ema": upstream.state_dict()}, tmp_path / "network.pth")
     x = torch.rand(1, 3, 16, 16)
-    torch.testing.assert_close(
-        load_checkpoint(tmp_path / "network.pth")(x), upstream(x).clamp(0, 1)
-    )
+    torch.testing.assert_close(load_checkpoint(tmp_path / "network.pth")(x), upstream(x))
 
 
 SMALL_FIELDS = {
@@ -59,9 +57,9 @@ def test_the_architecture_is_recognized(tmp_path, name):
 def test_a_missing_parameter_is_never_made_up(upstream, tmp_path):
     path = tmp_path / "network.pth"
     weights = upstream.state_dict()
-    for name in weights:
+    for name, _ in upstream.named_parameters():
         torch.save({key: value for key, value in weights.items() if key != name}, path)
-        with pytest.raises(ValueError, match=r"network\.pth (looks like|holds no) .*architecture"):
+        with pytest.raises(ValueError, match=r"network\.pth (looks like|does not say)"):
             load_checkpoint(path)
 
 
@@ -74,7 +72,7 @@ def test_a_parameter_left_over_is_named(upstream, tmp_path):
 
 def test_what_is_no_tensor_is_named(tmp_path):
     torch.save({"step": 3, "losses": [1.0]}, tmp_path / "log.pth")
-    with pytest.raises(ValueError, match=r"log\.pth is no checkpoint of a network: step, losses"):
+    with pytest.raises(ValueError, match=r"log\.pth is no checkpoint .*: step, losses hold no"):
         load_checkpoint(tmp_path / "log.pth")
 
 
@@ -131,7 +129,7 @@ def test_an_unknown_architecture_is_named(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent"):
+    with pytest.raises(ValueError, match="absent"):
         load_checkpoint(tmp_path / "absent.pth")
 
 

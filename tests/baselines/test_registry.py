@@ -89,7 +89,7 @@ def test_an_unknown_field_lists_the_valid_ones(name):
 
 
 def test_pretrained_says_how_to_load_weights():
-    with pytest.raises(ValueError, match=r"swinir-m-x4.*load_official.*load_checkpoint"):
+    with pytest.raises(ValueError, match=r"swinir-m-x4.*pretrained=FILE \(--weights FILE\)"):
         baselines.create_model("swinir-m-x4", pretrained=True)
 
 

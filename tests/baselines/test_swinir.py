@@ -6,9 +6,8 @@ import torch
 import baselines
 import kgt
 from baselines import swinir
-from baselines.official import load_official
 from baselines.swinir import PRESETS, SwinIR, SwinIRConfig
-from tests.baselines.upstream import create_upstream
+from tests.baselines.upstream import copy_weights, create_upstream
 
 SMALL = SwinIRConfig(
     scale=2, embed_dim=20, depths=(2, 3), num_heads=2, mlp_ratio=1.5, upsampler="pixelshuffle"
@@ -28,7 +27,7 @@ def build_upstream(config):
 def build_pair(config):
     upstream = build_upstream(config)
     model = SwinIR(config).eval()
-    load_official(model, upstream.state_dict())
+    copy_weights(upstream, model)
     return model, upstream
 
 
@@ -61,7 +60,7 @@ def test_equals_upstream_on_the_same_weights(config, size):
 def test_swinir_m_equals_upstream_in_single_precision():
     upstream = build_upstream(PRESETS["m"])
     model = SwinIR(PRESETS["m"]).eval()
-    load_official(model, upstream.state_dict())
+    copy_weights(upstream, model)
     x = torch.rand(1, 3, 19, 16)
     assert relative_error(model(x), upstream(x)) < 1e-5
 

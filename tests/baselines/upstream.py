@@ -1,6 +1,10 @@
 """SwinIR by its authors' code, for comparison with ours."""
 
+from pathlib import Path
+
 from spandrel.architectures.SwinIR import SwinIR as UpstreamSwinIR
+
+from kgt.checkpoints import Checkpoint, fill
 
 
 def create_upstream(config):
@@ -17,3 +21,8 @@ def create_upstream(config):
         img_range=config.img_range,
         upsampler=config.upsampler,
     )
+
+
+def copy_weights(upstream, model):
+    """Put the weights of the authors' network into ours."""
+    fill(model, Checkpoint(Path("upstream.pth"), upstream.state_dict(), {}))

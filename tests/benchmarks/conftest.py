@@ -7,6 +7,12 @@ from tests.benchmarks.training.mini import DECIMATED
 
 
 @pytest.fixture
+def without_data(monkeypatch):
+    """What is trained on is compared with `embedded` and features that ship, which is quick."""
+    monkeypatch.delenv("KGT_DATA", raising=False)
+
+
+@pytest.fixture
 def toy(tmp_path, monkeypatch):
     """Returns a function that makes a train set of images; inputs keep every second pixel."""
     folder = tmp_path / "toy"

@@ -99,7 +99,7 @@ def test_operators_that_load_are_quiet(monkeypatch, tmp_path):
     compiler = tmp_path / "g++"
     compiler.write_text("#!/bin/sh\necho g++ 99.1\necho more\n")
     compiler.chmod(0o755)
-    monkeypatch.setattr(software, "find_compiler", lambda: str(compiler))
+    monkeypatch.setattr(software, "find_compiler", lambda: [str(compiler)])
     finding = software.check_compiler()
     assert finding.grade == "quiet"
     assert finding.value.startswith("g++ 99.1; ready after ")

@@ -1,11 +1,16 @@
+import ctypes
+import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 
+import kgt
 from kgt import cli
+from kgt.__main__ import main as kgt_main
 from kgt.cli import Exit, choose_device, positive, run, show_progress
 from kgt.errors import Failure, unknown
 
@@ -19,6 +24,8 @@ def fail(error):
     [
         (ValueError("[/red] is no number"), 2, "try: [/red] is no number\n"),
         (Failure("it diverged"), 3, "try: it diverged\n"),
+        (MemoryError(), 3, "try: there is not enough memory; ask for less at once"),
+        (RuntimeError("can't allocate memory: you tried 9"), 3, "not enough memory"),
         (NotADirectoryError(20, "Not a directory", "a/b"), 3, "try: [Errno 20] Not a dir"),
         (OSError(28, "No space left on device"), 3, "try: [Errno 28] No space left on device\n"),
         (KeyboardInterrupt(), 3, "try: interrupted; finished cells are kept\n"),
@@ -142,3 +149,53 @@ def test_the_nearest_names_come_first():
     error = unknown("model", "kgt-s-x5", ["bicubic", "kgt-b-x2", "kgt-s-x4"])
     assert str(error) == "unknown model 'kgt-s-x5'; valid: kgt-s-x4, kgt-b-x2, bicubic"
     assert str(unknown("model", "?", ["b", "a"])) == "unknown model '?'; valid: b, a"
+
+
+def test_an_interrupt_while_the_command_is_loaded_is_one_line(monkeypatch, capsys):
+    class Interrupted:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            if name == "kgt.command":
+                raise KeyboardInterrupt
+
+    monkeypatch.delattr(kgt, "command", raising=False)
+    monkeypatch.delitem(sys.modules, "kgt.command", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    assert kgt_main(["list"]) == Exit.FAILURE
+    assert capsys.readouterr().err == "kgt: interrupted\n"
+
+
+def _interrupted_import():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt as error:
+        raise ImportError("a part of the package cannot be imported") from error
+
+
+def test_an_import_that_ctrl_c_breaks_is_no_failed_import(capsys):
+    assert run(_interrupted_import, "name", kept="all is kept") is Exit.FAILURE
+    assert capsys.readouterr().err == "name: interrupted; all is kept\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class _Finalized:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def _interrupted_finalizer():
+    _Finalized()
+    time.sleep(60)
+
+
+def _interrupted_callback():
+    ctypes.CFUNCTYPE(None)(partial(signal.raise_signal, signal.SIGINT))()
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("command", [_interrupted_finalizer, _interrupted_callback])
+def test_ctrl_c_that_python_would_drop_ends_the_command(command, capsys):
+    begin = time.monotonic()
+    assert run(command, "name", kept="all is kept") is Exit.FAILURE
+    assert capsys.readouterr().err == "name: interrupted; all is kept\n"
+    assert time.monotonic() - begin < 30

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import save_file, save_model
 
 import kgt
 
@@ -62,15 +62,15 @@ def test_k_and_backend_may_be_others(ship):
 @pytest.mark.parametrize(
     ("fields", "what"),
     [
-        ({"in_channels": 1}, "conv_in.weight"),
-        ({"embed_dim": 24}, "size mismatch"),
-        ({"depths": (2, 2)}, "stages.2"),
-        ({"depths": (2, 2, 2, 2)}, "stages.3"),
+        ({"in_channels": 1}, "other shapes: conv_in.weight"),
+        ({"embed_dim": 24}, r"other shapes: conv_in.weight \[48, 3, 3, 3\] instead of \[24, "),
+        ({"depths": (2, 2)}, "left over: stages.2"),
+        ({"depths": (2, 2, 2, 2)}, "missing: stages.3"),
     ],
 )
 def test_fields_that_change_shapes_are_refused(ship, fields, what):
     ship(SMALL)
-    with pytest.raises(ValueError, match=rf"{SMALL} do not fit.*{what}.*pretrained=False"):
+    with pytest.raises(ValueError, match=rf"{SMALL}.* does not fit .*{what}"):
         kgt.create_model(SMALL, pretrained=True, **fields)
 
 
@@ -91,5 +91,61 @@ def test_a_damaged_file_is_named(ship, tmp_path):
     ship(SMALL)
     path = tmp_path / "weights" / f"{SMALL}.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(ValueError, match=rf"{path} cannot be read"):
+    with pytest.raises(ValueError, match=rf"{path} is cut short"):
         kgt.create_model(SMALL, pretrained=True)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes weights of a network as a training here does, and returns file and network."""
+
+    def write(description, **fields):
+        network = kgt.create_model(description.partition(":")[0], **fields).eval()
+        save_model(network, str(tmp_path / "own.safetensors"), {"model": description})
+        return tmp_path / "own.safetensors", network
+
+    return write
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_own_weights_are_taken_from_a_file(own, kind):
+    path, source = own("kgt-tiny-denoise-color")
+    network = kgt.create_model("kgt-tiny-denoise-color", pretrained=kind(path)).eval()
+    x = torch.rand(1, 3, 32, 32)
+    assert network(x).equal(source(x))
+    assert network.provenance == {"model": "kgt-tiny-denoise-color"}
+
+
+@pytest.mark.parametrize(
+    ("description", "fields", "name", "differs"),
+    [
+        ("kgt-tiny-denoise-color", {}, "kgt-tiny-jpeg-color", "task is 'denoise' in the file"),
+        ("kgt-tiny-x4:k=7", {"k": 7}, "kgt-tiny-x4", "k is 7 in the file, 64 in the model"),
+        ("kgt-tiny-x4:norm=post", {}, "kgt-tiny-x4", "norm is 'post' in the file, 'pre' in"),
+        ("kgt-tiny-x4", {}, "kgt-tiny-x2", "scale is 4 in the file, 2 in the model"),
+        ("swinir-tiny-x4", None, "kgt-tiny-x4", "not of 'kgt-tiny-x4'"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_the_fields(
+    own, description, fields, name, differs, tmp_path
+):
+    """Most of them have the same shapes, so that they would load and restore wrongly."""
+    path = tmp_path / "own.safetensors"
+    if fields is None:
+        save_file({"weight": torch.zeros(1)}, path, {"model": description})
+    else:
+        own(description, **fields)
+    with pytest.raises(ValueError, match=rf"own\.safetensors holds the weights of .*{differs}"):
+        kgt.create_model(name, pretrained=path)
+
+
+def test_a_field_that_is_asked_for_may_differ_from_the_file(own):
+    path, _ = own("kgt-tiny-x4:k=7", k=7)
+    assert kgt.create_model("kgt-tiny-x4", pretrained=path, k=9).config.k == 9
+
+
+@pytest.mark.parametrize("path", ["", "absent.pth", "."])
+def test_a_file_that_cannot_be_read_is_told(path):
+    with pytest.raises(ValueError, match=r"no checkpoint"):
+        kgt.create_model(SMALL, pretrained=path)

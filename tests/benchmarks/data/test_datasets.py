@@ -1,4 +1,5 @@
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_embedded_images_are_those_of_scikit_image():
 
 def test_embedded_test_split_has_not_changed():
     # Every number on this set depends on these pixels.
-    digest = load_dataset("embedded").digest()
+    digest = load_dataset("embedded").digest
     assert digest == "5d92e5d3536aab5891b9cec38f189aa99cfb3bd2135654d451281cf1ba97a24c"
 
 
@@ -144,6 +145,23 @@ def test_empty_folder_is_a_missing_set(set5):
         load_dataset("Set5")
 
 
+def test_bsd100_is_taken_from_bsds500_where_it_has_no_folder_of_its_own(set5, photograph):
+    root = set5.parents[1]
+    for folder in ("BSDS500/val", "BSD100/HR"):
+        (root / folder).mkdir(parents=True)
+        Image.fromarray(photograph).save(root / folder / "101085.png")
+        assert load_dataset("BSD100").folder == root / folder
+        assert load_dataset("BSD100").coverage == "1 of 100"
+
+
+def test_sets_of_the_same_images_say_so():
+    tests = {name: splits["test"] for name, splits in MANIFEST.items() if "test" in splits}
+    digests = Counter(entry.digest for entry in tests.values() if entry.digest)
+    twice = {entry.digest for entry in tests.values() if entry.same_as}
+    assert {digest for digest, count in digests.items() if count > 1} == twice
+    assert all(tests[e.same_as].digest == e.digest for e in tests.values() if e.same_as)
+
+
 def test_more_images_than_published_are_refused(set5, photograph):
     for index in range(4):
         Image.fromarray(photograph).save(set5 / f"extra{index}.png")
@@ -169,11 +187,11 @@ def test_digest_sees_every_pixel_and_the_shape(image, data):
 
 
 def test_set_digest_covers_names_and_pixels(set5, photograph):
-    before = load_dataset("Set5").digest()
+    before = load_dataset("Set5").digest
     (set5 / "bird.png").rename(set5 / "head.png")
-    renamed = load_dataset("Set5").digest()
+    renamed = load_dataset("Set5").digest
     Image.fromarray(255 - photograph).save(set5 / "head.png")
-    assert len({before, renamed, load_dataset("Set5").digest()}) == 3
+    assert len({before, renamed, load_dataset("Set5").digest}) == 3
     assert combine_digests(["a", "b"]) != combine_digests(["b", "a"])
 
 

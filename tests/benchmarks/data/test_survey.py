@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from benchmarks import doctor
-from benchmarks.data.datasets import load_dataset
+from benchmarks.data.datasets import load_dataset, load_folder
 from benchmarks.data.manifest import MANIFEST, Split
-from benchmarks.data.survey import survey_split
+from benchmarks.data.survey import find_fault, survey_split
 
 
 def save(folder, names, size=(24, 32)):
@@ -36,7 +36,7 @@ def test_complete_is_told_by_the_digest(toy):
     save(folder, "ab")
     assert survey_split("toy", "test").state == "complete"
     assert "counted only" in survey_split("toy", "test").detail
-    enter(digest=load_dataset("toy").digest())
+    enter(digest=load_dataset("toy").digest)
     assert survey_split("toy", "test").detail.startswith("digest")
     (folder / "b.png").rename(folder / "c.png")
     report = survey_split("toy", "test")
@@ -100,13 +100,14 @@ def test_pairs_are_checked(toy):
 @pytest.mark.parametrize(("name", "count"), [("Snow100K-L", 16611), ("RainDrop", 249)])
 def test_known_wrong_copies_are_told_by_their_count(name, count, tmp_path, monkeypatch):
     monkeypatch.setenv("KGT_DATA", str(tmp_path))
+    split = MANIFEST[name]["test"]
+    # Two images stand for as many as such a copy has.
+    few = replace(split, impostors={2: split.impostors[count]})
+    monkeypatch.setitem(MANIFEST, name, {"test": few})
     for kind in ("input", "target"):
-        folder = tmp_path / name / kind
-        folder.mkdir(parents=True)
-        for index in range(count):
-            (folder / f"{index}.png").touch()
+        save(tmp_path / name / kind, "ab")
     report = survey_split(name, "test")
-    assert (report.state, report.images) == ("wrong version", count)
+    assert (report.state, report.detail) == ("wrong version", f"2 images: {few.impostors[2]}")
 
 
 def test_kodak_is_the_uncropped_version(tmp_path, monkeypatch):
@@ -115,6 +116,24 @@ def test_kodak_is_the_uncropped_version(tmp_path, monkeypatch):
     report = survey_split("Kodak24", "test")
     assert report.state == "wrong version"
     assert "500x500; expected 512x768, 768x512" in report.detail
+
+
+def test_the_same_images_under_two_names_are_told(toy, monkeypatch, capsys):
+    folder, _ = toy
+    for name in MANIFEST.keys() - {"toy"}:
+        monkeypatch.delitem(MANIFEST, name)
+    save(folder, "ab")
+    other = folder.with_name("other")
+    save(other, "xyz")
+    (other / "x.png").unlink()
+    Image.open(folder / "a.png").save(other / "x.webp", lossless=True)
+    monkeypatch.setitem(MANIFEST, "other", {"test": Split("other", 3)})
+    assert doctor.main(["data"]) == 0
+    line = "same images   all 2 images of toy/test are also in other/test, pixel by pixel"
+    assert line in capsys.readouterr().out.splitlines()
+    monkeypatch.setitem(MANIFEST, "toy", {"test": Split("toy", 2, part_of="other/test")})
+    assert doctor.main(["data"]) == 0
+    assert "same images" not in capsys.readouterr().out
 
 
 def test_command_covers_the_manifest(tmp_path, monkeypatch, capsys):
@@ -130,3 +149,19 @@ def test_command_covers_the_manifest(tmp_path, monkeypatch, capsys):
     )
     assert doctor.main(["data"]) == 1
     assert "wrong version RainDrop/test: 2 of 1" in capsys.readouterr().out
+
+
+def test_a_set_that_is_not_whole_is_told_in_a_sentence(toy):
+    folder, enter = toy
+    save(folder, "ab")
+    assert find_fault(load_dataset("toy")) == ""
+    enter(digest=load_dataset("toy").digest)
+    assert find_fault(load_dataset("toy")) == ""
+    save(folder, "b", size=(8, 8))
+    assert find_fault(load_dataset("toy")).startswith("toy is not the published set: the pixels")
+    (folder / "b.png").unlink()
+    expected = f"toy is not the published set: 1 more belong into {folder}"
+    assert find_fault(load_dataset("toy")) == expected
+    enter()
+    assert find_fault(load_dataset("toy")) == expected
+    assert find_fault(load_folder(folder)) == ""

@@ -140,6 +140,7 @@ class Product(nn.Module):
     def __init__(self, operation):
         super().__init__()
         self.operation = operation
+        self.unused = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
         return self.operation(x)
@@ -190,6 +191,12 @@ def test_what_is_not_linear_in_the_pixels_is_not_extrapolated(monkeypatch):
     assert count_cost("global", (16, 32)).total_flops == 2 * 3 * 512**2
     with pytest.raises(ValueError, match="attention are not linear"):
         count_cost("global", (64, 64))
+
+
+@pytest.mark.parametrize("method", ["bicubic", "malvar"])
+def test_a_classical_method_has_no_flops(method):
+    with pytest.raises(ValueError, match=f"{method} is a classical method"):
+        count_cost(method, (16, 16))
 
 
 def test_an_image_smaller_than_a_window_is_refused():

@@ -7,6 +7,7 @@ from benchmarks.measure import builders, problems
 from benchmarks.measure.__main__ import main
 from benchmarks.measure.sandbox import Outcome
 from kgt import KeyGraph, list_backends
+from kgt.attention.similarity import SIMILARITIES
 
 ATTENTION = "attention --tokens 64 --k 8 --windows 1 --heads 2 --head-dim 4 --budget 0.2"
 GRAPH = "graph --tokens 64 --k 8 --windows 1 --budget 0.2"
@@ -97,7 +98,7 @@ def test_graph_compares_the_builders(capsys):
 
 
 @pytest.mark.parametrize(
-    ("graph", "similarities"), [("photo", ["dot", "cosine"]), ("random", ["none"])]
+    ("graph", "similarities"), [("photo", [*SIMILARITIES]), ("random", ["none"])]
 )
 def test_structure_is_printed_and_nothing_timed(graph, similarities, monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.measure.commands.measure_latency", lambda *_, **__: 1 / 0)
@@ -154,6 +155,16 @@ def test_a_model_that_cannot_be_measured_in_its_own_process_says_so(monkeypatch,
     assert "kgt-tiny-x2: memory: oom: tried to allocate too much" in err
 
 
+@pytest.mark.slow
+def test_a_network_is_measured_by_every_runtime(capsys):
+    model = "swinir-tiny-x2:depths=[1]"
+    runtimes = "eager,compiled,onnxruntime"
+    code, out, _ = run(f"{MODEL} --models {model} --runtimes {runtimes} --json", capsys)
+    assert code == 0
+    found = [row["contender"] for row in json.loads(out)]
+    assert found == [model, f"{model} compiled", f"{model} onnxruntime"]
+
+
 def test_table_for_people_names_the_environment(capsys):
     code, out, _ = run(f"{ATTENTION} --backends sdpa", capsys)
     assert code == 0
@@ -171,11 +182,23 @@ def test_table_for_people_names_the_environment(capsys):
         (f"{ATTENTION} --backends sdpa --tokens 64,0", ["--tokens", "'0' is not a whole number"]),
         (f"{ATTENTION} --backends sdpa --k -1", ["--k", "-1"]),
         (f"{ATTENTION} --backends sdpa --windows 0", ["--windows", "at least 1"]),
-        (f"{ATTENTION} --backends sdpa --budget 0", ["budget_s must be positive"]),
+        (
+            f"{ATTENTION} --backends sdpa --budget 0",
+            ["--budget", "'0' is not a number of seconds above 0"],
+        ),
+        (f"{GRAPH} --seed -1", ["--seed", "'-1' is not a whole number from 0 to 2^63"]),
+        (f"{GRAPH} --seed {2**63}", ["--seed", f"'{2**63}' is not a whole number from 0 to 2^63"]),
         (f"{GRAPH} --builders kgt,faiss,annoy", ["unknown builder 'faiss'", "matmul-topk"]),
         (f"{GRAPH} --tokens 1048576", ["1024x1024", "random graphs"]),
         (f"{MODEL} --models no-such-net", ["'no-such-net'", "kgt-s-x4", "swinir-m-x4"]),
         (f"{MODEL} --models kgt-tiny-x2:colour=1", ["colour"]),
+        (f"{MODEL} --models kgt-tiny-x2 --runtimes onnx", ["unknown runtime 'onnx'", "eager"]),
+        (
+            f"{MODEL} --models kgt-tiny-x2 --runtimes onnxruntime --mode train-step",
+            ["onnxruntime is measured forward"],
+        ),
+        (f"{MODEL} --models bicubic --mode train-step", ["bicubic has no parameters to train"]),
+        ("cost --models kgt-tiny-x2,bicubic", ["bicubic is a classical method"]),
         (f"{MODEL} --models kgt-tiny-x2:fast", ["NAME:field=value", "'fast'"]),
         (f"{MODEL} --models kgt-tiny-x2 --input text", ["--input", "'text' is not two numbers"]),
         (

@@ -4,8 +4,10 @@ import torch
 from benchmarks.measure.networks import (
     create_described,
     make_network_call,
+    measure_network_latency,
     measure_network_memory,
 )
+from benchmarks.records.result import UNIT_INPUT
 from tests.benchmarks.making import make_cell
 
 CELL = make_cell("latency", model="swinir-tiny-x2", input="16x24")
@@ -52,3 +54,12 @@ def test_published_networks_go_by_their_own_name_too():
     first, second = (make_network_call(cell)() for cell in cells)
     assert first.shape == (1, 3, 64, 64)
     assert torch.equal(first, second)
+
+
+def test_growth_is_the_time_over_that_of_the_unit_in_the_same_rounds():
+    cell = make_cell("latency", model="bicubic", input="256x256")
+    growth = measure_network_latency((cell, 0.2)).growth
+    assert growth.lo < growth.value < growth.hi
+    assert growth.value > 1.5
+    small = make_cell("latency", model="bicubic", input=UNIT_INPUT)
+    assert measure_network_latency((small, 0.01)).growth is None

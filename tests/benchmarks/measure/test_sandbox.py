@@ -15,7 +15,9 @@ MIB = 2**20
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
 
 WORKER = """
+import multiprocessing
 import os
+import signal
 import time
 import torch
 
@@ -43,6 +45,10 @@ def return_lambda(_):
 
 def exhaust(error):
     raise error
+
+def lock_and_die(_):
+    lock = multiprocessing.RLock()
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -56,7 +62,7 @@ def worker(tmp_path_factory):
     sys.path.remove(str(folder))
 
 
-def wait_for(condition, timeout_s=20.0):
+def wait_for(condition, timeout_s=60.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -231,10 +237,14 @@ def test_child_never_outlives_its_parent(worker, tmp_path, ending, printed):
 
 
 @pytest.mark.slow
-def test_main_module_is_not_run_again(tmp_path):
+def test_main_module_is_not_run_again_and_no_lock_of_a_killed_child_is_left(worker, tmp_path):
+    __import__(worker)
     script = tmp_path / "unguarded.py"
     script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(sys.modules[worker].__file__).parent)!r})\n"
         "from benchmarks.measure.sandbox import run_isolated\n"
+        f"run_isolated('{worker}:lock_and_die', None)\n"
         "print(run_isolated('builtins:abs', -4).value)\n"
     )
     result = subprocess.run(
@@ -242,9 +252,10 @@ def test_main_module_is_not_run_again(tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=200,
     )
     assert result.stdout == "4\n", result.stderr
+    assert "leaked" not in result.stderr
 
 
 def test_fresh_process_does_not_import_torch_again():

@@ -27,7 +27,7 @@ def test_the_axes_of_a_cell_are_fields_of_its_network():
     cell = make_cell("latency", model="kgt-s-x4:depths=[6]", k=32, window=16, backend="sdpa")
     assert cell.network == "kgt-s-x4:depths=[6]:window=16:k=32:backend=sdpa"
     network = create_described(cell.network)
-    assert (network.config.depths, network.config.k, network.config.window) == ([6], 32, 16)
+    assert (network.config.depths, network.config.k, network.config.window) == ((6,), 32, 16)
     assert network.stages[0].layers[0].attention.backend == "sdpa"
 
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from urllib.error import URLError
 
 import pytest
 
@@ -50,6 +51,21 @@ def test_an_absent_set_is_named_without_the_machines_paths(tmp_path, monkeypatch
     assert str(tmp_path) not in result.reason
 
 
+def test_weights_that_cannot_be_fetched_are_named_without_the_machines_paths(tmp_path, monkeypatch):
+    def refuse(address, timeout):
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("baselines.pretrained.urlopen", refuse)
+    monkeypatch.setenv("KGT_CACHE", str(tmp_path))
+    monkeypatch.delenv("KGT_WEIGHTS", raising=False)
+    rules = "sr-y601-crop-scale@1"
+    result = run(tmp_path, task="sr-x4", dataset="Set5", model="smfanet-x4", protocol=rules)
+    assert result.status == "unsupported"
+    for fact in ("SMFANet_DF2K_100w_x4SR.pth", "https://raw.githubusercontent.com", "KGT_WEIGHTS"):
+        assert fact in result.reason
+    assert str(tmp_path) not in result.reason
+
+
 def test_a_protocol_whose_rules_have_changed_is_refused(tmp_path):
     with pytest.raises(ValueError, match="asks for protocol native@0, the rules are native@1"):
         run(
@@ -76,7 +92,7 @@ RECIPE = Recipe(
 
 
 @pytest.fixture
-def shipped(tmp_path, monkeypatch):
+def shipped(tmp_path, monkeypatch, without_data):
     """A network that ships: its name."""
     name, folder = "kgt-tiny-x2", tmp_path / "weights"
     monkeypatch.setitem(TASKS, "sr-x2", replace(TASKS["sr-x2"], test_sets=("embedded",)))

@@ -202,10 +202,11 @@ def test_paper_rows_are_the_printed_numbers():
     assert (swinir.psnr.value, swinir.ssim.value) == (32.92, 0.9044)
     assert {record.source for record in records.values()} == {"paper"}
     assert {record.environment_key for record in records.values()} == {""}
-    metrics = [
-        metric for record in records.values() for metric in record.result.quantities().values()
-    ]
-    assert {metric.statistic for metric in metrics} == {"as printed"}
+    for cell, record in records.items():
+        said = {metric.statistic for metric in record.result.quantities().values()}
+        assert said == {cell.source}
+    assert {cell.origin for cell in records if "SMFANet" in cell.model} == {"authors' code"}
+    assert {cell.origin for cell in records if "SMFANet" not in cell.model} == {"paper"}
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in PAPER.iterdir()))

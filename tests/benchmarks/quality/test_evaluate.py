@@ -11,10 +11,11 @@ from PIL import Image
 from safetensors.torch import save_model
 from torch import nn
 
+from baselines.catalog import create_any_model
 from benchmarks.data.datasets import load_dataset
 from benchmarks.data.images import combine_digests, digest_pixels, read_image
 from benchmarks.evaluate import main
-from benchmarks.models import create_any_model, load_weights
+from benchmarks.models import load_weights
 from benchmarks.quality import ImageFailed, evaluate
 from benchmarks.quality.evaluation import restore_image
 from benchmarks.tasks import get_task
@@ -114,9 +115,9 @@ def test_table_names_coverage_and_protocol(set5, capsys):
             "--task sr-x2 --dataset Set5 --model identity",
             "identity is a network of scale 1, the task needs one of scale 2",
         ),
-        ("--task sr-x2 --dataset Set5 --model bicubic --checkpoint none.safetensors", "none.safet"),
-        ("--task sr-x2 --dataset Set5 --checkpoint none.pth", "none.pth"),
-        ("--task sr-x2 --dataset Set5", "--model NAME, --checkpoint FILE, or both"),
+        ("--task sr-x2 --dataset Set5 --model bicubic --weights none.safetensors", "none.safet"),
+        ("--task sr-x2 --dataset Set5 --weights none.pth", "none.pth"),
+        ("--task sr-x2 --dataset Set5", "--model NAME, --weights FILE, or both"),
         ("--task sr-x2 --dataset Set5 --model swinir-s-x2", "no trained weights"),
         ("--task sr-x2 --dataset Set5 --model bicubic --against cubic", "swinir-m-x4"),
         ("--task deblur --dataset Set5 --model identity --protocol native", "valid: deblur-"),
@@ -336,22 +337,30 @@ def test_weights_are_loaded(set5, tmp_path, capsys):
     model = create_any_model("swinir-tiny-x2")
     save_model(model, str(path))
     command = "--task sr-x2 --dataset Set5 --model swinir-tiny-x2 --json"
-    code, out, err = run(f"{command} --checkpoint {path}", capsys)
+    code, out, err = run(f"{command} --weights {path}", capsys)
     assert code == 0, err
     expected = evaluate(model, get_task("sr-x2"), load_dataset("Set5"))
-    for image, scores in json.loads(out)["per_image"].items():
+    result = json.loads(out)
+    for image, scores in result["per_image"].items():
         assert scores == pytest.approx(expected.per_image[image])
-    code, _, err = run(f"{command.replace('x2', 'x4')} --checkpoint {path}", capsys)
+    assert (result["model"], result["weights"]) == ("swinir-tiny-x2", str(path))
+    rival = f"--against swinir-tiny-x2 --against-weights {path}"
+    code, out, err = run(f"{command.removesuffix('--json')} --weights {path} {rival}", capsys)
+    assert code == 0, err
+    named = f"swinir-tiny-x2 with {path}"
+    assert f"{named} on Set5" in out
+    assert f"{named} less {named}, mean" in out
+    code, _, err = run(f"{command.replace('x2', 'x4')} --weights {path}", capsys)
     assert code == 2
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
     path = tmp_path / "net.safetensors"
     save_model(nn.Linear(2, 2), str(path))
-    with pytest.raises(ValueError, match=r"cannot load .*net\.safetensors"):
+    with pytest.raises(ValueError, match=r"net\.safetensors does not fit"):
         load_weights(nn.Linear(3, 2), path)
     path.write_bytes(b"not a safetensors file")
-    with pytest.raises(ValueError, match="cannot load"):
+    with pytest.raises(ValueError, match="no checkpoint"):
         load_weights(nn.Linear(2, 2), path)
 
 

@@ -9,6 +9,7 @@ from benchmarks.quality.golden import Golden, check_golden, list_golden
 
 QUICK = {
     ("sr-x4", "Set5"),
+    ("sr-x4", "Set14"),
     ("jpeg-gray-q10", "Classic5"),
     ("jpeg-color-q10", "LIVE1"),
     ("denoise-gray-s15", "Set12"),

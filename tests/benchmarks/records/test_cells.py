@@ -160,6 +160,12 @@ def test_a_printed_cell_says_where_it_is_printed_and_which_variant_it_is():
     assert (cell.recipe, cell.protocol) == ("as printed, one model", "as printed")
 
 
+def test_a_wrapped_network_is_of_its_own_family():
+    wrapped = Description.parse("deconvolved-kgt-tiny-deblur:k=8")
+    assert (wrapped.network, wrapped.family, wrapped.size) == ("kgt-tiny-deblur", "kgt", "tiny")
+    assert str(wrapped.of_family("swinir")) == "deconvolved-swinir-tiny-deblur:k=8"
+
+
 def test_a_description_is_a_name_and_fields():
     text = "kgt-tiny-x4:depths=[1,5]:backend=sdpa"
     description = Description.parse(text)
@@ -173,5 +179,5 @@ def test_a_description_is_a_name_and_fields():
     assert description.of_family("swinir").name == "swinir-tiny-x4"
     assert Description.parse("spandrel:x.pth").name == "x.pth"
     assert Description.parse("bicubic").size == ""
-    with pytest.raises(ValueError, match="expected NAME:field=value, got 'k'"):
+    with pytest.raises(ValueError, match="NAME:field=value is expected, got 'k'"):
         Description.parse("kgt-tiny-x4:k")

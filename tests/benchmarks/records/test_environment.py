@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.records import environment
 from benchmarks.records.environment import Environment, capture_environment
+from benchmarks.records.git import run_git
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +133,13 @@ def test_machines_differ_by_their_host_name(monkeypatch):
 def test_missing_tools_are_no_error(monkeypatch):
     monkeypatch.setenv("PATH", os.devnull)
     assert capture_environment().commit is None
+
+
+def test_the_commit_is_that_of_the_checkout_whatever_a_hook_says(repository, tmp_path, monkeypatch):
+    commit, _ = environment._read_git_state(repository)
+    other = tmp_path / "other"
+    run_git(tmp_path, "init", "--quiet", str(other))
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", ".git/index")
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert environment._read_git_state(repository) == (commit, False)

@@ -62,7 +62,7 @@ def test_records_come_back_as_they_were(path, here):
         (b'{"cell":{"kind":"mem', "JSON"),
         (b"[1, 2]", "object"),
         (b"{}", "cell: Field required"),
-        (b'{"cell":{"kind":"memory","n":"many"}}', "cell.AttentionCell.n"),
+        (b'{"cell":{"kind":"memory","n":"many"}}', "cell.n: Input should be a valid integer"),
         (b'{"cell":7}', "cell: a cell is an object whose kind is latency, memory"),
         (b'{"cell":{"kind":"speed"}}', "cell: a cell is an object whose kind is latency, memory"),
         (f'{{"cell":{MEMORY},"status":"oom","surprise":1}}'.encode(), "surprise"),
@@ -118,6 +118,30 @@ def test_later_record_supersedes_and_nothing_is_rewritten(path, here):
     assert path.read_bytes().startswith(first)
     for view in (store, RecordStore(path)):
         assert view.latest(CELLS, here.key)[CELLS[0]].result.latency.value == 2.0
+
+
+def test_scores_of_another_environment_stand_in_until_there_are_own_ones(path, here):
+    there = here.model_copy(update={"threads": here.threads + 1})
+    scored, timed = making.make_cell("quality"), CELLS[0]
+    own, other = (
+        making.make_record(scored, environment=at, psnr=Quantity(value=psnr))
+        for at, psnr in ((here, 30.0), (there, 31.0))
+    )
+    store = RecordStore(path)
+    store.append(other)
+    store.append(make_record(there, timed))
+    store.append(making.make_record(making.make_cell("quality", seed=1), "failed", "why", there))
+    assert store.latest([scored, timed], here.key) == {scored: other}
+    store.append(own)
+    store.append(other)
+    assert store.latest([scored, timed], here.key) == {scored: own}
+
+
+def test_records_come_in_the_order_of_the_cells(path, here):
+    store = RecordStore(path)
+    for cell in reversed(CELLS):
+        store.append(make_record(here, cell, 1.0))
+    assert list(store.latest(CELLS, here.key)) == list(CELLS)
 
 
 def test_environments_are_kept_apart(path, here):

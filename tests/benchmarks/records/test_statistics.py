@@ -13,6 +13,7 @@ from benchmarks.records.statistics import (
     compare_paired,
     judge,
     median_interval,
+    wilson_interval,
 )
 
 times = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=30)
@@ -242,3 +243,25 @@ def test_mixture_of_two_modes_is_a_verdict_only_where_most_pairs_differ(base_sha
         assert_probable(found["SLOWER"], 400, power)
         if share == base_share:
             assert not {"SLOWER", "FASTER"} & set(found)
+
+
+@pytest.mark.parametrize("value", [0.3, 0.478, 1.0, 3.0])
+def test_above_a_floor_of_a_fifth_nothing_is_judged(value):
+    ratio = Ratio(value, 0.95 * value, 1.05 * value, pairs=20)
+    verdict = judge(ratio, 1.05)
+    assert verdict.label == "UNCLEAR"
+    assert "noisy: the floor of 105% is above 20%" in verdict.reason
+    assert judge(ratio, 0.201).label == "UNCLEAR"
+    assert judge(Ratio(1.0, 0.99, 1.01, 20), 0.2).label == "SAME"
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(0.787, 0.932), (0.98, 1.21), (0.79, 0.8)])
+def test_what_may_be_a_fifth_apart_is_not_the_same_however_wide_the_band(lo, hi):
+    assert judge(Ratio(math.sqrt(lo * hi), lo, hi, 20), 0.19).label == "UNCLEAR"
+
+
+def test_wilson_interval_against_scipy():
+    for successes in (0, 1, 50, 100):
+        expected = stats.binomtest(successes, 100).proportion_ci(0.99, method="wilson")
+        found = wilson_interval(successes, 100)
+        assert found == pytest.approx((expected.low, expected.high), abs=1e-12)

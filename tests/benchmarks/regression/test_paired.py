@@ -14,7 +14,6 @@ from benchmarks.regression.calibration import (
     append_calibration,
     read_calibrations,
     render_calibrations,
-    wilson_interval,
 )
 from benchmarks.regression.comparison import (
     POOLS,
@@ -246,15 +245,6 @@ def test_wrong_use(options, message):
 
 def test_every_benchmark_is_described():
     assert all(about.endswith(".") for about in paired.list_benchmarks().values())
-
-
-def test_wilson_interval_against_scipy():
-    from scipy.stats import binomtest
-
-    for successes in (0, 1, 50, 100):
-        expected = binomtest(successes, 100).proportion_ci(0.99, method="wilson")
-        found = wilson_interval(successes, 100)
-        assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -123,22 +123,23 @@ def test_printing_disturbs_no_answer(server, tree):
 
 
 def test_a_hang_is_killed(server, tree):
-    server.timeout_s = 0.3
     source = "import os, time\npid = os.getpid()\ndef work():\n  time.sleep(60)"
     hung = server.fork(tree("head", source))
     pid = hung._pid
+    patience_s, server.timeout_s = server.timeout_s, 0.3
     with pytest.raises(WorkerTimeoutError, match=r"no answer within 0\.3 s"):
         hung.prepare("work")
     assert runs(pid)
     hung.close()
     wait_until_gone(pid)
+    server.timeout_s = patience_s
     fresh = server.fork(tree("base", BUSY.format(ms=0.1, value=1)))
     assert fresh.prepare("work").tolist() == [1] * 4
 
 
 def test_a_package_that_the_tree_lacks_is_not_taken_from_elsewhere(server, tree):
     worker = server.fork(tree("base", BUSY.format(ms=0.1, value=1)))
-    with pytest.raises(WorkerError, match=r"No module named 'baselines'|no package 'baselines'"):
+    with pytest.raises(WorkerError, match="no package 'baselines' in the measured tree"):
         worker.prepare("missing")
 
 

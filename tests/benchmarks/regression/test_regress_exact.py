@@ -141,7 +141,8 @@ def test_a_graph_off_by_one_changes_what_attention_yields(monkeypatch):
 
     def planted(tokens, *arguments, **options):
         graph = build(tokens, *arguments, **options)
-        return replace(graph, indices=(graph.indices + 1) % tokens.shape[1])
+        following = (graph.indices + 1) % tokens.shape[1]
+        return replace(graph, indices=following.sort().values)
 
     monkeypatch.setattr(values, "_ATTENTION_BACKENDS", ("torch-mask", "sdpa"))
     found = compare_before_and_after(
@@ -281,7 +282,7 @@ def measured(monkeypatch):
 def test_a_blessing_needs_a_reason_and_is_then_judged_by(blessed_file, measured, capsys):
     code, _, err = run([], capsys)
     assert code == 2
-    assert "make it with --bless REASON" in err
+    assert "make the file with --bless REASON" in err
     assert run(["--bless", " "], capsys)[0] == 2
     assert not blessed_file.exists()
     assert run(["--bless", "first values"], capsys)[0] == 0

@@ -188,6 +188,13 @@ def test_comparing_takes_two_files_of_one_environment_each(tmp_path, capsys):
     assert run([new, "--compare"], capsys)[0] == 2
 
 
+def test_a_history_without_records_says_where_it_looked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run([], capsys)
+    assert code == 2
+    assert "there are no records in results/records" in err
+
+
 def test_time_and_commit_are_no_difference():
     later = HERE.model_copy(update={"timestamp": "2030-01-01", "commit": "c" * 40, "dirty": True})
     assert list_differences(HERE, later) == []

@@ -129,6 +129,23 @@ def test_committed_calibrations_are_what_their_records_render_to(tmp_path, monke
     assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "limit"),
+    [
+        ("--planted", "5", "'5' is not a share from 0 to 1"),
+        ("--planted", "-0.1", "'-0.1' is not a share from 0 to 1"),
+        ("--threshold", "nan", "'nan' is not a share from 0 to 1"),
+        ("--budget", "inf", "'inf' is not a number of seconds above 0"),
+        ("--budget", "x", "'x' is not a number of seconds above 0"),
+    ],
+)
+def test_a_calibration_beyond_the_limits_is_refused(option, value, limit, capsys):
+    with pytest.raises(SystemExit) as end:
+        regress.main(["calibrate", f"{option}={value}"])
+    assert end.value.code == 2
+    assert limit in capsys.readouterr().err
+
+
 def test_calibration_without_records_says_how_to_make_them(tmp_path, capsys):
     arguments = ["calibrate", "--from-records", "--results", str(tmp_path)]
     assert regress.main([*arguments, "--reports", str(tmp_path)]) == 2

@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.plan.specs import get_spec
 from benchmarks.records.result import Quantity
+from benchmarks.report.networks import FIRST_PIXELS
 from benchmarks.report.plots import draw_plot, efficiency, keys, pareto, restoration, scaling
 from benchmarks.report.plots.pareto import pareto_front, place_methods
 from tests.benchmarks.making import make_cell, make_record
@@ -31,7 +32,12 @@ def make_records(name, profile="cpu"):
         pixels = getattr(cell, "pixels", 4096)
         interval = {"lo": 0.9, "hi": 1.1}
         metrics = {
-            "latency": {"latency": pixels / 100, "ratio": 1.0, "floor": 0.01},
+            "latency": {
+                "latency": pixels / 100,
+                "ratio": 1.0,
+                "floor": 0.01,
+                "growth": pixels / FIRST_PIXELS,
+            },
             "memory": {"peak": 6000 * pixels},
             "cost": {"flops": 1e6 * pixels, "parameters": 12_000_000},
             "restoration": {

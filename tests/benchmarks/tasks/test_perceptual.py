@@ -5,7 +5,12 @@ import torch
 import torchvision
 
 from benchmarks.tasks import get_protocol
-from benchmarks.tasks.perceptual import find_backbone, lpips_alex, lpips_unavailable_reason
+from benchmarks.tasks.perceptual import backbone as published
+from benchmarks.tasks.perceptual import (
+    find_backbone,
+    lpips_alex,
+    lpips_unavailable_reason,
+)
 
 
 @pytest.fixture
@@ -38,9 +43,26 @@ def test_without_a_backbone_there_is_a_reason(tmp_path, monkeypatch, images):
 
 def test_torchvisions_cache_is_the_other_place(tmp_path, monkeypatch):
     monkeypatch.delenv("KGT_LPIPS_BACKBONE", raising=False)
+    monkeypatch.setenv("KGT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    url = torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url
-    assert find_backbone() == tmp_path / "checkpoints" / url.rsplit("/", 1)[1]
+    fetched = tmp_path / "cache" / "weights" / published().path.name
+    assert find_backbone() == fetched
+    assert f"{fetched} is no file; `python -m benchmarks.doctor" in lpips_unavailable_reason()
+    cached = tmp_path / "checkpoints" / published().path.name
+    cached.parent.mkdir()
+    cached.touch()
+    assert find_backbone() == cached
+    fetched.parent.mkdir(parents=True)
+    fetched.touch()
+    assert find_backbone() == fetched
+
+
+def test_the_backbone_is_the_file_that_torchvision_names():
+    """Its names end with the first digits of their SHA-256, and its metadata give MiB."""
+    weights, file = torchvision.models.AlexNet_Weights.IMAGENET1K_V1, published()
+    assert weights.url == file.address
+    assert file.path.name == f"alexnet-owt-{file.sha256[:8]}.pth"
+    assert file.size / 2**20 == pytest.approx(weights.meta["_file_size"], abs=5e-4)
 
 
 def test_equals_lpips_on_the_backbone_put_in_by_hand(backbone, images):

@@ -64,10 +64,13 @@ def test_a_shipped_file_of_another_size_is_refused(set5):
         TASKS["sr-x2"].make_pair(dataset, item)
 
 
-@pytest.mark.skipif(not (DATA / "Set5").is_dir(), reason="KGT_DATA has no Set5")
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_degradation_reproduces_the_shipped_files(scale):
-    task, dataset = TASKS[f"sr-x{scale}"], load_dataset("Set5")
+@pytest.mark.parametrize("name", ["Set5", "Set14"])
+def test_degradation_reproduces_the_shipped_files(name, scale):
+    if not (DATA / name).is_dir():
+        pytest.skip(f"KGT_DATA has no {name}")
+    task, dataset = TASKS[f"sr-x{scale}"], load_dataset(name)
+    assert task.degradation(dataset) == "shipped"
     for item in dataset:
         pair = task.make_pair(dataset, item)
         made = task.degradations["imresize"].apply(pair.target, item.name)

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from baselines.catalog import create_any_model
 from benchmarks.data.datasets import load_dataset
 from benchmarks.data.manifest import MANIFEST
-from benchmarks.models import create_any_model, load_weights
+from benchmarks.models import load_weights
 from benchmarks.quality import evaluate
 from benchmarks.records.environment import capture_environment
 from benchmarks.tasks import TASKS, get_task

@@ -4,6 +4,8 @@ from pydantic import ValidationError
 
 from benchmarks.data.datasets import load_dataset
 from benchmarks.tasks import TASKS
+from benchmarks.training.data import split_images
+from benchmarks.training.loop import run_folder
 from benchmarks.training.recipes import Recipe, list_recipes, load_recipe
 from tests.benchmarks.training.mini import FIELDS, MINI, change
 
@@ -21,6 +23,10 @@ def test_every_recipe_names_what_exists():
 def test_unknown_recipe_lists_the_valid_names():
     with pytest.raises(ValueError, match=r"'sr-smoker'.*sr-smoke"):
         load_recipe("sr-smoker")
+    with pytest.raises(ValueError, match="'x'; valid: the path of a YAML file, paper-"):
+        load_recipe("x")
+    with pytest.raises(ValueError, match=r"no recipe 'absent\.yaml'; name a file"):
+        load_recipe("absent.yaml")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,7 @@ def test_unknown_recipe_lists_the_valid_names():
         {"tasks": []},
         {"loss": "l2"},
         {"ema": 1.0},
+        {"seed": 2**63},
         {"precision": "float16"},
     ],
 )
@@ -107,16 +114,7 @@ DIGESTS = {
     "paper-sr-x3@1": "54383fdb33ee",
     "paper-sr-x4@1": "acd28f17ce45",
     "paper-weather@1": "7f262bebe1f7",
-    "small-denoise-color@1": "c7f4da1a0ed7",
-    "small-jpeg-color@2": "053f1711a2d0",
-    "small-sr-x4@1": "6cefaef6a5d8",
     "sr-smoke@1": "81286adea2a1",
-    "study-denoise@2": "b632d169a5e3",
-    "study-denoise-k-fixed@2": "832de5f39925",
-    "study-denoise-k-random@2": "ef7391b11f18",
-    "study-denoise-s15@2": "5f40ab0a83ec",
-    "study-denoise-s25@2": "25db45229354",
-    "study-denoise-s50@2": "a50f788a9bcd",
 }
 
 
@@ -124,3 +122,33 @@ def test_a_recipe_that_is_named_by_weights_and_records_keeps_its_digest():
     recipes = [load_recipe(name) for name in list_recipes()]
     digests = {f"{recipe.name}@{recipe.version}": recipe.digest for recipe in recipes}
     assert digests.items() >= DIGESTS.items()
+
+
+def test_fields_of_a_recipe_are_changed_after_its_name(tmp_path):
+    plain, changed = load_recipe("small-sr-x4"), load_recipe("small-sr-x4:lr=3e-4:k=[4,8]")
+    assert (changed.name, changed.lr, changed.k) == ("small-sr-x4:lr=3e-4:k=[4,8]", 3e-4, (4, 8))
+    assert changed.replace(name=plain.name, lr=plain.lr, k=plain.k) == plain
+    assert changed.digest != plain.digest
+    folders = {run_folder("m", recipe, tmp_path).name for recipe in (plain, changed)}
+    assert folders == {"m--small-sr-x4--seed1234", "m--small-sr-x4-lr-3e-4-k-4-8--seed1234"}
+    for wrong in ("small-sr-x4:lr", "small-sr-x4:rate=1", "small-sr-x4:lr=-1", "small:lr=1"):
+        with pytest.raises(ValueError, match=r"lr|rate|recipe"):
+            load_recipe(wrong)
+
+
+def test_excluded_images_are_neither_trained_on_nor_held_out():
+    recipe = load_recipe("sr-smoke").replace(held_out=2)
+    trained, held_out = split_images(recipe)
+    last, first = list(held_out[0].paths)[-1], next(iter(trained[0].paths))
+    trained, held_out = split_images(recipe.replace(exclude=[first, last]))
+    assert len(held_out[0]) == 2
+    assert not {first, last} & {*trained[0].paths, *held_out[0].paths}
+    with pytest.raises(ValueError, match="no image nowhere"):
+        split_images(recipe.replace(exclude=["nowhere"]))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in list_recipes() if "BSDS500" in load_recipe(name).datasets]
+)
+def test_no_recipe_trains_on_an_image_that_is_known_to_be_a_test_image(name):
+    assert {"12003", "302003"} <= {*load_recipe(name).exclude}

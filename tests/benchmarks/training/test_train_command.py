@@ -43,7 +43,7 @@ def test_command_trains_and_prints_json(command, tmp_path):
     ("arguments", "names", "message"),
     [
         ("", {"model": "swinir"}, "valid: swinir-"),
-        ("", {"recipe": "mega"}, "valid: mini"),
+        ("", {"recipe": "mega"}, "valid: the path of a YAML file, mini"),
         ("", {"model": "swinir-tiny-x3"}, "of scale 3"),
         ("--steps 0", {}, "steps"),
     ],

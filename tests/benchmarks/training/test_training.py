@@ -6,7 +6,8 @@ import torch
 from safetensors import safe_open
 
 import kgt
-from benchmarks.models import create_any_model, create_described, load_weights
+from baselines.catalog import create_any_model
+from benchmarks.models import create_described, load_weights
 from benchmarks.records.components import VERSIONS
 from benchmarks.tasks import TASKS
 from benchmarks.training import loop
@@ -123,6 +124,15 @@ def test_a_finished_training_is_not_repeated(tmp_path):
         train(MODEL, recipe, out_dir=tmp_path, listener=stop_at(1), fresh=True)
 
 
+def test_a_finished_training_without_its_last_loss_is_refused(tmp_path):
+    recipe = change(steps=2)
+    path = train(MODEL, recipe, out_dir=tmp_path).weights.with_name("checkpoint.pt")
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, "losses": [], "times": [], "recent": [0.5, 0.4]}, path)
+    with pytest.raises(ValueError, match=r"of step 2 of 2, and its loss curve .* --fresh"):
+        train(MODEL, recipe, out_dir=tmp_path)
+
+
 def test_the_seed_decides_the_weights_and_nothing_else_is_touched(tmp_path):
     before = torch.random.get_rng_state()
     digests = [
@@ -174,7 +184,8 @@ def test_an_unreadable_checkpoint_is_refused(tmp_path):
     for content in (b"", b"not a checkpoint"):
         path.write_bytes(content)
         with pytest.raises(
-            ValueError, match=r"checkpoint\.pt is damaged or no checkpoint; .*--fresh"
+            ValueError,
+            match=r"checkpoint\.pt is damaged or no checkpoint of a training \(.*--fresh",
         ):
             train(MODEL, MINI, out_dir=tmp_path)
 

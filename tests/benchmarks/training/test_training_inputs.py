@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
+from baselines.catalog import create_any_model
 from benchmarks.data.datasets import load_dataset
-from benchmarks.models import create_any_model
 from benchmarks.quality import evaluate
 from benchmarks.tasks import get_task
 from benchmarks.tasks.deblurring import shake_kernel

@@ -1,4 +1,4 @@
-"""Trainings that are killed, asked to end, or shared by two processes."""
+"""Trainings that are asked to end, or shared by two processes."""
 
 import json
 import os
@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
 
 from benchmarks.training.loop import Listener, TrainingInterrupted, run_folder, train
 from benchmarks.training.processes import defer_signals
@@ -73,32 +72,6 @@ def wait_for(path, process):
         assert process.poll() is None, "the training ended before its first checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_a_killed_training_goes_on_to_the_same_bits(tmp_path):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    recipe = write_recipe(tmp_path)
-    process = start(tmp_path)
-    checkpoint = run_folder(MODEL, RECIPE, tmp_path) / "checkpoint.pt"
-    wait_for(checkpoint, process)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    reached = torch.load(checkpoint)["step"]
-    assert 1 <= reached < recipe.steps
-    seen = []
-    resumed = train(
-        MODEL, recipe, out_dir=tmp_path, listener=Listener(lambda step, _: seen.append(step))
-    )
-    whole = train(MODEL, recipe, out_dir=tmp_path / "whole")
-    torch.set_num_threads(threads)
-    assert seen == list(range(reached + 1, recipe.steps + 1))
-    left, right = load_file(resumed.weights), load_file(whole.weights)
-    assert left.keys() == right.keys()
-    assert all(left[name].equal(right[name]) for name in left)
-    assert resumed.losses == whole.losses
-    assert resumed.validations == whole.validations
 
 
 def test_sigterm_leaves_a_checkpoint_of_the_step(tmp_path):

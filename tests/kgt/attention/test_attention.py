@@ -8,7 +8,7 @@ from kgt import build_key_graph, key_graph_attention, list_backends
 from kgt.attention import AttentionShape, Backend, choose_backend, get_backend
 from kgt.attention import registry as registry_module
 from kgt.attention.bias import dense_bias
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 from kgt.attention.sdpa import attend_densely, dense_cost
 
 # What runs on a CPU; the Triton kernel (in the interpreter) and flex (seconds per shape) have tests
@@ -236,7 +236,9 @@ def test_a_refusal_gives_every_reason(register_here):
         )
     )
     asked = AttentionShape(1, 1, 4, 2, 2, requires_grad=True)
-    with pytest.raises(ValueError, match=r"not on cpu.*not float32.*no backward.*at most 1 key"):
+    words = r"1 windows of 4 tokens with 2 keys each, 1 heads of 2 channels, float32 on cpu, grad"
+    reasons = r"not on cpu.*not float32.*no backward.*at most 1 key"
+    with pytest.raises(ValueError, match=f"no backend can do {words}.*{reasons}"):
         choose_backend(asked, "picky")
     assert choose_backend(asked).name == "native"
 

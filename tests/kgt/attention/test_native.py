@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import AttentionCall, AttentionShape, choose_backend, get_backend
 from kgt.attention.bias import dense_bias
-from kgt.attention.graph import KeyGraph
-from kgt.attention.native import NativeUnavailableError, load_operators, loader
+from kgt.attention.key_graph import KeyGraph
+from kgt.attention.native import load_operators, loader
 from kgt.attention.native.backend import plan_groups
 
 LOG2_E = 1.4426950408889634
@@ -204,17 +204,6 @@ def test_counted_flops_are_those_of_the_edges():
     assert counter.get_total_flops() == forward * 7 // 2
 
 
-def test_torch_checks_the_operator():
-    q, k, v, graph = inputs(1, 2, 16, 4, 3)
-    key_graph_attention(q, k, v, graph, backend="native")
-    plan = graph.derived[plan_groups]
-    leaves = [t.requires_grad_() for t in (q, k, v)]
-    table = torch.randn(2, 7, 7, requires_grad=True)
-    torch.library.opcheck(
-        torch.ops.kgt.attention_forward.default, (*leaves, graph.indices, plan, table, 0.5)
-    )
-
-
 CHECK = """
 import sys, torch
 torch.manual_seed(0)
@@ -265,33 +254,3 @@ def test_other_instruction_sets_compute_the_same(flags):
             check=False,
         )
         assert run.returncode == 0, run.stdout + run.stderr
-
-
-def test_a_compiler_that_fails_leaves_its_words_in_a_file(monkeypatch, tmp_path):
-    monkeypatch.setenv("KGT_CACHE", str(tmp_path))
-    with pytest.raises(NativeUnavailableError, match="exit code 1") as caught:
-        loader.compile_library(("-march=no-such-processor",))
-    log = Path(str(caught.value).rsplit(" ", 1)[1])
-    assert log.parent == tmp_path
-    assert "no-such-processor" in log.read_text()
-    assert not list(tmp_path.glob("*.so"))
-
-
-def test_without_a_compiler_auto_takes_sdpa_and_native_says_why(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    monkeypatch.setattr("kgt.attention.native.backend.unavailable_reason", _reason_without_cache)
-    asked = AttentionShape(1, 1, 16, 4, 3)
-    assert choose_backend(asked).name == "sdpa"
-    with pytest.raises(ValueError, match="no-such-compiler is on the PATH; install g"):
-        choose_backend(asked, "native")
-
-
-def _reason_without_cache():
-    return loader.unavailable_reason.__wrapped__()
-
-
-def test_a_cache_that_cannot_be_written_is_a_reason(monkeypatch, tmp_path):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("KGT_CACHE", str(tmp_path / "file"))
-    with pytest.raises(NativeUnavailableError, match="set KGT_CACHE"):
-        loader.compile_library()

@@ -6,7 +6,7 @@ import torch
 from kgt import build_key_graph, key_graph_attention
 from kgt.attention import AttentionCall
 from kgt.attention.bias import dense_bias
-from kgt.attention.graph import KeyGraph
+from kgt.attention.key_graph import KeyGraph
 from kgt.attention.triton.backend import KERNELS, attend_with
 
 pytestmark = [

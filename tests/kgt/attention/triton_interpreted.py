@@ -8,6 +8,7 @@ import sys
 
 os.environ["TRITON_INTERPRET"] = "1"
 
+import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -105,9 +106,34 @@ def check_operator(kernel, case):
     assert counter.get_total_flops() == forward * 7 // 2, counter.get_total_flops()
     backward = [*graph.derive(invert if kernel == "gather" else tile_queries)]
     tiles = [*graph.derive(tile_keys)] if kernel == "tile" else []
-    table = bias.clone().requires_grad_()
-    arguments = (*leaves, graph.indices, tiles, backward, table, 0.5)
-    torch.library.opcheck(torch.ops.kgt.triton_forward.default, arguments)
+    # As networks make a table: not contiguous.
+    strided = bias.mT.contiguous().mT
+    for table in (strided, None):
+        leaf = None if table is None else table.detach().requires_grad_()
+        given = (graph.indices, tiles, backward)
+        torch.library.opcheck(torch.ops.kgt.triton_forward.default, (*leaves, *given, leaf, 0.5))
+        tensors = (q, k, v, *given, table)
+        results = torch.ops.kgt.triton_forward(*tensors, 0.5)
+        arguments = (torch.randn_like(q), *tensors, *results, 0.5)
+        torch.library.opcheck(torch.ops.kgt.triton_backward.default, arguments)
+
+
+def check_derivatives(kernel, case):
+    """The gradient is torch.func's, too; a second one and forward mode raise."""
+    graph, q, k, v, bias, _ = make_inputs(case, torch.float32)
+
+    attend = attend_by(kernel, graph)
+
+    def loss(q):
+        return attend(q, k, v, bias).square().sum()
+
+    def exact(q):
+        return key_graph_attention(q, k, v, graph, bias, "reference").square().sum()
+
+    torch.testing.assert_close(torch.func.grad(loss)(q), torch.func.grad(exact)(q))
+    for differentiate in (torch.func.hessian, torch.func.jacfwd):
+        with pytest.raises(RuntimeError, match='backend="torch-gather"'):
+            differentiate(loss)(q)
 
 
 # Few enough that programs have several queries, and tiles share a table.
@@ -122,6 +148,7 @@ for case in CASES[2:4]:
     errors["backend", "float32", case] = through_the_backend(case) / 1e-6
 for kernel in KERNELS:
     check_operator(kernel, (1, 1, 9, 6, 3, True, False, False))
+    check_derivatives(kernel, (1, 1, 9, 6, 3, True, False, False))
 # Uninitialized memory is filled with NaN then, so that reading it shows.
 torch.use_deterministic_algorithms(True)
 for kernel in KERNELS:

@@ -10,13 +10,9 @@ from skimage import data as photographs
 
 from kgt import Picture
 from kgt.pictures.write import write_bands
+from tests.kgt.pictures.making import draw
 
 LIKE = Picture(np.zeros((1, 1, 3), np.uint8))
-
-
-def draw(*shape, dtype=np.uint8, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
 
 
 def write(path, pixels, splits=()):
@@ -116,3 +112,11 @@ def test_a_folder_that_takes_no_files_is_refused_before_a_row_is_asked_for(tmp_p
 
     with pytest.raises(OSError, match=r"a\.png cannot be written"):
         write_bands(tmp_path / "absent" / "a.png", make_bands(), (5, 2), LIKE)
+
+
+def test_a_resolution_that_cannot_be_is_cut_without_a_word(tmp_path, capfd):
+    Picture(draw(2, 2, 3), resolution=(3e8, 7.0)).save(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
+    across, down = Picture.read(tmp_path / "a.tif").resolution
+    assert across <= 1e6
+    assert down == pytest.approx(7.0)

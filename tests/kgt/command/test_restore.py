@@ -8,10 +8,11 @@ import PIL.Image
 import pytest
 from safetensors.torch import save_model
 
+import baselines
 import kgt
-from baselines.__main__ import NETWORKS as BASELINES
-from kgt.__main__ import NETWORKS as KGT
+from baselines.catalog import create_any_model
 from kgt.command import main
+from kgt.command.restore import _OTHERS
 from kgt.pictures import write
 from kgt.tasks import PURPOSES
 
@@ -33,8 +34,10 @@ def here(tmp_path, monkeypatch):
     weights = tmp_path / "weights"
     weights.mkdir()
     monkeypatch.setattr("kgt.zoo.WEIGHTS", weights)
-    for name in (DENOISE, "kgt-tiny-x4", "kgt-tiny-demosaic"):
-        save_model(kgt.create_model(name), str(weights / f"{name}.safetensors"), {"model": name})
+    monkeypatch.setattr("baselines.registry.WEIGHTS", weights)
+    for name in (DENOISE, "kgt-tiny-x4", "kgt-tiny-demosaic", "swinir-tiny-x4"):
+        network = create_any_model(name)
+        save_model(network, str(weights / f"{name}.safetensors"), {"model": name})
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -49,7 +52,8 @@ def draw(path, *shape, **fields):
 
 
 def restore(*arguments, task="denoise-color"):
-    return main(["restore", *map(str, arguments), "--task", task], KGT)
+    named = ["--task", task] if task else []
+    return main(["restore", *map(str, arguments), *named])
 
 
 def read(path):
@@ -68,12 +72,66 @@ def test_a_file_becomes_what_python_makes_of_it(here, options, capsys):
     assert captured.out == ""
 
 
-@pytest.mark.parametrize("networks", [KGT, BASELINES])
 @pytest.mark.parametrize("task", PURPOSES)
-def test_every_task_has_a_network(networks, task):
-    network = networks.create_model(networks.default(task), False)
+def test_every_task_has_a_network(task):
+    network = create_any_model(_OTHERS.get(task, f"kgt-tiny-{PURPOSES[task].suffix}"))
     assert (network.task, network.scale) == KINDS[task]
     assert network.in_channels == 3
+
+
+@pytest.mark.parametrize("task", ["sr-x4", None])
+def test_networks_that_it_is_compared_with_restore_too(here, task):
+    draw(here / "in.png", 9, 14, 3)
+    assert restore("in.png", "-o", "out.png", "--model", "swinir-tiny-x4", task=task) == 0
+    network = baselines.create_model("swinir-tiny-x4", pretrained=True).eval()
+    assert np.array_equal(read("out.png"), kgt.restore_picture(network, "in.png").pixels)
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("bicubic", "sr-x4"), ("malvar", "demosaic"), ("tv:sigma=10", "denoise-color")],
+)
+def test_classical_methods_restore_too(here, model, task):
+    draw(here / "in.png", 9, 14, 3)
+    assert restore("in.png", "-o", "out.png", "--model", model, task=task) == 0
+    name, _, sigma = model.partition(":sigma=")
+    method = baselines.create_model(name, **({"sigma": float(sigma)} if sigma else {}))
+    assert np.array_equal(read("out.png"), kgt.restore_picture(method, "in.png").pixels)
+
+
+def test_a_noise_level_goes_to_models_that_take_one(here, capsys):
+    draw(here / "in.png", 9, 14, 3)
+    level = ("--sigma", "10")
+    assert restore("in.png", "-o", "out.png", "--model", "tv", *level, task=None) == 0
+    method = baselines.create_model("tv", sigma=10.0)
+    assert np.array_equal(read("out.png"), kgt.restore_picture(method, "in.png").pixels)
+    assert restore("in.png", "-o", "out2.png", *level) == 2
+    assert "takes none; those that do: " in (printed := capsys.readouterr().err)
+    assert "ffdnet-color" in printed
+
+
+def test_input_and_result_stand_side_by_side(here):
+    pixels = draw(here / "in.png", 5, 7, 3)
+    compare = ("--compare", "both.png")
+    assert restore("in.png", "-o", "out.png", *compare, task="sr-x4") == 0
+    both = read("both.png")
+    assert np.array_equal(both[:, 28:], read("out.png"))
+    assert np.array_equal(both[2::4, 2:28:4], pixels)
+    assert restore("in.png", "-o", "other.png", *compare, task="sr-x4") == 2
+    assert not (here / "other.png").exists()
+
+
+def test_a_mosaic_stands_beside_its_colors(here):
+    draw(here / "in.png", 9, 8)
+    assert restore("in.png", "-o", "out.png", "--compare", "both.png", task="demosaic") == 0
+    assert read("both.png").shape == (9, 16, 3)
+
+
+def test_what_the_network_was_not_trained_on_is_told(here, capsys):
+    noise = np.random.default_rng(0).normal(128, 25, (80, 80, 1)).clip(0, 255).astype(np.uint8)
+    PIL.Image.fromarray(noise.repeat(3, -1)).save("gray.png")
+    assert restore("gray.png", "-o", "out.png") == 0
+    assert "warning: gray.png has noise that is the same" in capsys.readouterr().err
 
 
 def test_pictures_grow_by_the_scale_of_their_task(here):
@@ -117,6 +175,18 @@ def test_a_broken_file_is_told_and_the_others_are_restored(here, capsys):
     assert sorted(path.name for path in (here / "out").iterdir()) == ["a.png", "c.png"]
 
 
+def test_a_method_whose_package_is_missing_says_what_brings_it(here, monkeypatch, capsys):
+    draw(here / "in.png", 6, 5, 3)
+
+    def fail(*arguments):
+        raise ModuleNotFoundError("No module named 'skimage'", name="skimage")
+
+    monkeypatch.setattr("baselines.denoising.Denoiser.filter", fail)
+    assert restore("in.png", "-o", "out.png", "--model", "nl-means", task=None) == 2
+    assert "pip install 'kgt[bench]'" in capsys.readouterr().err
+    assert not (here / "out.png").exists()
+
+
 def test_nothing_is_overwritten_without_force(here, capsys):
     draw(here / "in.png", 6, 5, 3)
     (here / "out.png").write_text("older")
@@ -131,9 +201,14 @@ def test_nothing_is_overwritten_without_force(here, capsys):
     ("arguments", "task", "message"),
     [
         (["absent.png", "-o", "out"], "weather", "no trained weights ship for 'kgt-tiny-weather'"),
+        (["in.png", "-o", "o"], None, "name a --task"),
+        (["in.png", "-o", "o", "--k=3", "--model=bicubic"], "sr-x4", "bicubic has no number of"),
+        (["in.png", "-o", "o", "--model=kgt-tiny-x5"], "sr-x4", "valid: kgt-tiny-x4, "),
+        (["in.png", "in2.png", "-o", "o", "--compare=b.png"], "denoise-color", "for one picture"),
+        (["in.png", "-o", "o.png", "--compare=o.png"], "denoise-color", "or its result"),
+        (["in.png", "-o", "o.png", "--compare=in.png", "--force"], "denoise-color", "the picture"),
         (["in.png", "-o", "o", "--model=kgt-tiny-deblur"], "deblur", "no trained weights ship"),
         (["absent.png", "-o", "out"], "denoise-color", "match of absent.png"),
-        (["in.png", "-o", "o", "--model=swinir-tiny-x4"], "sr-x4", "python -m baselines restore"),
         (["in.png", "-o", "o", "--model=kgt-s-x4"], "sr-x4", "no trained weights"),
         (["in.png", "-o", "o", "--model=kgt-tiny-x4"], "denoise-color", "sr at scale 4"),
         (["in.png", "-o", "o", "--tile=33"], "denoise-color", "64 works"),
@@ -142,21 +217,59 @@ def test_nothing_is_overwritten_without_force(here, capsys):
     ],
 )
 def test_wrong_use_is_told(here, arguments, task, message, capsys):
-    draw(here / "in.png", 6, 5, 3)
+    for name in ("in.png", "in2.png"):
+        draw(here / name, 6, 5, 3)
     assert restore(*arguments, task=task) == 2
     assert message in capsys.readouterr().err
-    assert [path.name for path in here.iterdir()] == ["in.png"]
+    assert sorted(path.name for path in here.iterdir()) == ["in.png", "in2.png"]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--task=sharpen"], ["--task=deblur", "--k=0"], ["--task=deblur", "--tile=some"], []],
+    [["--task=sharpen"], ["--task=deblur", "--k=0"], ["--task=deblur", "--tile=some"]],
 )
 def test_wrong_options_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
-        main(["restore", "in.png", "-o", "out.png", *arguments], KGT)
+        main(["restore", "in.png", "-o", "out.png", *arguments])
     assert error.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--task=sr-x4"], ["--model=kgt-tiny-x4"]])
+def test_own_weights_are_of_the_network_that_their_file_tells(here, options, capsys):
+    network = kgt.create_model("kgt-tiny-x4", depths=(1,), k=9).eval()
+    save_model(network, "own.safetensors", {"model": "kgt-tiny-x4:depths=(1,):k=9"})
+    draw(here / "in.png", 6, 5, 3)
+    if "--model=kgt-tiny-x4" in options:
+        options = ["--model=kgt-tiny-x4:depths=(1,):k=9"]
+    command = ["restore", "in.png", "-o", "out.png", "--weights", "own.safetensors", "--json"]
+    assert main([*command, *options]) == 0
+    assert np.array_equal(read("out.png"), kgt.restore_picture(network, "in.png").pixels)
+    report = json.loads(capsys.readouterr().out)
+    assert (report["weights"], report["failed"]) == ("own.safetensors", {})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--weights=absent.pth"], "there is no checkpoint absent.pth"),
+        (["--weights=in.png"], "in.png is cut short, or no checkpoint"),
+        (["--weights=own.safetensors", "--task=denoise-color"], "sr at scale 4"),
+        (["--weights=own.safetensors", f"--model={DENOISE}"], "weights of 'kgt-tiny-x4', not of"),
+        (
+            ["--weights=own.safetensors", "--model=kgt-tiny-x4:depths=(1,)"],
+            "left over: stages.0.layers.1",
+        ),
+    ],
+)
+def test_own_weights_that_do_not_fit_are_refused(here, options, message, capsys):
+    save_model(kgt.create_model("kgt-tiny-x4"), "own.safetensors", {"model": "kgt-tiny-x4"})
+    draw(here / "in.png", 6, 5, 3)
+    assert main(["restore", "in.png", "-o", "out.png", *options]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert len(printed.splitlines()) == 1
+    assert not (here / "out.png").exists()
 
 
 def test_more_keys_than_tokens_are_told(here, capsys):
@@ -203,12 +316,17 @@ def test_long_runs_tell_what_is_left(here, monkeypatch, capsys):
     assert "a.png, 50% of all done" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("package", ["kgt", "baselines"])
-def test_the_module_runs(package):
-    command = [sys.executable, "-m", package, "restore", "--help"]
+def test_the_nearest_task_stands_first(capsys):
+    with pytest.raises(SystemExit):
+        main(["restore", "in.png", "-o", "out.png", "--task", "denoise"])
+    assert "unknown value 'denoise'; valid: denoise-color, " in capsys.readouterr().err
+
+
+def test_the_module_runs():
+    command = [sys.executable, "-m", "kgt", "restore", "--help"]
     root = Path(kgt.__file__).parents[1]
     run = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert run.returncode == 0
-    assert f"usage: python -m {package} restore" in run.stdout
-    assert f"{package}.list_models" in run.stdout
+    assert "usage: kgt restore" in run.stdout
+    assert "examples:" in run.stdout
     assert all(task in run.stdout for task in PURPOSES)
