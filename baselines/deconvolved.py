@@ -44,7 +44,8 @@ class Deconvolved(nn.Module):
         """The network."""
         return self.network
 
-    def prepare(self, image: Tensor) -> Tensor:
+    @staticmethod
+    def prepare(image: Tensor) -> Tensor:
         """The whole image [B, C, h, w] and its deconvolution, [B, 2 * C, h, w]."""
         return append_undone(image)
 

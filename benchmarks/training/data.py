@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
@@ -65,6 +65,8 @@ class PatchSampler(TorchDataset[Batch]):
         recipe: what to draw.
         rank: this process, of `world`; it draws every `world`-th patch of a batch.
         world: number of processes.
+        prepare: what is done to whole inputs [1, C, h, w] before patches are cut (see
+            `WholeImageRestorer`); each image is then degraded once and not anew for each patch.
 
     Attributes:
         too_small: names of the images that are left out.
@@ -72,21 +74,34 @@ class PatchSampler(TorchDataset[Batch]):
 
     Raises:
         ValueError: an unknown data set or image, a data set without a train split, no image left,
-            or none as large as a patch, or a batch that the processes cannot share evenly.
+            or none as large as a patch, a batch that the processes cannot share evenly, or a
+            range of levels where each image is degraded once.
         DatasetNotFound: the images of a data set are not there.
     """
 
-    def __init__(self, recipe: Recipe, rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        rank: int = 0,
+        world: int = 1,
+        prepare: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         if recipe.batch % world:
             raise ValueError(
                 f"recipe {recipe.name}: a batch of {recipe.batch} cannot be shared evenly by "
                 f"{world} processes; start a number that divides it"
             )
-        self._recipe = recipe
+        if prepare is not None and recipe.level is not None:
+            raise ValueError(
+                f"recipe {recipe.name}: level = {recipe.level}, but the network must see whole "
+                "images, each of which is degraded once; drop level, or choose another network"
+            )
+        self._recipe, self._prepare = recipe, prepare
         self._slots = range(rank, recipe.batch, world)
         chosen = split_images(recipe)[0]
         tasks = [get_task(name) for name in recipe.tasks]
-        found = [source for dataset in chosen for source in _open_sources(dataset, tasks)]
+        whole = prepare is not None
+        found = [source for dataset in chosen for source in _open_sources(dataset, tasks, whole)]
         fits = [min(source.size) >= self._least_side(source) for source in found]
         self._sources = list(compress(found, fits))
         self.too_small = [source.name for source, fit in zip(found, fits, strict=True) if not fit]
@@ -108,9 +123,9 @@ class PatchSampler(TorchDataset[Batch]):
         """See the class; worker processes never ask, so they read no file for it."""
         return _digest_sources(self._sources)
 
-    def __reduce__(self) -> tuple[type[PatchSampler], tuple[Recipe, int, int]]:
+    def __reduce__(self) -> tuple[type[PatchSampler], tuple[object, ...]]:
         """Worker processes make their own: it is what its recipe says."""
-        return PatchSampler, (self._recipe, self._slots.start, self._slots.step)
+        return PatchSampler, (self._recipe, self._slots.start, self._slots.step, self._prepare)
 
     def __len__(self) -> int:
         return self._recipe.steps
@@ -176,6 +191,9 @@ class PatchSampler(TorchDataset[Batch]):
             image: Input = source.tasks[0].make_target(source.read().image)
         else:
             image = task.make_pair(source.dataset, source.read()).input
+            if self._prepare is not None:
+                planes = torch.from_numpy(np.atleast_3d(image)).permute(2, 0, 1)[None]
+                image = self._prepare(planes)[0].permute(1, 2, 0).contiguous().numpy()
         if image.nbytes <= _CACHE_BYTES:
             self._cache[key] = image
         return image
@@ -267,8 +285,11 @@ def split_images(recipe: Recipe) -> tuple[list[Dataset], list[Dataset]]:
     return select(chosen[:kept]), held_out
 
 
-def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
-    """The images of a set; one that ships inputs serves the task it ships them for alone."""
+def _open_sources(dataset: Dataset, tasks: list[Task], whole: bool) -> list[_Source]:
+    """The images of a set; one that ships inputs serves the task it ships them for alone.
+
+    Where `whole`, whole images are degraded, also where patches could be.
+    """
     own = tuple(task for task in tasks if dataset.pairs in ("", task.name))
     if not own:
         raise ValueError(
@@ -277,7 +298,9 @@ def _open_sources(dataset: Dataset, tasks: list[Task]) -> list[_Source]:
         )
     if dataset.split == "own":
         dataset.check_pairs(own[0].scale)
-    rules = tuple(None if task.degradation(dataset) == "shipped" else task.patches for task in own)
+    rules = tuple(
+        None if whole or task.degradation(dataset) == "shipped" else task.patches for task in own
+    )
     return [
         _Source(dataset, name, read_size(path), own, rules) for name, path in dataset.paths.items()
     ]

@@ -20,10 +20,9 @@ from torch import Tensor, nn
 
 import kgt
 from benchmarks.data.survey import find_fault
-from benchmarks.models import components_of, create_described
+from benchmarks.models import components_of
 from benchmarks.records.components import describe_versions, versions_of
 from benchmarks.records.environment import capture_environment
-from benchmarks.tasks import get_task
 from benchmarks.training.checkpoints import LossPoint, ValidationPoint, read_checkpoint
 from benchmarks.training.data import (
     Batch,
@@ -44,7 +43,7 @@ from benchmarks.training.journal import (
 from benchmarks.training.losses import make_loss
 from benchmarks.training.processes import defer_signals, make_fabric
 from benchmarks.training.recipes import Recipe
-from benchmarks.training.start import start_as_nearest
+from benchmarks.training.start import create_network, create_optimizer
 from benchmarks.training.state import (
     Stale,
     TrainingDiverged,
@@ -182,8 +181,12 @@ class _Run:
     def __init__(self, model_name: str, recipe: Recipe, folder: Path, fabric: Fabric) -> None:
         self.recipe, self.folder, self.fabric = recipe, folder, fabric
         self.checkpoint = folder / CHECKPOINT
-        model = _create_model(model_name, recipe)
-        self.sampler = PatchSampler(recipe, fabric.global_rank, fabric.world_size)
+        model = create_network(model_name, recipe)
+        # What must see whole images does so before patches are cut, and the rest is trained.
+        body, prepare = (
+            (model.body, model.prepare) if isinstance(model, WholeImageRestorer) else (model, None)
+        )
+        self.sampler = PatchSampler(recipe, fabric.global_rank, fabric.world_size, prepare)
         self.datasets = open_datasets(recipe)
         self.held_out = split_images(recipe)[1]
         self.loss = make_loss(recipe.loss, recipe.perceptual)
@@ -193,8 +196,8 @@ class _Run:
             "components": describe_versions(components_of_training(model_name)),
             "data": self.sampler.digest,
         }
-        optimizer = _create_optimizer(model, recipe)
-        self.wrapped, _ = fabric.setup(as_module(model), optimizer)
+        optimizer = create_optimizer(model, recipe)
+        self.wrapped, _ = fabric.setup(as_module(body), optimizer)
         self.state = TrainingState(model, optimizer, identity, make_average(model, recipe))
 
     def open(self, fresh: bool, stale: Stale) -> None:
@@ -378,34 +381,3 @@ class _Run:
             "components": state.identity["components"],
             "torch": torch.__version__,
         }
-
-
-def _create_model(name: str, recipe: Recipe) -> Restorer:
-    model = create_described(name)
-    task = get_task(recipe.tasks[0])
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(f"{name} has no parameters to train; choose another model")
-    if (model.scale, model.in_channels) != (task.scale, task.channels):
-        raise ValueError(
-            f"recipe {recipe.name} needs a model of scale {task.scale} and {task.channels} "
-            f"channels, got {name} of scale {model.scale} and {model.in_channels}"
-        )
-    if isinstance(model, WholeImageRestorer):
-        raise ValueError(
-            f"{name} must see whole images, and is trained on patches; choose a model without such "
-            "a first step"
-        )
-    if recipe.start == "nearest":
-        start_as_nearest(model)
-    return model
-
-
-def _create_optimizer(model: Restorer, recipe: Recipe) -> torch.optim.Optimizer:
-    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-    return kinds[recipe.optimizer](
-        model.parameters(),
-        lr=recipe.lr,
-        betas=recipe.betas,
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )

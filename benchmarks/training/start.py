@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from kgt.contract import Restorer, as_module
+from benchmarks.models import create_described
+from benchmarks.tasks import get_task
+from benchmarks.training.recipes import Recipe
+from kgt.contract import Restorer, WholeImageRestorer, as_module
 
 # The convolutions to set, one kind of network after the other. At scale 1 it is the last one, whose
 # result a network adds to its input; at a larger scale the first one, the one that closes the deep
@@ -16,6 +19,38 @@ _LARGER_SCALE = (
 )
 _SCALE_1 = (("conv_out",), ("head",), ("conv_last",))
 _HEAD_NOISE = 0.1
+
+
+def create_network(name: str, recipe: Recipe) -> Restorer:
+    """The network that a recipe trains, as it is before the first step.
+
+    Raises:
+        ValueError: it has nothing to train, or does not fit the task.
+    """
+    model = create_described(name)
+    task = get_task(recipe.tasks[0])
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"{name} has no parameters to train; choose another model")
+    if (model.scale, model.in_channels) != (task.scale, task.channels):
+        raise ValueError(
+            f"recipe {recipe.name} needs a model of scale {task.scale} and {task.channels} "
+            f"channels, got {name} of scale {model.scale} and {model.in_channels}"
+        )
+    if recipe.start == "nearest":
+        start_as_nearest(model.body if isinstance(model, WholeImageRestorer) else model)
+    return model
+
+
+def create_optimizer(model: Restorer, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer of a recipe."""
+    kinds = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+    return kinds[recipe.optimizer](
+        model.parameters(),
+        lr=recipe.lr,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
 
 
 @torch.no_grad()

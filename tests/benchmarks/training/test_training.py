@@ -227,7 +227,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
         if step == 2:
             model.conv_first.weight.data[0] = torch.nan
 
-    create = loop._create_model
+    create = loop.create_network
 
     def remember(name, recipe):
         nonlocal model
@@ -236,7 +236,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
 
     model = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_create_model", remember)
+        patch.setattr(loop, "create_network", remember)
         with pytest.raises(TrainingDiverged, match=r"conv_first\.weight is not finite"):
             train(MODEL, MINI, out_dir=tmp_path, listener=Listener(poison))
     assert torch.load(checkpoint_in(tmp_path))["step"] == 1

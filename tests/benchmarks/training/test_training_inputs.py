@@ -5,10 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from baselines.catalog import create_any_model
+from baselines.deconvolution import append_undone
 from benchmarks.data.datasets import load_dataset
 from benchmarks.quality import evaluate
 from benchmarks.tasks import get_task
@@ -19,6 +22,7 @@ from benchmarks.training.data import PatchSampler, iterate_batches, split_images
 from benchmarks.training.loop import Listener, train
 from benchmarks.training.losses import LOSSES, charbonnier, make_loss
 from benchmarks.training.recipes import Recipe
+from benchmarks.training.state import digest_weights
 from benchmarks.training.validation import measure_psnr
 
 FIELDS = {
@@ -275,7 +279,44 @@ def test_inputs_that_come_with_a_set_are_taken(tmp_path, monkeypatch):
     assert inputs.equal(targets)
 
 
-def test_networks_that_must_see_whole_images_are_not_trained_on_patches(tmp_path):
+def find(image, patch):
+    """Places of a patch in an image."""
+    views = sliding_window_view(image, patch.shape).reshape(-1, *patch.shape)
+    candidates = np.flatnonzero((views[:, 0] == patch[0]).all((1, 2)))
+    return [index for index in candidates if np.array_equal(views[index], patch)]
+
+
+def test_a_whole_image_is_prepared_before_patches_are_cut():
     recipe = make(["deblur"], images=["rocket"])
-    with pytest.raises(ValueError, match="deconvolved-swinir-tiny-deblur must see whole images"):
-        train("deconvolved-swinir-tiny-deblur", recipe, out_dir=tmp_path)
+    inputs, targets = as_images(PatchSampler(recipe, prepare=append_undone)[0])
+    (rocket,) = (item for item in load_dataset("embedded", "train") if item.name == "rocket")
+    pair = get_task("deblur").make_pair(load_dataset("embedded", "train"), rocket)
+    planes = torch.from_numpy(pair.input).permute(2, 0, 1)[None]
+    prepared = append_undone(planes)[0].permute(1, 2, 0).numpy()
+    for patch, target in zip((inputs * 255).round().astype(np.uint8), targets, strict=True):
+        places = []
+        for rows, columns, transpose in itertools.product((1, -1), (1, -1), (False, True)):
+            whole, original = (
+                image[::rows, ::columns].swapaxes(0, 1) if transpose else image[::rows, ::columns]
+                for image in (prepared, pair.target)
+            )
+            places += [index in find(whole, patch) for index in find(original, target)]
+        assert any(places)
+
+
+def test_a_network_that_must_see_whole_images_is_trained_behind_its_first_step(tmp_path):
+    recipe = make(["deblur"], images=["rocket"], start="nearest", batch=2, ema=0.9)
+    name = "deconvolved-kgt-tiny-deblur"
+    first = train(name, recipe, out_dir=tmp_path / "one")
+    again = train(name, recipe, out_dir=tmp_path / "two", workers=1)
+    assert first.weights_digest == again.weights_digest
+    untouched = create_any_model(name)
+    assert first.weights_digest != digest_weights(untouched)
+    untouched.load_state_dict(load_file(first.weights))
+    assert digest_weights(untouched) == first.weights_digest
+
+
+def test_levels_are_refused_where_whole_images_are_degraded_once():
+    recipe = make(["denoise-color-s25"], level=(15, 50))
+    with pytest.raises(ValueError, match=r"level = .* the network must see whole images"):
+        PatchSampler(recipe, prepare=append_undone)
