@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from benchmarks.data.images import (
     read_image,
     read_size,
 )
-from benchmarks.data.manifest import DESCRIPTION, MANIFEST, Split, describe_folder
+from benchmarks.data.manifest import DESCRIPTION, GENERATED, MANIFEST, Split, describe_folder
+from benchmarks.data.twins import write_set
 from kgt.cache import find_in_cache, keep_in_cache
 from kgt.errors import unknown
 
@@ -96,6 +97,11 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Item]:
         return (Item(name, path) for name, path in self.paths.items())
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether it is made on this machine; a folder of one's own is not, whatever its name."""
+        return self.split != "own" and self.name in GENERATED
 
     @property
     def coverage(self) -> str:
@@ -293,9 +299,15 @@ def find_dataset(name: str, split: str) -> Dataset:
 
     Raises:
         ValueError: two files share a stem.
-        DatasetNotFound: none of the images are there.
+        DatasetNotFound: none of the images are there, or the cache takes none that are made here.
     """
-    return _find(name, split, MANIFEST[name][split])
+    entry = MANIFEST[name][split]
+    if name in GENERATED:
+        try:
+            entry = replace(entry, folder=str(write_set(name).absolute()))
+        except OSError as error:
+            raise DatasetNotFound(f"dataset {name} is made here, and cannot be: {error}") from error
+    return _find(name, split, entry)
 
 
 def _find(name: str, split: str, entry: Split) -> Dataset:

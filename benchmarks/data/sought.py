@@ -11,7 +11,7 @@ from functools import partial
 from benchmarks.data.datasets import Dataset, find_dataset
 from benchmarks.data.features import Features, OnImage, find_features, read_shipped
 from benchmarks.data.images import Image, read_image
-from benchmarks.data.manifest import MANIFEST
+from benchmarks.data.manifest import GENERATED, MANIFEST
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,12 @@ class SoughtSet:
 def list_sought() -> list[SoughtSet]:
     """The images of all test sets: those that are here, and those whose features we have.
 
-    Sets of the same files count once.
+    Sets of the same files count once; those that are generated show nothing to look for.
     """
     sets: dict[str, SoughtSet] = {}
     splits = [(name, split) for name, entry in MANIFEST.items() for split in entry]
     for name, split in splits:
-        if split == "train":
+        if split == "train" or name in GENERATED:
             continue
         here: Dataset | None = None
         # Two files that share a stem, for one, make a set as good as absent.

@@ -13,7 +13,7 @@ from benchmarks.data.datasets import Dataset, DatasetNotFound, find_dataset
 from benchmarks.data.features import write_shipped
 from benchmarks.data.images import combine_digests
 from benchmarks.data.leaks import find_leaks
-from benchmarks.data.manifest import MANIFEST, Split, find_whole
+from benchmarks.data.manifest import GENERATED, MANIFEST, Split, find_whole
 from benchmarks.data.sought import list_sought
 
 State = Literal["complete", "partial", "wrong version", "absent"]
@@ -72,7 +72,7 @@ def survey(on_image: Callable[[str], None] = lambda name: None) -> list[Report]:
 def write_features(on_image: Callable[[str], None] = lambda name: None) -> list[tuple[str, int]]:
     """Put the features of the test sets that are here beside the manifest; others' stay.
 
-    Left out are sets that come with a package, and whose images another one holds.
+    Left out are sets that come with a package or are generated, and whose images another one holds.
 
     Args:
         on_image: called with the set and name of each image before it is decoded.
@@ -84,7 +84,8 @@ def write_features(on_image: Callable[[str], None] = lambda name: None) -> list[
     for name, splits in MANIFEST.items():
         for split, entry in splits.items():
             whole = find_whole(name, split)
-            is_public = split != "train" and not Path(entry.folder).is_absolute()
+            is_own = Path(entry.folder).is_absolute() or name in GENERATED
+            is_public = split != "train" and not is_own
             if not is_public or entry.part_of or whole in chosen:
                 continue
             if survey_split(name, split, on_image).state in ("complete", "partial"):

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.data.datasets import DATA_ROOT_VARIABLE, find_dataset
-from benchmarks.data.manifest import MANIFEST
+from benchmarks.data.manifest import GENERATED, MANIFEST
 from benchmarks.measure.machine import NOT_READABLE, Finding, grade_by, make_finding
 from benchmarks.tasks.perceptual import find_backbone, lpips_unavailable_reason
 from kgt.attention.native import NativeUnavailableError, unavailable_reason
@@ -90,14 +90,14 @@ def check_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> Finding:
 
 
 def check_data() -> Finding:
-    """How many splits of the manifest are here, by counting files; `doctor data` decodes them."""
+    """How many splits of sets of others are here, by counting files; `doctor data` decodes them."""
     root = os.environ.get(DATA_ROOT_VARIABLE)
     if root and not Path(root).is_dir():
         advice = f"set {DATA_ROOT_VARIABLE} to a folder of image sets"
         return Finding("data", "usable", f"{DATA_ROOT_VARIABLE}={root} is no folder", advice)
     here, whole, splits = 0, 0, 0
-    for name, entries in MANIFEST.items():
-        for split, entry in entries.items():
+    for name in MANIFEST.keys() - GENERATED:
+        for split, entry in MANIFEST[name].items():
             splits += 1
             try:
                 images = len(find_dataset(name, split))

@@ -115,7 +115,7 @@ def compare_trainings(
         The gain of the first; None where no image has a finite score in all trainings.
     """
     arms = _gather([ours, theirs], column)
-    return None if arms is None else _describe(arms)
+    return None if arms is None else describe_arms(arms)
 
 
 def compare_uses(
@@ -133,7 +133,7 @@ def compare_uses(
     """
     common = [seed for seed in ours if seed in theirs]
     arms = _gather([{seed: uses[seed] for seed in common} for uses in (ours, theirs)], column)
-    return None if arms is None else _describe([arms[0] - arms[1]])
+    return None if arms is None else describe_arms([arms[0] - arms[1]])
 
 
 def estimate(arms: Sequence[Array]) -> Estimate:
@@ -201,7 +201,12 @@ def _gather(arms: Sequence[Mapping[int, Scores]], column: str) -> list[Array] | 
     return np.split(scores, np.cumsum(counts)[:-1]) if scores.shape[-1] else None
 
 
-def _describe(arms: list[Array]) -> SeededGain:
+def describe_arms(arms: list[Array]) -> SeededGain:
+    """The mean of one arm, or of one less another, with as much of an interval as there can be.
+
+    Args:
+        arms: one or two of [seeds, images]; the images are the same in both.
+    """
     seeds, images = tuple(len(arm) for arm in arms), arms[0].shape[-1]
     by_image = _subtract([arm.mean(axis=0) for arm in arms])
     mean, over_images = (

@@ -56,3 +56,21 @@ def judges(name: str) -> Callable[[Judge], Judge]:
         return judge
 
     return register
+
+
+Answer = Callable[[Records], str]
+NOT_MEASURED = "Not measured yet."
+ANSWERS: dict[str, Answer] = {}
+
+
+def answers(study: str) -> Callable[[Answer], Answer]:
+    """Registers a function that sums the records of a study up in a sentence or two.
+
+    A page opens with it. It says of what was not measured that it was not.
+    """
+
+    def register(answer: Answer) -> Answer:
+        ANSWERS[study] = answer
+        return answer
+
+    return register

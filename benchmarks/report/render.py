@@ -10,9 +10,16 @@ from benchmarks.report.judgment import Judgment
 from benchmarks.report.tables import Table
 
 
-def render_markdown(table: Table, judgments: list[Judgment], plot: str) -> str:
-    """A page: heading, table, footnotes, rules, inputs, plot, claims, where and how it was made."""
-    lines = [f"# {table.title}", "", table.text, ""]
+def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: str = "") -> str:
+    """A page: heading, table, footnotes, rules, inputs, plot, claims, where and how it was made.
+
+    Args:
+        table: the table.
+        judgments: its claims.
+        plot: name of the file of its plot.
+        answer: what was found, in a sentence or two, with which the page opens.
+    """
+    lines = [f"# {table.title}", "", *([f"**{answer}**", ""] if answer else []), table.text, ""]
     texts = ([escape_markdown(entry.text) for entry in row] for row in table.rows)
     rows = [table.header, ["---"] * len(table.header), *texts]
     lines += [*(f"| {' | '.join(row)} |" for row in rows), ""]

@@ -14,7 +14,7 @@ from benchmarks.plan.specs import Profile, TableSpec
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment, capture_environment
 from benchmarks.records.record import Record, RecordStore
-from benchmarks.report.claims import judge_claims
+from benchmarks.report.claims import answer_study, judge_claims
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
@@ -52,7 +52,9 @@ class Reproduction:
         problems = self.store.problems
         table = build_table(self.spec, self.name, self.profile, records, environment, problems)
         contents = {
-            ".md": render_markdown(table, judgments, f"{table.name}.svg"),
+            ".md": render_markdown(
+                *(table, judgments, f"{table.name}.svg", answer_study(self.spec, everything))
+            ),
             ".csv": render_csv(table),
             ".tex": render_latex(table),
             ".svg": draw_plot(self.spec.plot, table.title, everything),

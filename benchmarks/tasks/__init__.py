@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.tasks import deblurring, demosaicking, denoising, jpeg, super_resolution, weather
+from benchmarks.tasks import (
+    deblurring,
+    demosaicking,
+    denoising,
+    jpeg,
+    super_resolution,
+    twins,
+    weather,
+)
 from benchmarks.tasks.metrics import Metric
 from benchmarks.tasks.protocols import Protocol
 from benchmarks.tasks.task import Pair, Task
@@ -19,7 +27,7 @@ __all__ = [
     "list_tasks",
 ]
 
-_FAMILIES = (super_resolution, denoising, jpeg, demosaicking, deblurring, weather)
+_FAMILIES = (super_resolution, denoising, jpeg, demosaicking, deblurring, weather, twins)
 
 TASKS: dict[str, Task] = {task.name: task for family in _FAMILIES for task in family.TASKS}
 PROTOCOLS: dict[str, Protocol] = {

@@ -47,7 +47,8 @@ def add_noise(target: Image, name: str, *, sigma: float, rule: NoiseRule) -> Inp
     return (target.astype(np.float32) / np.float32(255) + noise).astype(np.float32)
 
 
-def _add_noise_to_patch(patch: Image, rng: Generator, side: int, sigma: float) -> Input:
+def add_noise_to_patch(patch: Image, rng: Generator, side: int, sigma: float) -> Input:
+    """White Gaussian noise on a training patch, see `PatchRule`."""
     noise = rng.standard_normal(patch.shape, dtype=np.float32)
     return patch / np.float32(255) + np.float32(sigma / 255) * noise
 
@@ -96,7 +97,7 @@ TASKS = tuple(
         protocols=protocols,
         luma=luma,
         test_sets=test_sets,
-        patches=PatchRule(_add_noise_to_patch),
+        patches=PatchRule(add_noise_to_patch),
     )
     # SwinIR's script reads color files by OpenCV's IMREAD_GRAYSCALE, which is "y-full".
     for family, channels, luma, rules, protocols, test_sets in (

@@ -70,6 +70,23 @@ def psnr(prediction: Array, target: Array) -> float:
         return float(peak_signal_noise_ratio(target, prediction, data_range=PEAK))
 
 
+@partial(Metric, "psnr-of-patches", "PSNR", "higher", unit="dB", digits=2)
+def psnr_of_patches(prediction: Array, target: Array) -> float:
+    """PSNR over the blocks of 8x8 pixels that are not flat in the target.
+
+    Args:
+        prediction: [H, W] or [H, W, C], values in 0..255.
+        target: same shape; what is left of it beside whole blocks does not count.
+
+    Raises:
+        ValueError: as for `psnr`, or all blocks are flat.
+    """
+    _check_pair(prediction, target)
+    blocks = [_cut_blocks(image) for image in (prediction, target)]
+    textured = np.ptp(blocks[1], axis=(1, 2)).max(axis=-1) > 0
+    return float(psnr(*(cut[textured] for cut in blocks)))
+
+
 @partial(Metric, "ssim-valid", "SSIM", "higher")
 def ssim_valid(prediction: Array, target: Array) -> float:
     """Structural similarity (Wang et al. 2004) as MATLAB's ssim_index computes it.
@@ -206,6 +223,14 @@ def _blocking_effect(image: Array) -> float:
         other_count += lines * (length - 1) - lines * (length // BLOCK - 1)
     excess = seam_sum / seam_count - other_sum / other_count
     return max(0.0, excess) * math.log2(BLOCK) / math.log2(min(image.shape))
+
+
+def _cut_blocks(image: Array) -> Array:
+    """[H, W] or [H, W, C] in blocks [n, BLOCK, BLOCK, C]."""
+    rows, columns = (side // BLOCK for side in image.shape[:2])
+    planes = np.atleast_3d(image)[: rows * BLOCK, : columns * BLOCK]
+    cut = planes.reshape(rows, BLOCK, columns, BLOCK, -1).swapaxes(1, 2)
+    return cut.reshape(rows * columns, BLOCK, BLOCK, -1)
 
 
 def _mean_ssim(x: Array, y: Array, average: Callable[[Array], Array]) -> float:

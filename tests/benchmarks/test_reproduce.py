@@ -93,7 +93,7 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
     names = [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")]
     assert names == [
         *("1", "2", "3", "4", "5", "6", "7", "8", "semanir-3"),
-        *("attention-axes", "attention-crossover", "judge", "keys", "method"),
+        *("attention-axes", "attention-crossover", "distance", "judge", "keys", "method"),
         *("network-keys", "pareto", "rates", "restoration", "scaling", "small"),
     ]
     assert any("semanir-3 (semanir:3)" in line and "smoke, cpu*" in line for line in lines)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from benchmarks.report.judgment import JUDGES, Judgment
+from benchmarks.plan.specs import TableSpec
+from benchmarks.report.judgment import ANSWERS, JUDGES, Judgment
 from benchmarks.report.series import Records
 from kgt.errors import unknown
 
@@ -23,3 +24,9 @@ def judge_claims(names: tuple[str, ...], records: Records) -> list[Judgment]:
         if name not in JUDGES:
             raise unknown("claim", name, JUDGES)
     return [judgment for name in names for judgment in JUDGES[name](records)]
+
+
+def answer_study(spec: TableSpec, records: Records) -> str:
+    """What a study found, in a sentence or two; empty of tables, and where nothing sums it up."""
+    answer = ANSWERS.get(spec.name) if spec.kind == "study" else None
+    return answer(records) if answer else ""

@@ -55,7 +55,7 @@ def test_no_test_image_is_in_a_training_split():
 
 TRAINABLE = {
     *("embedded", "BSD400", "BSDS500", "DIV2K", "Flickr2K", "WED"),
-    *("GoPro", "Outdoor-Rain", "RainDrop", "Snow100K"),
+    *("GoPro", "Outdoor-Rain", "RainDrop", "Snow100K", "twins"),
 }
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from benchmarks import doctor
 from benchmarks.data.datasets import load_dataset, load_folder
-from benchmarks.data.manifest import MANIFEST, Split
+from benchmarks.data.manifest import GENERATED, MANIFEST, Split
 from benchmarks.data.survey import find_fault, survey_split
 
 
@@ -142,7 +142,10 @@ def test_command_covers_the_manifest(tmp_path, monkeypatch, capsys):
     reports = json.loads(capsys.readouterr().out)
     states = {(report["name"], report["split"]): report["state"] for report in reports}
     assert set(states) == {(name, split) for name in MANIFEST for split in MANIFEST[name]}
-    assert {name for (name, _), state in states.items() if state == "complete"} == {"embedded"}
+    assert {name for (name, _), state in states.items() if state == "complete"} == {
+        "embedded",
+        *GENERATED,
+    }
     save(tmp_path / "RainDrop" / "input", "ab")
     monkeypatch.setitem(
         MANIFEST, "RainDrop", {"test": replace(MANIFEST["RainDrop"]["test"], count=1)}

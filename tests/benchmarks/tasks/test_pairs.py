@@ -123,7 +123,7 @@ def test_there_are_these_tasks():
         [f"sr-x{s}" for s in (2, 3, 4)]
         + [f"denoise-{kind}-s{s}" for kind in ("gray", "color") for s in (15, 25, 50)]
         + [f"jpeg-{kind}-q{q}" for kind in ("gray", "color") for q in (10, 20, 30, 40)]
-        + ["demosaic", "deblur", "weather-rain", "weather-snow", "weather-raindrop"]
+        + ["demosaic", "deblur", "weather-rain", "weather-snow", "weather-raindrop", "twins-s15"]
     )
 
 
