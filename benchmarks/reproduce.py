@@ -47,6 +47,9 @@ def _build_parser() -> Parser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--table", metavar="N", help="table number, semanir:N, or all")
     what.add_argument("--study", metavar="NAME", help="study by its name, or all")
+    what.add_argument(
+        "--summary", action="store_true", help="the page on what the key-graph buys, from records"
+    )
     what.add_argument("--list", action="store_true", help="list tables, numberings and studies")
     parser.add_argument("--profile", choices=PROFILES, help="extent (default: its own)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be measured")
@@ -70,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> Exit:
 def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
     if options.list:
         return _print_list()
+    if options.summary:
+        return _write_summary(options.results, options.reports)
     from benchmarks.plan.specs import choose_specs
     from benchmarks.report.reproduction import Reproduction, check_device
 
@@ -84,6 +89,16 @@ def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
     if options.json:
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1))
     return max(codes)
+
+
+def _write_summary(results: Path, reports: Path) -> Exit:
+    from benchmarks.report.index import write_index
+    from benchmarks.report.summary import write_summary
+
+    _check_records(results)
+    _say(f"wrote {write_summary(results, reports)}")
+    write_index(reports)
+    return Exit.FINE
 
 
 def _check_records(results: Path) -> None:

@@ -9,14 +9,18 @@ from statistics import fmean
 
 from baselines import WeightsUnavailableError
 from baselines.catalog import create_any_model
+from baselines.dense import DenseTwin
 from benchmarks.data.datasets import DatasetNotFound, Item, load_dataset
 from benchmarks.data.manifest import MANIFEST
+from benchmarks.measure.structure import measure_overlap
 from benchmarks.models import create_for_task
 from benchmarks.quality import Evaluation, Gain, evaluate, paired_gain
+from benchmarks.quality.evaluation import as_batch, evaluation_mode
 from benchmarks.records.cell import QualityCell, TrainingCell
 from benchmarks.records.result import Missing, QualityResult, Quantity, TrainingResult
 from benchmarks.tasks import get_metric, get_protocol, get_task
 from benchmarks.training.cards import shipped_log
+from benchmarks.training.data import split_images
 from benchmarks.training.loop import Listener, train
 from benchmarks.training.loop import TrainingResult as FinishedTraining
 from benchmarks.training.recipes import load_recipe
@@ -25,6 +29,8 @@ from kgt.contract import Restorer
 from kgt.network.model import KGT
 
 OnStep = Callable[[str, float], None]
+# Pixels of the inputs on which graphs are compared: a graph knows no more than its window.
+_OVERLAP_SIDE = 128
 
 
 def _train(
@@ -52,7 +58,30 @@ def run_training_cell(
     done = _train(cell, cell.recipe, checkpoints, on_step)
     psnr = done.validations[-1].psnr if done.validations else {}
     losses = [point[:2] for point in done.losses]
-    return _describe_training(done.model, done.metadata, losses, done.wall_s, list(psnr.values()))
+    result = _describe_training(done.model, done.metadata, losses, done.wall_s, list(psnr.values()))
+    return result.model_copy(update={"overlap": _measure_overlap(done.model, cell.recipe)})
+
+
+def _measure_overlap(model: Restorer, recipe: str) -> Quantity | None:
+    """How graphs age over the layers of a key-graph network, on the images held out, cut to fit."""
+    if not isinstance(model, KGT) or isinstance(model, DenseTwin):
+        return None
+    chosen = load_recipe(recipe)
+    task = get_task(chosen.tasks[0])
+    inputs = [
+        task.make_pair(dataset, item).input[:_OVERLAP_SIDE, :_OVERLAP_SIDE]
+        for dataset in split_images(chosen)[1]
+        for item in dataset
+    ]
+    if not inputs:
+        return None
+    with evaluation_mode(model):
+        by_depth = measure_overlap(model, (as_batch(model, image) for image in inputs))
+    return Quantity(
+        value=fmean(by_depth[1:] or by_depth),
+        statistic="mean of layers after the first, images held out",
+        samples=tuple(by_depth),
+    )
 
 
 def _read_shipped(name: str) -> TrainingResult | Missing:

@@ -250,13 +250,15 @@ class TrainingResult(Result):
 
     `loss` is the mean of the last steps; its samples are the curve, one of every `loss_every`
     steps. `trained` is the name of the recipe, `held_out` the PSNR at the end, where images were
-    held out to validate.
+    held out to validate. `overlap` is of key-graph networks: the share of a stage's graph that its
+    layers would still choose, on images held out; its samples are by depth.
     """
 
     parameters: Quantity
     loss: Quantity
     training_time: Quantity
     held_out: Quantity | None = None
+    overlap: Quantity | None = None
     trained: str | None = None
     steps: int
     loss_every: int

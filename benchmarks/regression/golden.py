@@ -16,6 +16,7 @@ import torch
 import kgt
 from benchmarks.data.datasets import load_dataset
 from benchmarks.data.images import Image, combine_digests, digest_pixels
+from benchmarks.data.twins import SPLITS, draw, list_drawings
 from benchmarks.measure.cost import count_cost
 from benchmarks.measure.problems import digest_tensors, photo_tokens
 from benchmarks.models import components_of, create_described, family_of
@@ -50,6 +51,7 @@ def measure_golden() -> Iterator[Value]:
         yield Value("version", name, version)
     digests = (digest_pixels(item.image) for item in load_dataset("embedded"))
     yield Value("digest", "embedded images", combine_digests(digests), shows=("data",))
+    yield Value("digest", "twin patches", _digest_drawings(), shows=("data",))
     yield from _build()
     yield from _degrade()
     yield from _score()
@@ -70,6 +72,12 @@ def _build() -> Iterator[Value]:
         torch.manual_seed(0)
         weights = torch.cat([p.detach().flatten() for p in create_described(name).parameters()])
         yield Value("initial", name, summarize(weights), shows=(family_of(name),))
+
+
+def _digest_drawings() -> str:
+    """Of the first image of each set that is drawn."""
+    first = (next(iter(list_drawings(name).values())) for name in SPLITS)
+    return combine_digests(digest_pixels(draw(drawing)) for drawing in first)
 
 
 def _draw_pattern() -> Image:

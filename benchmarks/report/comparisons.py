@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from benchmarks.quality.comparison import Scores
 from benchmarks.quality.seeds import (
@@ -16,6 +17,7 @@ from benchmarks.quality.seeds import (
     stack_scores,
 )
 from benchmarks.records.cell import QualityCell
+from benchmarks.records.description import Description
 from benchmarks.records.result import QualityResult
 from benchmarks.report.series import Records, select
 from kgt.config import PRESETS, KGTConfig, preset
@@ -109,7 +111,13 @@ def keys_of(arm: Arm) -> int | None:
 
 def config_of(arm: Arm) -> KGTConfig | None:
     """The configuration of a key-graph network, None of others."""
-    described = arm.described
+    return _read_config(arm.model)
+
+
+@cache
+def _read_config(model: str) -> KGTConfig | None:
+    """Of a description; every pair of arms asks for it."""
+    described = Description.parse(model)
     return preset(described.network, **described.fields) if described.network in PRESETS else None
 
 

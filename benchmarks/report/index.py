@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.cli.escaping import escape_markdown
+from benchmarks.report.summary import PAGE as SUMMARY
 from kgt.files import write_atomically
 
 _INTRODUCTION = """\
@@ -15,7 +16,7 @@ at its end on which machine it was measured and by which command it is regenerat
 """
 
 
-_PAGES = ("table*.md", "study-*.md", "regression.md")
+_PAGES = (SUMMARY, "table*.md", "study-*.md", "regression.md")
 
 
 def write_index(folder: Path) -> None:

@@ -20,6 +20,7 @@ from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins
 from benchmarks.report.render import render_csv, render_latex, render_markdown, row_values
+from benchmarks.report.summary import STUDIES, write_summary
 from benchmarks.report.tables import Table, build_table
 from kgt.cli import OnProgress
 from kgt.files import write_atomically
@@ -45,7 +46,7 @@ class Reproduction:
         return Run(self.profile, self.store, capture_environment(), command, checkpoints)
 
     def render(self, folder: Path, environment: Environment | None) -> Report:
-        """Write the report of what is recorded in an environment, and the index of the folder."""
+        """Write the report of what is recorded in an environment, and the pages that sum it up."""
         records = self.store.latest(self.cells, environment.key) if environment else {}
         everything = {**records, **load_printed(self.spec)}
         judgments = judge_claims(self.profile.claims, everything) + judge_twins(self.spec, records)
@@ -61,6 +62,8 @@ class Reproduction:
         }
         for suffix, text in contents.items():
             write_atomically(folder / f"{table.name}{suffix}", text)
+        if self.spec.kind == "study" and self.spec.name in STUDIES:
+            write_summary(self.results, folder)
         write_index(folder)
         return Report(table, judgments, [*records.values()])
 

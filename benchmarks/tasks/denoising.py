@@ -85,6 +85,10 @@ _COLOR = (
     PERCEPTUAL,
 )
 
+_COLOR_SETS = ("CBSD68", "McMaster", "Urban100")
+# Levels of the papers, and others to ask how a network does at those that it never saw.
+_PRINTED, _BETWEEN = (15, 25, 50), (10, 35, 75)
+
 TASKS = tuple(
     Task(
         family=family,
@@ -100,9 +104,9 @@ TASKS = tuple(
         patches=PatchRule(add_noise_to_patch),
     )
     # SwinIR's script reads color files by OpenCV's IMREAD_GRAYSCALE, which is "y-full".
-    for family, channels, luma, rules, protocols, test_sets in (
-        ("denoise-gray", 1, "y-full", _GRAY_RULES, _GRAY, ("Set12", "BSD68")),
-        ("denoise-color", 3, "", _COLOR_RULES, _COLOR, ("CBSD68", "McMaster", "Urban100")),
+    for family, channels, luma, rules, protocols, test_sets, levels in (
+        ("denoise-gray", 1, "y-full", _GRAY_RULES, _GRAY, ("Set12", "BSD68"), _PRINTED),
+        ("denoise-color", 3, "", _COLOR_RULES, _COLOR, _COLOR_SETS, (*_PRINTED, *_BETWEEN)),
     )
-    for sigma in (15, 25, 50)
+    for sigma in levels
 )

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = sorted(
     page
     for page in (ROOT / "reports").glob("*.md")
-    if "benchmarks.reproduce" in page.read_text().splitlines()[-1]
+    if "--from-records" in page.read_text().splitlines()[-1]
 )
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
 
@@ -93,8 +93,9 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
     names = [line.split()[0].rstrip(":") for line in lines if line.startswith("  ")]
     assert names == [
         *("1", "2", "3", "4", "5", "6", "7", "8", "semanir-3"),
-        *("attention-axes", "attention-crossover", "distance", "judge", "keys", "method"),
-        *("network-keys", "pareto", "rates", "restoration", "scaling", "small"),
+        *("attention-axes", "attention-crossover", "distance", "fair", "judge", "k", "keys"),
+        *("method", "network-keys", "pareto", "rates", "restoration", "scaling"),
+        *("sharing", "small", "window"),
     ]
     assert any("semanir-3 (semanir:3)" in line and "smoke, cpu*" in line for line in lines)
     assert any("3 (semanir:1)" in line and "smoke, cpu*" in line for line in lines)
@@ -121,7 +122,7 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
         ("--study pareto --profile gpu --from-records", "study pareto has no profile 'gpu'"),
         ("--table 3 --from-records", "results/records of records; --results names"),
         ("--table 3 --study attention-axes", "not allowed with argument --table"),
-        ("", "one of the arguments --table --study --list is required"),
+        ("", "one of the arguments --table --study --summary --list is required"),
     ],
 )
 def test_wrong_use_exits_with_2_and_the_valid_names(run, tmp_path, arguments, message):

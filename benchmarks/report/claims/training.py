@@ -74,38 +74,38 @@ def list_tested(records: Records) -> list[Tested]:
 @judges("C9")
 def judge_selection(records: Records) -> list[Judgment]:
     """C9: ways to select keys against one another at equal k, and against no selection."""
-    return _judge("C9 which keys are selected matters", _test_selection(records))
+    return judge_tests("C9 which keys are selected matters", _test_selection(records))
 
 
 @judges("C5-small")
 def judge_windows(records: Records) -> list[Judgment]:
     """C5: networks that differ in their windows alone."""
-    return _judge("C5 larger windows restore better", _test_windows(records))
+    return judge_tests("C5 larger windows restore better", _test_windows(records))
 
 
 @judges("C3")
 def judge_shared_graph(records: Records) -> list[Judgment]:
     """C3: a graph per stage against one that is built anew in every layer."""
     claim = "C3 sharing the graph loses no quality against one per layer"
-    return _judge(claim, _test_shared_graph(records))
+    return judge_tests(claim, _test_shared_graph(records))
 
 
 @judges("C4")
 def judge_random_k(records: Records) -> list[Judgment]:
     """C4: k drawn anew in each step against fixed ones, at every k of inference, and over them."""
-    return _judge("C4 random k in training", _test_random_k(records))
+    return judge_tests("C4 random k in training", _test_random_k(records))
 
 
 @judges("C6-small")
 def judge_one_network_for_levels(records: Records) -> list[Judgment]:
     """C6: one network for several levels against one per level that saw as much of its level."""
-    return _judge(_ONE_FOR_ALL, _test_levels(records))
+    return judge_tests(_ONE_FOR_ALL, _test_levels(records))
 
 
 @judges("C7-small")
 def judge_small_kgt_against_swinir(records: Records) -> list[Judgment]:
     """C7 on small networks of equal size, task by task."""
-    return _judge(BEATS_SWINIR, _test_small(records))
+    return judge_tests(BEATS_SWINIR, _test_small(records))
 
 
 def _test_selection(records: Records) -> list[Tested]:
@@ -116,9 +116,8 @@ def _test_selection(records: Records) -> list[Tested]:
         return printed and favored and _differ_by(ours, theirs, similarity=other)
 
     def against_all(ours: Arm, theirs: Arm) -> bool:
-        many, config = keys_of(theirs) or 0, config_of(theirs)
-        dense = config is not None and many >= max(config.windows) ** 2
-        fewer = dense and (keys_of(ours) or 0) < many
+        many = keys_of(theirs) or 0
+        fewer = _is_dense(theirs) and (keys_of(ours) or 0) < many
         return fewer and _differ_by(ours, theirs, k=many, similarity=_selected_by(theirs))
 
     def better(found: Comparison) -> str:
@@ -140,11 +139,14 @@ def _test_windows(records: Records) -> list[Tested]:
         other = config_of(theirs)
         if other is None or max(_sides(ours)) <= max(_sides(theirs)):
             return False
-        return _differ_by(ours, theirs, window=other.window, level_windows=other.level_windows)
+        windows = {"window": other.window, "level_windows": other.level_windows}
+        keys = {"k": other.k} if _is_dense(ours) and _is_dense(theirs) else {}
+        return _differ_by(ours, theirs, **windows, **keys)
 
     def claim(found: Comparison) -> str:
         own, other = (" and ".join(map(str, _sides(arm))) for arm in (found.ours, found.theirs))
-        return f"C5 windows of side {own} restore better than of {other}"
+        keys = "every key" if _is_dense(found.ours) else f"{keys_of(found.ours)} keys"
+        return f"C5 windows of side {own} restore better than of {other}, with {keys}"
 
     return _test(compare_arms(records, fits), claim, 0.0)
 
@@ -253,8 +255,13 @@ def _test(
     return tested
 
 
-def _judge(claim: str, tests: list[Tested]) -> list[Judgment]:
-    """A judgment of each test; of none, that the claim was not measured."""
+def judge_tests(claim: str, tests: list[Tested]) -> list[Judgment]:
+    """A judgment of each test; of none, that the claim was not measured.
+
+    Args:
+        claim: the sentence of what was not measured.
+        tests: what decides it.
+    """
     judgments = []
     for tested in tests:
         limit = [f"limit {tested.at_least:+g} dB"] if tested.at_least else []
@@ -284,6 +291,11 @@ def _selected_by(arm: Arm) -> str | None:
     """By which similarity a key-graph network selects its keys; None of other networks."""
     config = config_of(arm)
     return None if config is None else config.similarity
+
+
+def _is_dense(arm: Arm) -> bool:
+    """Whether a key-graph network keeps every key."""
+    return (keys_of(arm) or 0) >= max(_sides(arm)) ** 2 > 0
 
 
 def _sides(arm: Arm) -> tuple[int, ...]:
@@ -332,7 +344,8 @@ def _count_layers(arm: Arm) -> str:
     config = config_of(arm)
     if config is None:
         return "layers"
-    depths = {*config.depths, config.final_depth} - {0}
+    after = config.final_depth if config.shape == "u" else 0
+    depths = {*config.depths, after} - {0}
     return f"{' or '.join(map(str, sorted(depths)))} layers"
 
 

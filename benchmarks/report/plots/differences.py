@@ -25,7 +25,11 @@ _Rows = list[tuple[str, Tested | None]]
 
 def draw(records: Records) -> Figure:
     """Every difference with its intervals, in the color of the verdict."""
-    tests = list_tested(records)
+    return draw_tests(list_tested(records))
+
+
+def draw_tests(tests: list[Tested]) -> Figure:
+    """A forest plot as a picture of its own."""
     if not tests:
         return panels.empty_figure()
     figure = Figure(figsize=(9.0, find_height(tests)), layout="constrained")

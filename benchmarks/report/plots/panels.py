@@ -12,11 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from benchmarks.records.description import Description
 from benchmarks.records.result import Quantity
 
 MIB = 2**20
 # The color of each family of networks, the same in every plot.
 FAMILIES = {"kgt": "C0", "swinir": "C1"}
+# The lines of networks of one family.
+STYLES = ("-", "--", ":", "-.")
 
 
 def empty_figure() -> Figure:
@@ -49,6 +52,16 @@ def add_legend(figure: Figure, handles: Sequence[Any], **style: Any) -> None:
     """A legend below the panels, in one row unless `ncols` says otherwise."""
     style = {"ncols": len(handles), **style}
     figure.legend(handles=handles, loc="outside lower center", **style)
+
+
+def name_apart(models: Sequence[str]) -> dict[str, str]:
+    """Labels of models, without the fields that all of them have."""
+    described = {model: Description.parse(model) for model in models}
+    common = set.intersection(*({*one.given} for one in described.values()))
+    return {
+        model: str(one._replace(given=tuple(field for field in one.given if field not in common)))
+        for model, one in described.items()
+    }
 
 
 def draw_intervals(

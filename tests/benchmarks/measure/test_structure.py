@@ -6,10 +6,13 @@ from benchmarks.measure.structure import (
     count_queries_per_key,
     describe_structure,
     largest_in_degree,
+    measure_overlap,
+    overlap,
     union_over_k,
     unused_share,
 )
-from kgt import KeyGraph, build_key_graph
+from kgt import KeyGraph, build_key_graph, create_model
+from kgt.network.windows import partition_windows
 
 # Queries 0-3 of window 0 choose 0 and one more; window 1 is a ring.
 SMALL = KeyGraph(
@@ -63,3 +66,56 @@ def test_random_keys_are_shared_by_chance_only():
         by_chance = 256 / 32 * (1 - (1 - 32 / 256) ** queries)
         assert union_over_k(graph, queries) == pytest.approx(by_chance, rel=0.02)
     assert unused_share(graph) == 0
+
+
+def test_overlap_by_hand():
+    ring = KeyGraph(SMALL.indices[[1, 1]], 2)
+    assert overlap(SMALL, SMALL) == 1
+    # Window 0 shares {0,1}, {1}, {2} and {0} with the ring, window 1 everything.
+    assert overlap(SMALL, ring) == overlap(ring, SMALL) == pytest.approx((5 + 8) / 16)
+
+
+def make_network(**fields):
+    """Two stages of three layers in windows of 8x8, of which the second is shifted."""
+    fields = {"window": 8, "k": 9, "depths": (3, 3), **fields}
+    return create_model("kgt-tiny-x2", **fields).eval()
+
+
+@pytest.mark.parametrize("fields", [{"k": 64}, {"similarity": "nearest"}])
+def test_a_graph_that_no_token_changes_does_not_age(fields):
+    by_depth = measure_overlap(make_network(**fields), [torch.rand(1, 3, 16, 16)])
+    assert by_depth == [1, 1, 1]
+
+
+@pytest.mark.parametrize("scope", ["stage", "layer"])
+def test_overlap_is_that_of_the_graph_of_each_layers_input(scope):
+    network, image = make_network(graph_scope=scope, window_offset="none"), torch.rand(1, 3, 16, 16)
+    output = network(image)
+    by_depth = measure_overlap(network, [image])
+    # By hand: through the stages, layer by layer.
+    x = network.norm_in(network.conv_in(image - network.mean).permute(0, 2, 3, 1))
+    shares = []
+    with torch.no_grad():
+        for stage in network.stages:
+            tokens = partition_windows(x, 8)
+            first = graph = build_key_graph(tokens, 9)
+            own = []
+            for layer in stage.layers:
+                new = build_key_graph(tokens, 9)
+                own.append(overlap(first, new))
+                tokens = layer(tokens, new if scope == "layer" else graph)
+            shares.append(own)
+            x = stage(x)
+    assert by_depth == pytest.approx([sum(own) / 2 for own in zip(*shares, strict=True)])
+    assert by_depth[0] == 1 > by_depth[1] > 0
+    # It is watched, and not changed.
+    assert torch.equal(network(image), output)
+    assert all("connect" not in vars(stage) for stage in network.stages)
+
+
+def test_overlap_of_several_images_is_their_mean():
+    network = make_network()
+    images = [torch.rand(1, 3, 16, 16) for _ in range(2)]
+    each = [measure_overlap(network, [image]) for image in images]
+    both = measure_overlap(network, images)
+    assert both == pytest.approx([sum(own) / 2 for own in zip(*each, strict=True)])

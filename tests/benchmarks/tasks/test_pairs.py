@@ -121,7 +121,8 @@ def test_conditions_are_what_a_network_must_know(name, conditions):
 def test_there_are_these_tasks():
     assert sorted(TASKS) == sorted(
         [f"sr-x{s}" for s in (2, 3, 4)]
-        + [f"denoise-{kind}-s{s}" for kind in ("gray", "color") for s in (15, 25, 50)]
+        + [f"denoise-gray-s{s}" for s in (15, 25, 50)]
+        + [f"denoise-color-s{s}" for s in (10, 15, 25, 35, 50, 75)]
         + [f"jpeg-{kind}-q{q}" for kind in ("gray", "color") for q in (10, 20, 30, 40)]
         + ["demosaic", "deblur", "weather-rain", "weather-snow", "weather-raindrop", "twins-s15"]
     )
