@@ -23,23 +23,38 @@ from benchmarks.training.recipes import Recipe, load_recipe
 def render_costs(jobs: Sequence[Job], run: Run) -> str:
     """Jobs and core hours by kind, as lines of text; what was never measured is said."""
     times = CoreTimes(run.store.records, run.checkpoints)
-    lines, total, unknown = [f"{'':10}{'jobs':>6}{'core hours':>12}"], 0.0, 0
+    lines, total, unknown = [f"{'':10}{'jobs':>6}{'core hours':>12}"], 0.0, list[Job]()
     for kind, count in Counter(job.kind for job in jobs).items():
-        found = [times.estimate(job) for job in jobs if job.kind == kind]
-        seconds = sum(time for time in found if time is not None)
+        found = {job: times.estimate(job) for job in jobs if job.kind == kind}
+        seconds = sum(time for time in found.values() if time is not None)
         lines.append(f"{kind:10}{count:6}{seconds / 3600:12.2f}")
         total += seconds
-        unknown += found.count(None)
+        unknown += [job for job, time in found.items() if time is None]
     lines.append(f"{'all':10}{len(jobs):6}{total / 3600:12.2f}")
     if unknown:
-        lines.append(f"without {unknown} jobs whose like was never measured here")
+        lines.append(f"without {len(unknown)} jobs whose like was never measured here")
+        lines += _describe_trainings([job for job in unknown if job.kind == "train"])
     return "\n".join(lines)
+
+
+def _describe_trainings(unknown: Sequence[Job]) -> list[str]:
+    """How many steps the trainings without a measured step have, and how one is measured."""
+    cells = [cell for job in unknown for cell in job.cells if isinstance(cell, TrainingCell)]
+    named = [(cell.model, cell.recipe) for cell in cells if cell.recipe is not None]
+    if not named:
+        return []
+    steps = sum(load_recipe(recipe).steps for _, recipe in named)
+    model, recipe = named[0]
+    return [
+        f"among them {len(named)} trainings of {steps:,} steps; a few of them tell their time:",
+        f"python -m benchmarks.train --model '{model}' --recipe '{recipe}:steps=20'",
+    ]
 
 
 class CoreTimes:
     """Seconds of a core that cells took, whatever their seeds; of trainings, seconds per step.
 
-    A step is known by the model, the batch and the side of its patches.
+    A step is known by the model, the batch, the side of its patches and the keys of the recipe.
 
     Args:
         records: of any machine.
@@ -105,11 +120,11 @@ class _Training(BaseModel):
     environment: _Machine
 
 
-_Steps = tuple[str, int, int]
+_Steps = tuple[str, int, int, int | tuple[int, ...] | None]
 
 
 def _describe_steps(model: str, recipe: Recipe) -> _Steps:
-    return model, recipe.batch, recipe.patch
+    return model, recipe.batch, recipe.patch, recipe.k
 
 
 def _without_seed(cell: Cell) -> Cell:

@@ -94,7 +94,7 @@ def test_list_names_every_table_and_study_and_both_numberings(run):
     assert names == [
         *("1", "2", "3", "4", "5", "6", "7", "8", "semanir-3"),
         *("attention-axes", "attention-crossover", "distance", "fair", "judge", "k", "keys"),
-        *("method", "network-keys", "pareto", "rates", "restoration", "scaling"),
+        *("method", "network-keys", "paper", "pareto", "rates", "restoration", "scaling"),
         *("sharing", "small", "window"),
     ]
     assert any("semanir-3 (semanir:3)" in line and "smoke, cpu*" in line for line in lines)

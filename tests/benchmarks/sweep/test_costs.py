@@ -1,11 +1,12 @@
 import csv
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.records.environment import capture_environment
 from benchmarks.records.result import Quantity
-from benchmarks.sweep.costs import CoreTimes
+from benchmarks.sweep.costs import CoreTimes, render_costs
 from benchmarks.sweep.jobs import Job
 from benchmarks.training.recipes import load_recipe
 from tests.benchmarks.making import make_cell, make_record
@@ -49,7 +50,8 @@ def test_a_training_takes_its_steps_times_what_one_took(two_threads, tmp_path):
     times = CoreTimes([record], tmp_path)
     longer = training(seed=9, recipe="sr-smoke:steps=1200")
     assert times.estimate(Job("train", (longer,))) == pytest.approx(1200 * 60 / 300 * 2)
-    for other in (training(model="kgt-tiny-x2"), training(recipe="sr-smoke:batch=8")):
+    others = ("sr-smoke:batch=8", "sr-smoke:k=8")
+    for other in (training(model="kgt-tiny-x2"), *(training(recipe=own) for own in others)):
         assert times.estimate(Job("train", (other,))) is None
 
 
@@ -73,3 +75,16 @@ def test_a_training_is_known_by_its_folder_even_if_it_goes_on(tmp_path):
     assert CoreTimes([], tmp_path).estimate(job) == pytest.approx(300 * 8 / 20 * 3 * 2)
     (folder / "run.json").write_text("{")
     assert CoreTimes([], tmp_path).estimate(job) is None
+
+
+def test_what_was_never_measured_is_counted_in_steps_and_can_be(tmp_path):
+    store = SimpleNamespace(records=[])
+    run = SimpleNamespace(store=store, checkpoints=tmp_path)
+    jobs = [Job("train", (training(seed),)) for seed in (1, 2)]
+    *table, without, steps, command = render_costs([*jobs, Job("render")], run).splitlines()
+    assert table[-1].split() == ["all", "3", "0.00"]
+    assert without == "without 2 jobs whose like was never measured here"
+    assert steps.startswith("among them 2 trainings of 600 steps;")
+    assert command.endswith("--model 'kgt-tiny-x4' --recipe 'sr-smoke:steps=300:steps=20'")
+    assert load_recipe(command.split("'")[3]).steps == 20
+    assert "among them" not in render_costs([Job("evaluate", (make_cell("quality"),))], run)

@@ -152,3 +152,14 @@ def test_excluded_images_are_neither_trained_on_nor_held_out():
 )
 def test_no_recipe_trains_on_an_image_that_is_known_to_be_a_test_image(name):
     assert {"12003", "302003"} <= {*load_recipe(name).exclude}
+
+
+@pytest.mark.parametrize(
+    "task", ["denoise-color", "jpeg-color", "sr-x4", "demosaic", "deblur", "weather"]
+)
+def test_variants_of_printed_recipes_differ_in_k_alone(task):
+    base = load_recipe(f"paper-{task}")
+    for variant, k in (("random-k", (64, 128, 192, 256, 384, 512)), ("fixed-512", 512)):
+        recipe = load_recipe(f"paper-{task}-{variant}")
+        assert recipe.find_differences(base) == {"k"}
+        assert recipe.k == k
