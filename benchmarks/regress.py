@@ -220,14 +220,9 @@ def _calibrate(options: argparse.Namespace) -> Exit:
 
 def _report_history(options: argparse.Namespace) -> Exit:
     from benchmarks.cli.terminal import print_table
-    from benchmarks.regression.history import (
-        build_series,
-        compare_newest,
-        judge_series,
-        load_pair,
-        print_trends,
-    )
+    from benchmarks.regression.history import compare_newest, load_pair, print_trends
     from benchmarks.regression.importing import import_records
+    from benchmarks.report.trends import build_series, judge_series
 
     if options.compare or options.side_by_side:
         pair = load_pair(options.files, comparable=options.compare)

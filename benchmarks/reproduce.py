@@ -151,12 +151,14 @@ def _reproduce(
 def _judge(rendered: Report) -> Exit:
     for judgment in rendered.judgments:
         _say(f"{judgment.verdict}: {judgment.claim} ({judgment.evidence})")
-    failed = [record for record in rendered.records if record.status in ("failed", "timeout")]
+    failed = [
+        record for record in rendered.records.values() if record.status in ("failed", "timeout")
+    ]
     for record in failed:
         _say(f"{record.status}: {record.cell.id}: {record.reason}")
     if failed:
         return Exit.FAILURE
-    if not any(record.status == "ok" for record in rendered.records):
+    if not any(record.status == "ok" for record in rendered.records.values()):
         _say("nothing was measured")
         return Exit.WRONG_USE
     fails = any(judgment.verdict == "FAILS" for judgment in rendered.judgments)

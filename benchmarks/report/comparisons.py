@@ -37,6 +37,7 @@ class Comparison:
         names: of ours and theirs, with recipe and k.
         gain: of ours over theirs, with the interval over seeds and images, where there is one.
         where: task and set, and how much of it there is where images are missing.
+        cells: of all trainings of both.
     """
 
     ours: Arm
@@ -44,6 +45,7 @@ class Comparison:
     names: tuple[str, str]
     gain: SeededGain
     where: str
+    cells: tuple[QualityCell, ...]
 
     def __str__(self) -> str:
         return f"{' less '.join(self.names)}: {self.gain.describe()}"
@@ -72,7 +74,8 @@ def compare_arms(records: Records, fits: Callable[[Arm, Arm], bool]) -> list[Com
                 one, other = next(iter(own.values())), next(iter(others.values()))
                 names = describe_arm(ours, one), describe_arm(theirs, other)
                 where = describe_where(ours, one)
-                comparisons.append(Comparison(ours, theirs, names, gain, where))
+                cells = *_list_cells(ours, own), *_list_cells(theirs, others)
+                comparisons.append(Comparison(ours, theirs, names, gain, where, cells))
     return comparisons
 
 
@@ -124,6 +127,10 @@ def _read_config(model: str) -> KGTConfig | None:
 def is_small(arm: Arm) -> bool:
     """Whether it is one of the small networks, which are no measure of the papers'."""
     return arm.described.size == "tiny"
+
+
+def _list_cells(arm: Arm, trainings: Mapping[int, QualityResult]) -> list[QualityCell]:
+    return [arm.model_copy(update={"seed": seed}) for seed in trainings]
 
 
 def _read_scores(trainings: Mapping[int, QualityResult]) -> dict[int, Scores]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from benchmarks.plan.specs import Column
+from benchmarks.records.record import Record
 from benchmarks.records.result import LatencyResult, Quantity, Result
 from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report.printed import Distance
@@ -16,14 +17,18 @@ MISSING = "-"
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry: its text for people and its numbers for programs, by column suffix."""
+    """One entry: its text for people and its numbers for programs, by column suffix.
+
+    `record` is the one that it shows, None of what stands for itself.
+    """
 
     text: str
     values: Mapping[str, object] = field(default_factory=dict)
+    record: Record | None = None
 
     def add(self, mark: str, **values: object) -> Entry:
         """The entry with a mark after its text, and with further values."""
-        return Entry(self.text + mark, {**self.values, **values})
+        return replace(self, text=self.text + mark, values={**self.values, **values})
 
 
 def as_entry(value: object) -> Entry:

@@ -7,9 +7,10 @@ UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from benchmarks.records.cell import Cell
 from benchmarks.report.series import Records
 
 VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
@@ -37,11 +38,15 @@ def decide(holds: bool) -> VerdictLabel:
 
 @dataclass(frozen=True)
 class Judgment:
-    """A claim, or a part of one, with its verdict and evidence."""
+    """A claim, or a part of one, with its verdict and evidence.
+
+    `cells` are those whose records decide it, none where nothing was measured.
+    """
 
     claim: str
     verdict: VerdictLabel
     evidence: str
+    cells: tuple[Cell, ...] = field(default=(), compare=False, repr=False)
 
 
 Judge = Callable[[Records], list[Judgment]]

@@ -91,14 +91,12 @@ def trace_time(line: Sizes) -> Curve:
     return {FIRST_PIXELS: Point(UNIT_INPUT, 1.0, 0.0), **curve} if curve else {}
 
 
-def network_curves(
-    records: Records,
-    kind: CellKind,
+def trace_all(
+    lines: dict[str, Sizes],
     results: type[ResultT],
     quantity: Callable[[ResultT], Quantity | None],
 ) -> dict[str, Curve]:
     """The values of a quantity by contender."""
-    lines = network_lines(records, kind)
     return {name: trace(line, results, quantity) for name, line in lines.items()}
 
 

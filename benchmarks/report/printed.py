@@ -16,12 +16,12 @@ from benchmarks.report.series import Records, select
 class Distance:
     """A measured quality minus the quoted one of its method, None where either has no value.
 
-    `source` is where that one is from, `partial` "25 of 100" where images of the set are missing.
+    `quoted` is the cell of that one, `partial` "25 of 100" where images of the set are missing.
     """
 
     twin: Twin
     cell: QualityCell
-    source: str
+    quoted: PrintedCell
     psnr: float | None
     ssim: float | None
     partial: str | None
@@ -37,7 +37,7 @@ def measure_distances(spec: TableSpec, records: Records) -> list[Distance]:
             other = quoted.get((twin.method, cell.task, cell.dataset))
             if other and (cell.model, cell.protocol) == (twin.model, twin.protocol):
                 psnr, ssim = (_subtract(result, known[other], name) for name in ("psnr", "ssim"))
-                distances.append(Distance(twin, cell, other.source, psnr, ssim, result.partial))
+                distances.append(Distance(twin, cell, other, psnr, ssim, result.partial))
     return distances
 
 
@@ -71,4 +71,5 @@ def _judge_twin(twin: Twin, source: str, distances: list[Distance]) -> Judgment:
         f"{len(gaps) - beyond} of {len(gaps)} values do; farthest {gaps[worst]:+.4f} dB, "
         f"{worst.cell.task} on {worst.cell.dataset}{left_out}"
     )
-    return Judgment(claim, decide(not beyond), evidence)
+    cells = tuple(cell for d in gaps for cell in (d.cell, d.quoted))
+    return Judgment(claim, decide(not beyond), evidence, cells)

@@ -20,6 +20,7 @@ from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins
 from benchmarks.report.render import render_csv, render_latex, render_markdown, row_values
+from benchmarks.report.series import Records
 from benchmarks.report.summary import STUDIES, write_summary
 from benchmarks.report.tables import Table, build_table
 from kgt.cli import OnProgress
@@ -45,27 +46,34 @@ class Reproduction:
         checkpoints = self.results / "checkpoints"
         return Run(self.profile, self.store, capture_environment(), command, checkpoints)
 
-    def render(self, folder: Path, environment: Environment | None) -> Report:
-        """Write the report of what is recorded in an environment, and the pages that sum it up."""
+    def build(self, environment: Environment | None) -> Report:
+        """The report of what is recorded in an environment."""
         records = self.store.latest(self.cells, environment.key) if environment else {}
         everything = {**records, **load_printed(self.spec)}
         judgments = judge_claims(self.profile.claims, everything) + judge_twins(self.spec, records)
         problems = self.store.problems
         table = build_table(self.spec, self.name, self.profile, records, environment, problems)
+        return Report(table, judgments, records, everything)
+
+    def render(self, folder: Path, environment: Environment | None) -> Report:
+        """Write the report of what is recorded in an environment, and the pages that sum it up."""
+        report = self.build(environment)
+        table = report.table
         contents = {
             ".md": render_markdown(
-                *(table, judgments, f"{table.name}.svg", answer_study(self.spec, everything))
+                *(table, report.judgments, f"{table.name}.svg"),
+                answer_study(self.spec, report.everything),
             ),
             ".csv": render_csv(table),
             ".tex": render_latex(table),
-            ".svg": draw_plot(self.spec.plot, table.title, everything),
+            ".svg": draw_plot(self.spec.plot, table.title, report.everything),
         }
         for suffix, text in contents.items():
             write_atomically(folder / f"{table.name}{suffix}", text)
         if self.spec.kind == "study" and self.spec.name in STUDIES:
             write_summary(self.results, folder)
         write_index(folder)
-        return Report(table, judgments, [*records.values()])
+        return report
 
 
 def check_device(specs: Iterable[tuple[TableSpec, str, Profile]]) -> None:
@@ -104,11 +112,18 @@ def measure(
 
 @dataclass(frozen=True)
 class Report:
-    """What was rendered: the table, its judged claims, and the records of cells that have one."""
+    """A table with its judged claims.
+
+    Attributes:
+        table, judgments: what is rendered.
+        records: of cells that have one.
+        everything: the records, and the printed ones.
+    """
 
     table: Table
     judgments: list[Judgment]
-    records: list[Record]
+    records: Records
+    everything: Records
 
     def as_json(self) -> dict[str, object]:
         """Full-precision rows and the judged claims, for programs."""
@@ -117,6 +132,9 @@ class Report:
             "rows": row_values(self.table),
             "notes": self.table.notes,
             "coverage": self.table.coverage,
-            "claims": [vars(judgment) for judgment in self.judgments],
+            "claims": [
+                {name: getattr(judgment, name) for name in ("claim", "verdict", "evidence")}
+                for judgment in self.judgments
+            ],
             "environment": self.table.environment,
         }

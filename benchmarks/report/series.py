@@ -48,6 +48,19 @@ def attention_series(
     return found
 
 
+def attention_cells(
+    records: Records, results: type[RunT], *contenders: str, n: int | None = None
+) -> tuple[AttentionCell, ...]:
+    """The cells that `attention_series` takes of these contenders, at one N where it is given."""
+    return tuple(
+        cell
+        for cell, result in select(records, AttentionCell, results).items()
+        if cell.contender in contenders
+        and n in (None, cell.n)
+        and not (cell.bias or result.clamped)
+    )
+
+
 LatencyLines = dict[tuple[int, str], dict[str, dict[int, AttentionLatency]]]
 
 

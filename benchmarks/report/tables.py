@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.plan.paper_rows import load_printed
@@ -168,6 +168,10 @@ class _Layout:
         if record is None:
             reason = f"not measured: run without --from-records (profile {self.profile_name})"
             return Entry(MISSING + self._mark(reason), {"status": "missing"})
+        return replace(self._show(column, record), record=record)
+
+    def _show(self, column: Column, record: Record) -> Entry:
+        """What a column shows of a record, with the marks of its footnotes."""
         result = record.result
         if isinstance(result, Missing):
             known = result.quantity(column.metric)
@@ -185,13 +189,15 @@ class _Layout:
     def _subtract_quoted(self, key: _Key, cells: list[Cell]) -> list[Entry]:
         """The row below a measured one: what it differs by from the quoted row of its method."""
         first = next(self.distances[cell] for cell in cells if cell in self.distances)
-        twin, source = first.twin, first.source
+        twin, source = first.twin, first.quoted.source
         names = dict(zip(self.spec.rows, key, strict=True))
         row = [*map(as_entry, {**names, "model": f"{names['model']} - {twin.method}"}.values())]
         for column in self.spec.columns:
             scored = _select(column, cells) if column.format in ("quality", "psnr") else []
             shown = [self.distances[c] for c in scored if c in self.distances]
             entry = format_distance(column, shown[0]) if shown else Entry(MISSING)
+            if shown:
+                entry = replace(entry, record=self.records[shown[0].cell])
             if shown and (partial := shown[0].partial):
                 entry = entry.add(self._mark_partial(shown[0].cell.dataset, partial))
             row.append(entry)
@@ -232,7 +238,7 @@ def _say_once(row: list[Entry]) -> list[Entry]:
     if not all(entry.text == first.text and "status" in entry.values for entry in (first, *others)):
         return row
     return [
-        Entry("", entry.values) if entry.text == first.text and entry is not first else entry
+        replace(entry, text="") if entry.text == first.text and entry is not first else entry
         for entry in row
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,14 @@ from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency, AttentionMemory
 from benchmarks.report.judgment import Judgment, decide, judges, place_within
 from benchmarks.report.networks import EXPONENT, LINEAR
-from benchmarks.report.series import Line, Lines, Records, attention_series, select
+from benchmarks.report.series import (
+    Line,
+    Lines,
+    Records,
+    attention_cells,
+    attention_series,
+    select,
+)
 
 # Memory is "flat" while doubling k moves it by less than this, relative.
 _FLAT = 0.05
@@ -97,8 +105,16 @@ def _judge_triton_least(memory: Lines) -> Judgment:
 def judge_memory(records: Records) -> list[Judgment]:
     """How the memory of the implementations grows with k and N, and which needs the least."""
     memory = attention_series(records, AttentionMemory, lambda result: result.live_tensors)
-    judges = (_judge_gather_grows, _judge_mask_flat, _judge_mask_quadratic, _judge_triton_least)
-    return [judge(memory) for judge in judges]
+    judged = {
+        _judge_gather_grows: (_WHOLE_GATHER,),
+        _judge_mask_flat: ("torch-mask",),
+        _judge_mask_quadratic: ("torch-mask",),
+        _judge_triton_least: tuple(memory) if "triton" in memory else (),
+    }
+    return [
+        replace(judge(memory), cells=attention_cells(records, AttentionMemory, *contenders))
+        for judge, contenders in judged.items()
+    ]
 
 
 @judges("C2")
@@ -115,7 +131,9 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
                 # On a CPU page faults set in with its size, which says nothing about attention.
                 _, lo, hi = whole[n]
                 evidence += f"; gathered whole: k^[{lo:.2f}, {hi:.2f}]"
-            judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence))
+            both = (backend, f"{backend}, whole")
+            cells = attention_cells(records, AttentionLatency, *both, n=n)
+            judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence, cells))
     if not judgments:
         judgments.append(Judgment(claim, "NOT MEASURED", "no backend with three k at one N"))
     flops = attention_series(records, AttentionMemory, lambda result: result.flops)
@@ -125,7 +143,8 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
         claim = "C2 attention FLOPs are linear in k at fixed N"
         linear = all(len(values) == 1 for values in per_key.values())
         evidence = ", ".join(f"N = {n}: {min(v):,.0f} FLOP per key" for n, v in per_key.items())
-        judgments.append(Judgment(claim, decide(linear), evidence))
+        cells = attention_cells(records, AttentionMemory, "torch-gather")
+        judgments.append(Judgment(claim, decide(linear), evidence, cells))
     return judgments
 
 
@@ -161,15 +180,16 @@ def judge_closed_form(records: Records) -> list[Judgment]:
     """Whether the closed forms say what is measured, where allocator slack is small."""
     low, high = _CLOSED_FORM_RANGE
     claim = f"measured peak over closed form within {low}-{high} above 64 MiB"
-    ratios = [
-        result.peak_over_closed_form.value
-        for result in select(records, AttentionCell, AttentionMemory).values()
+    ratios = {
+        cell: result.peak_over_closed_form.value
+        for cell, result in select(records, AttentionCell, AttentionMemory).items()
         if result.peak
         and result.closed_form
         and result.peak_over_closed_form
         and max(result.closed_form.value, result.peak.value) > _CLOSED_FORM_FROM
-    ]
+    }
     if not ratios:
         return [Judgment(claim, "NOT MEASURED", "no cell above 64 MiB")]
-    evidence = f"{len(ratios)} cells, from {min(ratios):.3f} to {max(ratios):.3f}"
-    return [Judgment(claim, decide(low <= min(ratios) and max(ratios) <= high), evidence)]
+    least, most = min(ratios.values()), max(ratios.values())
+    evidence = f"{len(ratios)} cells, from {least:.3f} to {most:.3f}"
+    return [Judgment(claim, decide(low <= least and most <= high), evidence, (*ratios,))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from benchmarks.quality.calibration import (
@@ -14,10 +16,12 @@ from benchmarks.quality.calibration import (
     trace_power,
 )
 from benchmarks.quality.seeds import MIN_SEEDS, Array
+from benchmarks.records.cell import QualityCell
+from benchmarks.records.result import QualityResult
 from benchmarks.records.statistics import wilson_interval
 from benchmarks.report.comparisons import stack_trainings
 from benchmarks.report.judgment import Judgment, decide, judge_interval, judges, place_within
-from benchmarks.report.series import Records
+from benchmarks.report.series import Records, select
 
 # The share of false verdicts that is allowed, and that of a planted difference to be found.
 ALLOWED, WANTED = 0.01, 0.9
@@ -38,11 +42,13 @@ def judge_calibration(records: Records) -> list[Judgment]:
         f"{spread.seed:.3f} dB by seed, {spread.interaction:.3f} dB more on a single image"
     )
     large = [arm for arm in arms if len(arm) >= 2 * MIN_SEEDS]
-    return [
+    judgments = [
         _judge_simulated(spread, images, of),
         _judge_planted(spread, images, of),
         *map(_judge_real, large),
     ]
+    cells = tuple(select(records, QualityCell, QualityResult))
+    return [replace(judgment, cells=cells) for judgment in judgments]
 
 
 def _judge_simulated(spread: Spread, images: int, of: str) -> Judgment:

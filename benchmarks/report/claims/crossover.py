@@ -10,7 +10,7 @@ from typing import NamedTuple
 from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency
 from benchmarks.report.judgment import Judgment, VerdictLabel, judges, place_within
-from benchmarks.report.series import Records, latency_lines, select
+from benchmarks.report.series import Records, attention_cells, latency_lines, select
 
 # `auto` may take this much of the time of the best backend.
 _MOST_LAG = 1 / 0.95
@@ -53,7 +53,8 @@ def judge_auto_near_best(records: Records) -> list[Judgment]:
     )
     if ahead:
         evidence += "; ahead at " + "; ".join(dict.fromkeys(lag.where for lag in ahead))
-    return [Judgment(claim, verdict, evidence)]
+    cells = tuple(select(records, AttentionCell, AttentionLatency))
+    return [Judgment(claim, verdict, evidence, cells)]
 
 
 def _lags_of_auto(records: Records) -> Iterator[_Lag]:
@@ -99,7 +100,12 @@ def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
             line, where = lines[name], f"N = {n}, {graph} graph"
             verdict = verdicts.get(line[min(line)].judged, "UNCLEAR")
             evidence = _describe_crossing(n, line)
-            judgments.append(Judgment(f"{name} {claim} ({where})", verdict, evidence))
+            cells = tuple(
+                cell
+                for cell in attention_cells(records, AttentionLatency, name, n=n)
+                if cell.graph == graph and cell.baseline == "dense"
+            )
+            judgments.append(Judgment(f"{name} {claim} ({where})", verdict, evidence, cells))
     none = Judgment(f"a kernel {claim}", "NOT MEASURED", "none was timed beside dense")
     return judgments or [none]
 

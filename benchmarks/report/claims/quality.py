@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 
 from benchmarks.quality.seeds import MIN_IMAGES
-from benchmarks.records.cell import PrintedCell, QualityCell
+from benchmarks.records.cell import Cell, PrintedCell, QualityCell
 from benchmarks.records.result import PrintedResult, QualityResult, Quantity
 from benchmarks.report.claims.training import BEATS_SWINIR, compare_with_swinir
 from benchmarks.report.comparisons import describe_arm, describe_where, is_small
@@ -37,7 +37,7 @@ def judge_beats_reference(records: Records) -> list[Judgment]:
         verb = f"restore better than {get_task(cell.task).reference}{scale}"
         weights = f"these weights of {describe_arm(cell, result)}{seed}"
         claim = f"{weights} {verb}: {describe_where(cell, result)}"
-        judgments.append(Judgment(claim, *_judge_gain(gain)))
+        judgments.append(Judgment(claim, *_judge_gain(gain), (cell,)))
     claim = "networks beat what needs no training"
     return judgments or [Judgment(claim, "NOT MEASURED", "no trained network")]
 
@@ -55,14 +55,16 @@ def _judge_gain(gain: Quantity) -> tuple[VerdictLabel, str]:
 @judges("C7")
 def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
     """C7 is about networks of the papers' size; a difference of small ones is quoted."""
-    small = [f"{found.where}: {found}" for found in compare_with_swinir(records)]
+    compared = compare_with_swinir(records)
     measured = "no pair of networks that were trained for it"
-    if small:
-        measured = f"only small networks were trained, which decide nothing: {'; '.join(small)}"
+    if compared:
+        small = "; ".join(f"{found.where}: {found}" for found in compared)
+        measured = f"only small networks were trained, which decide nothing: {small}"
     ours = _read_printed(records, lambda cell: cell.model in ("KGT", "KGT-S"), alike=True)
     theirs = _read_printed(records, lambda cell: cell.model == "SwinIR", alike=True)
-    quoted = _compare_printed(ours, theirs)
-    return [Judgment(BEATS_SWINIR, "NOT MEASURED", measured + quoted)]
+    quoted, printed = _compare_printed(ours, theirs)
+    cells: tuple[Cell, ...] = (*(cell for found in compared for cell in found.cells), *printed)
+    return [Judgment(BEATS_SWINIR, "NOT MEASURED", measured + quoted, cells)]
 
 
 @judges("C5")
@@ -71,7 +73,8 @@ def judge_larger_windows(records: Records) -> list[Judgment]:
     large = _read_printed(records, lambda cell: cell.variant == _LARGE_WINDOWS)
     small = _read_printed(records, lambda cell: cell.variant == _SMALL_WINDOWS)
     claim = "C5 larger windows restore better"
-    return [Judgment(claim, "NOT MEASURED", "no trained networks" + _compare_printed(large, small))]
+    quoted, cells = _compare_printed(large, small)
+    return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted, cells)]
 
 
 @judges("C6")
@@ -81,12 +84,12 @@ def judge_one_model_for_all(records: Records) -> list[Judgment]:
     def quote(variant: str) -> _Printed:
         return _read_printed(records, lambda c: (c.model, c.variant) == ("KGT", variant))
 
-    quoted = _compare_printed(quote(_ONE_FOR_ALL), quote(_ONE_PER_LEVEL))
+    quoted, cells = _compare_printed(quote(_ONE_FOR_ALL), quote(_ONE_PER_LEVEL))
     claim = "C6 one model for many degradation levels loses little"
-    return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted)]
+    return [Judgment(claim, "NOT MEASURED", "no trained networks" + quoted, cells)]
 
 
-_Printed = dict[Hashable, float]
+_Printed = dict[Hashable, tuple[PrintedCell, float]]
 
 
 def _read_printed(
@@ -94,19 +97,21 @@ def _read_printed(
 ) -> _Printed:
     """Printed PSNR by task and set, and by source and variant if only equal ones compare."""
     return {
-        (cell.task, cell.dataset, cell.recipe if alike else None): result.psnr.value
+        (cell.task, cell.dataset, cell.recipe if alike else None): (cell, result.psnr.value)
         for cell, result in select(records, PrintedCell, PrintedResult).items()
         if result.psnr and wanted(cell)
     }
 
 
-def _compare_printed(ours: _Printed, others: _Printed) -> str:
-    """The printed differences of two rows, to be appended to the evidence."""
-    gaps = [value - others[key] for key, value in ours.items() if key in others]
-    if not gaps:
-        return "; no comparable rows are printed"
+def _compare_printed(ours: _Printed, others: _Printed) -> tuple[str, tuple[PrintedCell, ...]]:
+    """The printed differences of two rows, to be appended to the evidence, and their cells."""
+    pairs = [(own, others[key]) for key, own in ours.items() if key in others]
+    if not pairs:
+        return "; no comparable rows are printed", ()
+    gaps = [value - other for (_, value), (_, other) in pairs]
     ahead = sum(gap > 0 for gap in gaps)
-    return (
+    text = (
         f"; as printed {np.mean(gaps):+.3f} dB on average, from {min(gaps):+.2f} to "
         f"{max(gaps):+.2f}, ahead in {ahead} of {len(gaps)} values"
     )
+    return text, tuple(cell for pair in pairs for cell, _ in pair)

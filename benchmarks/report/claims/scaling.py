@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.records.cell import NetworkCell, RestorationCell
+from benchmarks.records.cell import CellKind, NetworkCell, RestorationCell
 from benchmarks.records.description import Description
 from benchmarks.records.record import Record
 from benchmarks.records.result import CostResult, NetworkMemory, RestorationResult
@@ -13,27 +13,29 @@ from benchmarks.report.networks import (
     Sizes,
     fit_growth,
     large_sizes,
-    network_curves,
     network_lines,
     trace,
+    trace_all,
     trace_time,
 )
 from benchmarks.report.series import Records, select
 from kgt.config import preset
 
+_KINDS: tuple[CellKind, ...] = ("latency", "memory", "cost")
+
 
 @judges("C8")
 def judge_linear_in_pixels(records: Records) -> list[Judgment]:
     """C8, for every quantity and contender."""
-    timed = network_lines(records, "latency")
+    timed, peaks, costs = (network_lines(records, kind) for kind in _KINDS)
     quantities = {
-        "time": {name: trace_time(line) for name, line in timed.items()},
-        "memory": network_curves(records, "memory", NetworkMemory, lambda result: result.peak),
-        "FLOPs": network_curves(records, "cost", CostResult, lambda result: result.flops),
+        "time": (timed, {name: trace_time(line) for name, line in timed.items()}),
+        "memory": (peaks, trace_all(peaks, NetworkMemory, lambda result: result.peak)),
+        "FLOPs": (costs, trace_all(costs, CostResult, lambda result: result.flops)),
     }
     reason = f"no network at {LEAST_SIZES} sizes of at least {FIRST_PIXELS:,} pixels"
     judgments = []
-    for quantity, curves in quantities.items():
+    for quantity, (lines, curves) in quantities.items():
         fitted = {name: growth for name, curve in curves.items() if (growth := fit_growth(curve))}
         if curves and not fitted:
             claim = f"C8 {quantity} is linear in the number of pixels"
@@ -45,7 +47,8 @@ def judge_linear_in_pixels(records: Records) -> list[Judgment]:
                 f"inputs {inputs[0]} to {inputs[-1]}"
             )
             claim = f"C8 {quantity} is linear in the number of pixels ({name})"
-            judgments.append(Judgment(claim, growth.verdict, evidence))
+            cells = tuple(attempt.cell for attempt in lines[name].values())
+            judgments.append(Judgment(claim, growth.verdict, evidence, cells))
     missing = Judgment("C8 total cost is linear in the number of pixels", "NOT MEASURED", reason)
     return judgments or [missing]
 
@@ -71,7 +74,9 @@ def judge_memory_wall(records: Records) -> list[Judgment]:
         return [Judgment(claim, "NOT MEASURED", "; ".join(walls) or "no memory cell")]
     lost = [f"{cell.contender} at {cell.input}" for cell, own in decided if not _fits(own)]
     beaten = [f"farther than native: {', '.join(lost)}"] if lost else []
-    return [Judgment(claim, decide(not lost), "; ".join([*beaten, *walls]))]
+    cells = tuple(cell for cell, own in decided) + tuple(own.cell for _, own in decided)
+    evidence = "; ".join([*beaten, *walls])
+    return [Judgment(claim, decide(not lost), evidence, tuple(dict.fromkeys(cells)))]
 
 
 def _fits(record: Record) -> bool:
@@ -105,7 +110,7 @@ def judge_byte_budget(records: Records) -> list[Judgment]:
         f"{len(shares)} restorations; the most is {shares[worst]:.0%} of the budget, "
         f"{worst.model} at {worst.input}"
     )
-    return [Judgment(claim, decide(shares[worst] <= 1), evidence)]
+    return [Judgment(claim, decide(shares[worst] <= 1), evidence, (*shares,))]
 
 
 @judges("counts-agree")
@@ -122,7 +127,7 @@ def judge_counts_agree(records: Records) -> list[Judgment]:
     evidence = f"{len(costs)} counted networks, {three} of them three ways"
     if apart:
         evidence += f"; apart: {', '.join(apart)}"
-    return [Judgment(claim, decide(not apart), evidence)]
+    return [Judgment(claim, decide(not apart), evidence, (*costs,))]
 
 
 @judges("C2-graph")
@@ -148,7 +153,8 @@ def judge_graph_paid_once(records: Records) -> list[Judgment]:
             f"graphs cost {once:,} FLOP at {cell.input}, {often / max(once, 1):g} times that "
             f"with one per layer; {sum(depths)} layers in {len(depths)} stages"
         )
-        judgments.append(Judgment(f"{claim} ({twin.contender})", decide(holds), evidence))
+        paid = f"{claim} ({twin.contender})"
+        judgments.append(Judgment(paid, decide(holds), evidence, (twin, cell)))
     return judgments or [
         Judgment(claim, "NOT MEASURED", "no network was counted beside one that rebuilds its graph")
     ]

@@ -266,7 +266,8 @@ def judge_tests(claim: str, tests: list[Tested]) -> list[Judgment]:
     for tested in tests:
         limit = [f"limit {tested.at_least:+g} dB"] if tested.at_least else []
         evidence = "; ".join([str(tested.found), *limit, *tested.reasons])
-        judgments.append(Judgment(tested.claim, tested.verdict, evidence))
+        cells = tested.found.cells
+        judgments.append(Judgment(tested.claim, tested.verdict, evidence, cells))
     return judgments or [Judgment(claim, "NOT MEASURED", "no pair of trained networks")]
 
 

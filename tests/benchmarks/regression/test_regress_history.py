@@ -16,14 +16,9 @@ from benchmarks.records.cell import BenchmarkCell
 from benchmarks.records.environment import capture_environment
 from benchmarks.records.record import RecordStore
 from benchmarks.records.result import Missing, Quantity
-from benchmarks.regression.history import (
-    MIN_POINTS,
-    build_series,
-    find_changes,
-    judge_series,
-    list_differences,
-)
+from benchmarks.regression.history import list_differences
 from benchmarks.regression.importing import import_pytest_benchmark, import_records
+from benchmarks.report.trends import MIN_POINTS, build_series, find_changes, judge_series
 from tests.benchmarks import making
 
 ROOT = Path(__file__).parents[3]

@@ -11,8 +11,8 @@ from benchmarks.report.claims import judge_claims
 from benchmarks.report.networks import (
     FIRST_PIXELS,
     fit_growth,
-    network_curves,
     network_lines,
+    trace_all,
     trace_time,
 )
 from tests.benchmarks.making import make_cell, make_record
@@ -43,7 +43,7 @@ def make_line(
 
 
 def growth_of(records):
-    peaks = network_curves(records, "memory", NetworkMemory, lambda result: result.peak)
+    peaks = trace_all(network_lines(records, "memory"), NetworkMemory, lambda result: result.peak)
     times = map(trace_time, network_lines(records, "latency").values())
     (curve,) = (*peaks.values(), *times)
     return fit_growth(curve)
