@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,8 @@ def _reproduce_all(options: argparse.Namespace, command: str) -> Exit:
         check_device(specs)
     results = [_reproduce(Reproduction(*spec, options.results), options, command) for spec in specs]
     codes, documents = zip(*results, strict=True)
+    if options.table == "all" and not options.dry_run:
+        _write_site(options.results, options.reports.with_name("site"))
     if options.json:
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1))
     return max(codes)
@@ -99,6 +102,17 @@ def _write_summary(results: Path, reports: Path) -> Exit:
     _say(f"wrote {write_summary(results, reports)}")
     write_index(reports)
     return Exit.FINE
+
+
+def _write_site(results: Path, folder: Path) -> None:
+    """Write the site of all reports, where the packages are here that it needs."""
+    if find_spec("altair") is None:
+        _say("no site was written: pip install 'kgt[site]' adds what it needs")
+        return
+    from benchmarks.report.site.build import build_site
+
+    build_site(results).write(folder)
+    _say(f"wrote {folder}/index.html")
 
 
 def _check_records(results: Path) -> None:

@@ -30,6 +30,7 @@ _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory")
 _EXTRAS = {
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
     "hyperqueue": "sweep",
+    **dict.fromkeys(("altair", "jinja2", "markdown_it", "vl_convert"), "site"),
 }
 _CONSTANTS = {"true": True, "false": False, "null": None}
 

@@ -7,7 +7,8 @@ import pytest
 
 COMMANDS = (
     *("kgt.command", "benchmarks.docs.__main__", "benchmarks.doctor", "benchmarks.evaluate"),
-    *("benchmarks.measure.__main__", "benchmarks.regress", "benchmarks.reproduce"),
+    *("benchmarks.measure.__main__", "benchmarks.regress", "benchmarks.report.__main__"),
+    "benchmarks.reproduce",
     *("benchmarks.sweep.__main__", "benchmarks.train"),
 )
 

@@ -198,6 +198,22 @@ def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
     assert len(read_statuses(store)) == 7
 
 
+def test_all_tables_end_with_a_site_of_them(tiny, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.report.site.pages.tasks.restore_all", lambda: iter(()))
+    (tmp_path / "results" / "records").mkdir(parents=True)
+    _, _, err = run("--table all --from-records")
+    assert f"wrote {tmp_path / 'site' / 'index.html'}" in err
+    assert "Does a key-graph help" in (tmp_path / "site" / "index.html").read_text()
+
+
+def test_where_a_site_cannot_be_made_all_tables_say_so(tiny, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.reproduce.find_spec", lambda name: None)
+    (tmp_path / "results" / "records").mkdir(parents=True)
+    _, _, err = run("--table all --from-records")
+    assert "no site was written: pip install 'kgt[site]'" in err
+    assert not (tmp_path / "site").exists()
+
+
 TINY_STUDY = """
 kind: study
 name: tiny

@@ -1,0 +1,1 @@
+"""A static site of what was measured: findings, tables, claims, pictures, and every record."""

@@ -1,0 +1,45 @@
+// Lays the record out as tables, from the JSON on its page.
+"use strict";
+document.addEventListener("DOMContentLoaded", () => {
+  const record = JSON.parse(document.getElementById("json").textContent);
+  const place = document.getElementById("values");
+  const add = (caption, head, rows) => {
+    if (!rows.length) {
+      return;
+    }
+    const table = document.createElement("table");
+    table.className = "plain";
+    table.createCaption().textContent = caption;
+    const top = table.createTHead().insertRow();
+    for (const name of head) {
+      const cell = document.createElement("th");
+      cell.scope = "col";
+      cell.textContent = name;
+      top.append(cell);
+    }
+    const body = table.createTBody();
+    for (const row of rows) {
+      const line = body.insertRow();
+      for (const value of row) {
+        line.insertCell().textContent = value;
+      }
+    }
+    place.append(table);
+  };
+  const show = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+  add("Values", ["quantity", "value", "unit", "99 % interval", "how"],
+    Object.entries(record.metrics || {}).map(([name, found]) => [
+      name, found.value, found.unit || "",
+      found.lo === undefined || found.lo === null ? "" : `${found.lo} to ${found.hi}`,
+      (found.statistic || "exact") + (found.samples ? `, ${found.samples.length} samples` : ""),
+    ]));
+  const environment = record.environment || {};
+  add("Run", ["what", "value"], [
+    ["command", record.command || ""],
+    ["commit", (environment.commit || "none") + (environment.dirty ? ", changed" : "")],
+    ["date", environment.timestamp || ""],
+  ]);
+  add("Cell", ["field", "value"], Object.entries(record.cell).map(([name, value]) => [name, show(value)]));
+  add("What else was found", ["check", "value"],
+    Object.entries(record.checks || {}).map(([name, value]) => [name, show(value)]));
+});

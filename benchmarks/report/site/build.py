@@ -1,0 +1,53 @@
+"""A site from records: every page, in the order in which they need one another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.report.site.charts import bundle_vega
+from benchmarks.report.site.library import Library, load_library
+from benchmarks.report.site.pages import (
+    claims,
+    exhibits,
+    front,
+    history,
+    method,
+    models,
+    records,
+    reviewers,
+    speed,
+    tasks,
+)
+from benchmarks.report.site.writer import Site
+
+_PAGES: tuple[Callable[[Site, Library], None], ...] = (
+    front.add,
+    exhibits.add,
+    claims.add,
+    records.add,
+    tasks.add,
+    models.add,
+    speed.add,
+    method.add,
+    reviewers.add,
+    history.add,
+)
+
+
+def build_site(results: Path) -> Site:
+    """All files of a site, a pure function of records, weights and embedded images.
+
+    Args:
+        results: the folder with `records`.
+
+    Raises:
+        ValueError: there is no folder of records.
+    """
+    library = load_library(results)
+    site = Site()
+    site.add_assets()
+    site.add("assets/vega.js", bundle_vega())
+    for add in _PAGES:
+        add(site, library)
+    return site

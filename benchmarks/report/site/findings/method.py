@@ -1,0 +1,201 @@
+"""Findings on the method's choices: which keys, how many, k drawn at random, growth with pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.report.claims.training import Tested
+from benchmarks.report.comparisons import keys_of
+from benchmarks.report.judgment import VerdictLabel
+from benchmarks.report.networks import LINEAR
+from benchmarks.report.site.findings.finding import (
+    Finding,
+    Number,
+    describe_ends,
+    draw_differences,
+    format_db,
+)
+from benchmarks.report.site.findings.quality import records_of
+from benchmarks.report.site.library import Claim, Library
+
+_Tests = list[tuple[Tested, Claim]]
+
+
+def _list_tests(library: Library, starts: str) -> _Tests:
+    """Comparisons whose claim starts so."""
+    return [pair for pair in library.tests if pair[0].claim.startswith(starts)]
+
+
+def _sum_up(tests: _Tests) -> VerdictLabel:
+    """HOLDS where all hold, FAILS where one fails, else UNCLEAR."""
+    verdicts = {tested.verdict for tested, _ in tests}
+    if "FAILS" in verdicts:
+        return "FAILS"
+    return "HOLDS" if verdicts == {"HOLDS"} else "UNCLEAR"
+
+
+def _why(tests: _Tests) -> str:
+    """What a verdict lacks, or what the first one rests on."""
+    lacking = {reason: None for tested, _ in tests for reason in tested.reasons}
+    return "; ".join(lacking) or tests[0][0].found.gain.describe()
+
+
+def _number(pair: tuple[Tested, Claim], label: str) -> Number:
+    tested, claim = pair
+    records = records_of(claim.exhibit.records, tested)
+    return Number(format_db(tested.found.gain.mean), describe_ends(tested), label, records)
+
+
+def _count_ahead(tests: _Tests) -> int:
+    return sum(tested.found.gain.mean > 0 for tested, _ in tests)
+
+
+def _find(
+    key: str,
+    question: str,
+    tests: _Tests,
+    say: Callable[[VerdictLabel, tuple[Tested, Claim]], str],
+    name: Callable[[Tested], str],
+    about: str,
+) -> Finding | None:
+    """A finding of comparisons, whose sentence is about the one that lies farthest from even."""
+    if not tests:
+        return None
+    verdict = _sum_up(tests)
+    leading = max(tests, key=lambda pair: abs(pair[0].found.gain.mean))
+    return Finding(
+        key=key,
+        question=question,
+        sentence=say(verdict, leading),
+        verdict=verdict,
+        why=_why(tests),
+        numbers=(_number(leading, f"{name(leading[0])}, {leading[0].found.where}"),),
+        chart=draw_differences([(name(tested), tested) for tested, _ in tests]),
+        about=about,
+        claims=tuple(claim for _, claim in tests),
+    )
+
+
+def find_selection(library: Library) -> Finding | None:
+    """Whether the keys that a graph selects restore better than every key of the window."""
+    tests = [
+        pair for pair in _list_tests(library, "C9 ") if "restore better than all" in pair[0].claim
+    ]
+
+    def similarity(tested: Tested) -> str:
+        return tested.found.ours.described.fields.get("similarity", "dot")
+
+    def say(verdict: VerdictLabel, leading: tuple[Tested, Claim]) -> str:
+        words = {
+            "HOLDS": "Selected keys restore better than every key of the window in all {all} cases",
+            "FAILS": "Selected keys do not always restore better than every key: ahead in {ahead} "
+            "of {all} cases",
+            "UNCLEAR": "Selected keys score above every key of the window in {ahead} of {all} "
+            "cases, undecided",
+        }
+        best = max(tests, key=lambda pair: pair[0].found.gain.mean)
+        text = words[verdict].format(all=len(tests), ahead=_count_ahead(tests))
+        return f"{text}; best by {similarity(best[0])}."
+
+    return _find(
+        key="selection",
+        question="Do selected keys beat all keys?",
+        tests=tests,
+        say=say,
+        name=lambda t: f"{similarity(t)}, {t.found.ours.dataset}",
+        about="Difference of selected keys less every key in PSNR, dB.",
+    )
+
+
+def find_fewer_keys(library: Library) -> Finding | None:
+    """What training with fewer keys than the window has costs."""
+    tests = _list_tests(library, "C4 a network trained and used")
+
+    def say(verdict: VerdictLabel, leading: tuple[Tested, Claim]) -> str:
+        found = leading[0].found
+        few, many = keys_of(found.ours), keys_of(found.theirs)
+        gain = found.gain.mean
+        side = f"{abs(gain):.2f} dB {'less' if gain < 0 else 'more'}"
+        ends = {
+            "HOLDS": "nearly as good",
+            "FAILS": "a loss",
+            "UNCLEAR": "too few seeds to judge",
+        }
+        return (
+            f"Trained and used with {few} of {many} keys, a small network scores {side} than "
+            f"with every key: {ends[verdict]}."
+        )
+
+    return _find(
+        key="fewer-keys",
+        question="What do fewer keys cost in quality?",
+        tests=tests,
+        say=say,
+        name=lambda t: f"k = {keys_of(t.found.ours)}, {t.found.ours.dataset}",
+        about="Difference of few keys less every key, trained and used alike, in PSNR, dB.",
+    )
+
+
+def find_random_k(library: Library) -> Finding | None:
+    """Whether a network that was trained with random k can be used with few keys."""
+    tests = _list_tests(library, "C4 trained with random k")
+
+    def say(verdict: VerdictLabel, leading: tuple[Tested, Claim]) -> str:
+        found = leading[0].found
+        few, many = keys_of(found.ours), keys_of(found.theirs)
+        ends = {
+            "HOLDS": "nearly as good",
+            "FAILS": "more than little",
+            "UNCLEAR": "too few seeds to judge",
+        }
+        return (
+            f"Trained with random k, a network loses {abs(found.gain.mean):.2f} dB at k = {few} "
+            f"against k = {many}: {ends[verdict]}."
+        )
+
+    return _find(
+        key="random-k",
+        question="Can one network serve every k?",
+        tests=tests,
+        say=say,
+        name=lambda t: f"k = {keys_of(t.found.ours)}",
+        about="Difference of a small k less the largest, one network, in PSNR, dB.",
+    )
+
+
+def find_linear_growth(library: Library) -> Finding | None:
+    """Whether cost grows in proportion to the number of pixels."""
+    claims = [
+        claim
+        for claim in library.claims()
+        if claim.judgment.claim.startswith("C8 ") and claim.exhibit.profile_name != "smoke"
+    ]
+    judged = [claim for claim in claims if claim.judgment.verdict != "NOT MEASURED"]
+    if not judged:
+        return None
+    holds = [claim for claim in judged if claim.judgment.verdict == "HOLDS"]
+    fails = [claim for claim in judged if claim.judgment.verdict == "FAILS"]
+    verdict: VerdictLabel = "UNCLEAR"
+    if len(holds) == len(judged) or fails:
+        verdict = "FAILS" if fails else "HOLDS"
+    first = (fails or judged)[0]
+    records = first.exhibit.records
+    return Finding(
+        key="linear-growth",
+        question="Does cost grow with the pixels alone?",
+        sentence=f"Time, memory or FLOPs grow in proportion to the pixels in {len(holds)} of "
+        f"{len(judged)} measured lines; {len(fails)} grow otherwise.",
+        verdict=verdict,
+        why=first.judgment.evidence,
+        numbers=(
+            Number(
+                f"{len(holds)} of {len(judged)}",
+                f"exponent within {LINEAR[0]:.2f} to {LINEAR[1]:.2f}",
+                "lines that are linear",
+                tuple(records[cell] for cell in first.judgment.cells if cell in records),
+            ),
+        ),
+        chart=None,
+        about="",
+        claims=tuple(judged),
+    )

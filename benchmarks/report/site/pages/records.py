@@ -1,0 +1,135 @@
+"""A page per record, and a list of them per table or study."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+
+from benchmarks.records.cell import Cell as RecordCell
+from benchmarks.records.cell import PrintedCell
+from benchmarks.records.record import Record
+from benchmarks.records.result import Quantity
+from benchmarks.report.site.library import Exhibit, Library
+from benchmarks.report.site.tables import Cell, make_view
+from benchmarks.report.site.writer import Site
+
+# The quantity that speaks for a result, the first one that it has.
+_SPEAKING = (
+    *("psnr", "ratio", "growth", "peak", "live_tensors", "flops", "time", "held_out", "loss"),
+    *("latency", "parameters", "stated"),
+)
+
+_OF_THE_RUN = ("commit", "dirty", "timestamp")
+_MOST_OLDER = 3
+
+
+def describe_records(library: Library, records: Iterable[Record]) -> list[tuple[str, str, str]]:
+    """Page, name and speaking value of records, each once."""
+    found = {library.path_of(record): record for record in records}
+    return [(path, record.cell.id, summarize(record)) for path, record in found.items()]
+
+
+def summarize(record: Record) -> str:
+    """The quantity that speaks for a record, or why it has none."""
+    if record.status != "ok":
+        return record.status
+    quantities = record.result.quantities()
+    name = next((name for name in _SPEAKING if name in quantities), None)
+    return f"{name} {format_quantity(quantities[name])}" if name else ""
+
+
+def format_quantity(quantity: Quantity) -> str:
+    """A value with its unit and interval, to four digits."""
+    text = f"{quantity.value:,.4g} {quantity.unit}".strip()
+    if quantity.lo is not None and quantity.hi is not None:
+        text += f" [{quantity.lo:.4g}, {quantity.hi:.4g}]"
+    return text
+
+
+def add(site: Site, library: Library) -> None:
+    """Add the pages."""
+    for exhibit in library.exhibits:
+        older = _group_older(exhibit)
+        for cell, record in exhibit.report.records.items():
+            _add_record(site, library, exhibit, record, older.get(cell, []))
+        _add_list(site, library, exhibit)
+    _add_printed(site, library)
+
+
+def _add_printed(site: Site, library: Library) -> None:
+    """A page of all printed numbers, with a row per record."""
+    rows = [
+        [
+            Cell(printed.model, style="pin"),
+            Cell(printed.variant),
+            Cell(printed.task or ""),
+            Cell(printed.dataset or ""),
+            Cell("; ".join(f"{n} {format_quantity(q)}" for n, q in quantities.items())),
+            Cell(printed.source),
+        ]
+        for printed, quantities in _list_printed(library)
+    ]
+    header = ("method", "variant", "task", "set", "values", "source")
+    view = make_view("printed", header, rows, ("task", "set", "source"))
+    anchors = [printed.hash for printed, _ in _list_printed(library)]
+    site.add_page("printed.html", "printed.html", view=view, anchors=anchors)
+
+
+def _list_printed(library: Library) -> list[tuple[PrintedCell, dict[str, Quantity]]]:
+    return [
+        (cell, record.result.quantities())
+        for cell, record in library.printed().items()
+        if isinstance(cell, PrintedCell)
+    ]
+
+
+def _group_older(exhibit: Exhibit) -> dict[RecordCell, list[Record]]:
+    """The records of each cell that a newer one, or one of another machine, stands for."""
+    older: dict[RecordCell, list[Record]] = defaultdict(list)
+    for record in exhibit.store.records:
+        if record is not exhibit.report.records.get(record.cell):
+            older[record.cell].append(record)
+    return older
+
+
+def _add_record(
+    site: Site, library: Library, exhibit: Exhibit, record: Record, older: list[Record]
+) -> None:
+    content = record.model_dump(mode="json", exclude_defaults=True)
+    if environment := content.get("environment"):
+        # The page of its machine has the rest of the environment, and 1,500 pages need not.
+        content["environment"] = {name: environment[name] for name in _OF_THE_RUN}
+    site.add_page(
+        library.path_of(record),
+        "record.html",
+        record=record,
+        summary=summarize(record),
+        exhibit=exhibit,
+        older=[_describe_older(one) for one in older[: -_MOST_OLDER - 1 : -1]],
+        more=max(len(older) - _MOST_OLDER, 0),
+        json=json.dumps(content, separators=(",", ":"), ensure_ascii=False),
+    )
+
+
+def _describe_older(record: Record) -> str:
+    environment = record.environment
+    if environment is None:
+        return summarize(record)
+    commit = (environment.commit or "no commit")[:12]
+    return f"{environment.timestamp}, {commit}, environment {environment.key}: {summarize(record)}"
+
+
+def _add_list(site: Site, library: Library, exhibit: Exhibit) -> None:
+    rows = [
+        [
+            Cell(record.cell.id, library.path_of(record), style="pin"),
+            Cell(record.status),
+            Cell(summarize(record)),
+        ]
+        for record in exhibit.report.records.values()
+    ]
+    view = make_view("records", ("cell", "status", "value"), rows, ("status",))
+    title = f"{exhibit.title} ({exhibit.profile_name})"
+    path = f"record/{exhibit.name}/index.html"
+    site.add_page(path, "records.html", view=view, title=title, up=exhibit.path)

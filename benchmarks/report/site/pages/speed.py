@@ -1,0 +1,101 @@
+"""Attention: every measured time with its selectors, and a map of which backend is fastest."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import altair as alt
+
+from benchmarks.records.cell import AttentionCell
+from benchmarks.records.result import AttentionLatency
+from benchmarks.report import signs
+from benchmarks.report.series import select
+from benchmarks.report.site.charts import Chart, add_chart
+from benchmarks.report.site.exhibit_charts import color_by
+from benchmarks.report.site.findings.speed import describe_ratio
+from benchmarks.report.site.library import Exhibit, Library
+from benchmarks.report.site.tables import Cell, make_view
+from benchmarks.report.site.writer import Site
+
+_HEADER = (
+    *("backend", "N", "k", "device", "dtype", "bias", "direction", "graph", "threads"),
+    *("baseline", "time / baseline", "interval", "noise floor", "verdict", "median ms"),
+)
+_SELECTED = (*_HEADER[:10], "verdict")
+
+
+def add(site: Site, library: Library) -> None:
+    """Add the page."""
+    rows, charts = [], []
+    for exhibit in library.exhibits:
+        timed = select(exhibit.records, AttentionCell, AttentionLatency)
+        if exhibit.profile_name == "smoke" or not timed:
+            continue
+        rows += [_describe(library, exhibit, cell, result) for cell, result in timed.items()]
+        if chart := _draw_map(site, exhibit, timed):
+            charts.append(chart)
+    view = make_view("times", _HEADER, rows, _SELECTED)
+    site.add_page("speed.html", "speed.html", view=view, charts=charts)
+
+
+def _describe(
+    library: Library, exhibit: Exhibit, cell: AttentionCell, result: AttentionLatency
+) -> list[Cell]:
+    path = library.path_of(exhibit.records[cell])
+    ratio, floor = result.ratio.value, result.floor.value
+    return [
+        Cell(cell.contender, path, style="pin"),
+        Cell(str(cell.n), order=float(cell.n)),
+        Cell(str(cell.k), order=float(cell.k)),
+        Cell("GPU" if cell.device else "CPU"),
+        Cell(cell.dtype),
+        Cell("bias" if cell.bias else "no bias"),
+        Cell(cell.mode),
+        Cell(cell.graph),
+        Cell(str(cell.threads or exhibit.environment.threads)),
+        Cell(cell.baseline or ""),
+        Cell(f"{ratio:.3f}", path, ratio),
+        Cell(describe_ratio(result), path),
+        Cell(f"{floor:.1%}", path, floor),
+        Cell(result.judged, style=f"verdict-{result.judged.lower()}"),
+        Cell(f"{result.latency.value:,.3f}", path, result.latency.value),
+    ]
+
+
+def _draw_map(
+    site: Site, exhibit: Exhibit, timed: dict[AttentionCell, AttentionLatency]
+) -> Chart | None:
+    """Which backend takes least time at each N and k, of those with one baseline."""
+    places: dict[tuple[int, int], dict[str, float]] = defaultdict(dict)
+    for cell, result in timed.items():
+        alike = cell.mode == "forward" and not cell.bias and cell.graph == "photo"
+        if alike and not result.clamped and cell.backend != "auto":
+            places[cell.n, cell.k][cell.contender] = result.ratio.value
+    values: list[dict[str, Any]] = []
+    for (n, k), ratios in places.items():
+        if len(ratios) > 1:
+            winner, *rest = sorted(ratios, key=lambda name: (ratios[name], name))
+            lead = ratios[rest[0]] / ratios[winner]
+            values.append(
+                {"N": n, "k": k, "fastest": winner, "second": rest[0], "lead": lead}
+                | {"text": f"{lead:.2f}"}
+            )
+    if len({row["k"] for row in values}) < 2:
+        return None
+    names = sorted({row["fastest"] for row in values})
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("k:O", title="k, keys per token", axis=alt.Axis(labelAngle=0)),
+        y=alt.Y("N:O", sort="descending", title="N, tokens per window"),
+    )
+    squares = base.mark_rect(stroke="white").encode(
+        color=color_by(names, signs.sign_of_backend, "fastest"),
+        tooltip=["N:O", "k:O", "fastest:N", "second:N", alt.Tooltip("lead:Q", format=".2f")],
+    )
+    texts = base.mark_text(color="white", fontSize=11).encode(text="text:N")
+    chart = alt.layer(squares, texts).properties(width=alt.Step(52), height=alt.Step(34))
+    about = (
+        f"{exhibit.title} ({exhibit.profile_name}): the fastest backend at every N and k, and how "
+        "many times as long the second one takes."
+    )
+    return add_chart(site, f"map-{exhibit.name}", about, chart)

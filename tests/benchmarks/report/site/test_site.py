@@ -1,0 +1,300 @@
+import json
+import posixpath
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import deque
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+
+from benchmarks.records.record import RecordStore
+from benchmarks.report.__main__ import main
+from benchmarks.report.site.build import build_site
+from benchmarks.report.site.findings import list_findings
+from benchmarks.report.site.findings.finding import MOST_WORDS
+from benchmarks.report.site.library import load_library
+from benchmarks.report.site.writer import MARKER, Site, keep_quotes, mark_code
+from tests.benchmarks.report.site.conftest import EVIL, MARKUP, ROOT
+
+FRONT = "index.html"
+
+
+class Page(HTMLParser):
+    """What a page refers to, the anchors in it, and its text."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.links, self.loaded, self.anchors, self.texts = [], [], set(), []
+        self.feed(content.decode())
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if "id" in found:
+            self.anchors.add(found["id"])
+        if tag == "a" and "href" in found:
+            self.links.append(found["href"])
+        for name in ("src", "href", "xlink:href"):
+            if tag != "a" and name in found:
+                self.loaded.append(found[name])
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def pages_of(site):
+    return {path: Page(data) for path, data in site.files.items() if path.endswith(".html")}
+
+
+def resolve(path, link):
+    """The file in a site that a relative link leads to, and its anchor."""
+    target, _, anchor = link.partition("#")
+    base = posixpath.dirname(path)
+    return (posixpath.normpath(posixpath.join(base, unquote(target))) if target else path), anchor
+
+
+def test_every_link_and_file_of_every_page_is_there(site):
+    pages = pages_of(site)
+    assert len(pages) > 100
+    for path, page in pages.items():
+        for link in page.links:
+            target, anchor = resolve(path, link)
+            assert target in site.files, (path, link)
+            if anchor and target in pages:
+                assert anchor in pages[target].anchors, (path, link)
+        for link in page.loaded:
+            assert link.startswith("data:") or resolve(path, link)[0] in site.files, (path, link)
+
+
+def test_no_page_names_a_host_to_load_from(site):
+    for path, data in site.files.items():
+        if path.endswith((".html", ".css")):
+            loaded = re.findall(
+                r"""(?:src|href)=["']?(\w+:)?//|url\(["']?(\w+:)?//""", data.decode()
+            )
+            assert not loaded, path
+
+
+def test_built_again_it_is_the_same_byte_by_byte(site, results):
+    again = build_site(results)
+    assert again.files.keys() == site.files.keys()
+    assert [path for path, data in again.files.items() if data != site.files[path]] == []
+
+
+def test_another_process_with_other_hashes_makes_the_same_bytes(site, results, tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from benchmarks.report.site.library import load_library\n"
+        "from benchmarks.report.site.pages import claims, exhibits, front\n"
+        "from benchmarks.report.site.writer import Site\n"
+        "library, site = load_library(Path(sys.argv[1])), Site()\n"
+        "for page in (front, exhibits, claims): page.add(site, library)\n"
+        "site.write(Path(sys.argv[2]))\n"
+    )
+    command = [sys.executable, "-c", code, results, tmp_path / "site"]
+    environment = {**__import__("os").environ, "PYTHONHASHSEED": "12345"}
+    subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    built = [path for path in (tmp_path / "site").rglob("*") if path.is_file()]
+    assert len(built) > 30
+    for path in built:
+        name = path.relative_to(tmp_path / "site").as_posix()
+        assert path.read_bytes() == site.files[name], name
+
+
+def test_text_from_outside_is_text_on_every_page(site):
+    shown = 0
+    for path, data in site.files.items():
+        if path.endswith((".html", ".svg")):
+            assert MARKUP not in data.decode(), path
+            shown += EVIL.splitlines()[0] in "".join(Page(data).texts)
+    assert shown >= 2  # on the page of its record, and of its table
+
+
+def test_charts_are_well_formed_pictures(site):
+    charts = [data for path, data in site.files.items() if path.startswith("charts/")]
+    assert len(charts) > 5
+    for data in charts:
+        assert ElementTree.fromstring(data).tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_there(site, results):
+    text = Page(site.files["unread.html"]).text
+    name = "study-attention-crossover-gpu.jsonl"
+    store = RecordStore(results / "records" / name)
+    assert len(store.problems) == 2
+    numbers = [problem.split(":")[1] for problem in store.problems]
+    assert all(f"records/{name}:{number}:" in text for number in numbers)
+    assert "unread.html" in Page(site.files[FRONT]).links
+    assert "table/study-attention-crossover-gpu.html" in site.files
+
+
+def test_no_page_says_where_the_records_lay(site, results):
+    for path, data in site.files.items():
+        assert str(results).encode() not in data, path
+
+
+def find_clicks(pages, start, wanted, most):
+    """The fewest links from a page to one whose path is wanted; None where it takes more."""
+    seen, queue = {start}, deque([(start, 0)])
+    while queue:
+        path, clicks = queue.popleft()
+        if wanted(path):
+            return clicks
+        if clicks < most and path in pages:
+            for link in pages[path].links:
+                target, _ = resolve(path, link)
+                if target not in seen:
+                    seen.add(target)
+                    queue.append((target, clicks + 1))
+    return None
+
+
+def test_each_finding_reaches_every_record_behind_it_in_three_clicks(site, results):
+    library, pages = load_library(results), pages_of(site)
+    front = pages[FRONT]
+    findings = list_findings(library)
+    assert len(findings) >= 3
+    for finding in findings:
+        assert finding.path in front.links
+        records = [record for number in finding.numbers for record in number.records]
+        assert records
+        for record in records:
+            wanted = library.path_of(record).partition("#")[0]
+            clicks = find_clicks(pages, finding.path, lambda path, w=wanted: path == w, 2)
+            assert clicks is not None, (finding.key, wanted)
+
+
+def test_findings_are_short_and_their_numbers_have_intervals(results):
+    for finding in list_findings(load_library(results)):
+        assert len(finding.sentence.split()) <= MOST_WORDS, finding.sentence
+        assert finding.sentence.endswith(".")
+        assert all(number.interval for number in finding.numbers)
+
+
+def test_every_number_of_a_table_leads_to_its_record(site, results):
+    """The values of each record are found on the page that its table links."""
+    library = load_library(results)
+    exhibit = library.find("study", "small", "cpu")
+    page = site.files[exhibit.path].decode()
+    linked = dict(re.findall(r'<a href="\.\./(record/[^"]+)">([^<]+)</a>', page))
+    scored = {
+        library.path_of(record): record
+        for record in exhibit.report.records.values()
+        if record.cell.kind == "quality" and record.status == "ok"
+    }
+    assert len(scored) > 50
+    for path, record in scored.items():
+        psnr = record.result.quantity("psnr").value
+        assert linked[path].startswith(f"{psnr:.2f}")
+        assert repr(psnr) in site.files[path].decode()
+
+
+def test_the_page_of_a_record_holds_all_of_it(site, results):
+    library = load_library(results)
+    exhibit = library.find("table", "7", "cpu")
+    for record in exhibit.report.records.values():
+        page = Page(site.files[library.path_of(record)])
+        start = page.text.index('{"cell":')
+        kept = json.loads(page.text[start : page.text.rindex("}") + 1])
+        whole = json.loads(record.model_dump_json(exclude_defaults=True))
+        environment, of_the_run = whole.pop("environment"), kept.pop("environment")
+        assert kept == whole
+        machines = Page(site.files["machines.html"]).text
+        for name, value in environment.items():
+            if name in ("commit", "dirty", "timestamp"):
+                assert of_the_run[name] == value
+            else:
+                assert json.dumps(value, separators=(",", ":")) in machines
+
+
+def test_a_claim_leads_to_all_its_records(site, results):
+    library = load_library(results)
+    judged = [claim for claim in library.claims() if claim.judgment.verdict != "NOT MEASURED"]
+    assert judged
+    for claim in judged:
+        links = {resolve(claim.path, link)[0] for link in Page(site.files[claim.path]).links}
+        cells = claim.judgment.cells
+        assert cells
+        paths = {library.path_of(claim.exhibit.records[c]).partition("#")[0] for c in cells}
+        assert paths <= links
+
+
+def test_results_against_the_method_stand_beside_those_for_it(results):
+    findings = {finding.key: finding for finding in list_findings(load_library(results))}
+    numbers = [number.text for number in findings["against-swinir"].numbers]
+    assert numbers[0].startswith("+")
+    assert numbers[1].startswith("\N{MINUS SIGN}")
+    assert findings["speed-gpu"].verdict == "FAILS"
+
+
+def test_pictures_are_as_many_as_photographs_and_their_scores_are_shown(site):
+    pictures = [path for path in site.files if path.startswith("picture/")]
+    assert len(pictures) == 3 * 4
+    assert all(site.files[path].startswith(b"\x89PNG") for path in pictures)
+    page = Page(site.files["task/denoise-color.html"])
+    assert len(re.findall(r"difference [+-]\d\.\d\d dB", page.text)) == 3
+    assert "No picture: no weights ship" in Page(site.files["tasks.html"]).text
+
+
+def test_a_site_replaces_all_of_an_earlier_one(site, tmp_path):
+    target = tmp_path / "site"
+    site.write(target)
+    (target / "table" / "gone.html").write_text("stale")
+    site.write(target)
+    built = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
+    assert built == set(site.files)
+    assert [p.name for p in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(ValueError, match="holds files that are no site"):
+        Site().write(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_two_files_never_share_a_path():
+    site = Site()
+    site.add("a.txt", "one")
+    site.add("a.txt", "one")
+    with pytest.raises(ValueError, match=r"path a\.txt"):
+        site.add("a.txt", "two")
+
+
+def test_text_between_tags_keeps_quotation_marks_alone():
+    assert str(keep_quotes('<b>"&amp;')) == '&lt;b&gt;"&amp;amp;'
+
+
+def test_backticks_of_a_text_are_code_and_nothing_else_is():
+    assert str(mark_code("`a<b>` & `c")) == "<code>a&lt;b&gt;</code> &amp; `c"
+
+
+def test_the_command_names_what_is_missing(tmp_path, capsys):
+    assert main(["site", "--results", str(tmp_path / "none"), "--out", str(tmp_path / "s")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_any_record_the_front_page_says_so(tmp_path, few_pictures):
+    (tmp_path / "records").mkdir()
+    site = build_site(tmp_path)
+    text = Page(site.files[FRONT]).text
+    assert "No pair of KGT and SwinIR was measured." in text
+    assert "0 findings" in text
+    assert MARKER in site.files
+
+
+@pytest.mark.slow
+def test_the_committed_records_make_a_site_of_limited_size(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.report", "site", "--out", tmp_path / "site"]
+    subprocess.run(command, check=True, cwd=ROOT)
+    sizes = {path: path.stat().st_size for path in (tmp_path / "site").rglob("*.*")}
+    pictures = sum(size for path, size in sizes.items() if path.suffix in (".png", ".svg"))
+    assert sum(sizes.values()) - pictures < 10e6
+    assert sum(sizes.values()) < 40e6
