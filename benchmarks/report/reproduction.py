@@ -58,12 +58,9 @@ class Reproduction:
     def render(self, folder: Path, environment: Environment | None) -> Report:
         """Write the report of what is recorded in an environment, and the pages that sum it up."""
         report = self.build(environment)
-        table = report.table
+        table, answer = report.table, answer_study(self.spec, report.everything)
         contents = {
-            ".md": render_markdown(
-                *(table, report.judgments, f"{table.name}.svg"),
-                answer_study(self.spec, report.everything),
-            ),
+            ".md": render_markdown(table, report.judgments, f"{table.name}.svg", answer),
             ".csv": render_csv(table),
             ".tex": render_latex(table),
             ".svg": draw_plot(self.spec.plot, table.title, report.everything),
