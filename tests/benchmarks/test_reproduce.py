@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 REPORTS = sorted(
     page
     for page in (ROOT / "reports").glob("*.md")
-    if "--from-records" in page.read_text().splitlines()[-1]
+    if re.search(r"benchmarks.reproduce .+ --from-records`$", page.read_text())
 )
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
 
