@@ -74,7 +74,7 @@ def compare_arms(records: Records, fits: Callable[[Arm, Arm], bool]) -> list[Com
                 one, other = next(iter(own.values())), next(iter(others.values()))
                 names = describe_arm(ours, one), describe_arm(theirs, other)
                 where = describe_where(ours, one)
-                cells = *_list_cells(ours, own), *_list_cells(theirs, others)
+                cells = *list_cells(ours, own), *list_cells(theirs, others)
                 comparisons.append(Comparison(ours, theirs, names, gain, where, cells))
     return comparisons
 
@@ -129,7 +129,8 @@ def is_small(arm: Arm) -> bool:
     return arm.described.size == "tiny"
 
 
-def _list_cells(arm: Arm, trainings: Mapping[int, QualityResult]) -> list[QualityCell]:
+def list_cells(arm: Arm, trainings: Mapping[int, QualityResult]) -> list[QualityCell]:
+    """The cells of an arm's trainings."""
     return [arm.model_copy(update={"seed": seed}) for seed in trainings]
 
 

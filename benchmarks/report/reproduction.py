@@ -53,14 +53,15 @@ class Reproduction:
         judgments = judge_claims(self.profile.claims, everything) + judge_twins(self.spec, records)
         problems = self.store.problems
         table = build_table(self.spec, self.name, self.profile, records, environment, problems)
-        return Report(table, judgments, records, everything)
+        answer = answer_study(self.spec, everything)
+        return Report(table, judgments, answer, records, everything)
 
     def render(self, folder: Path, environment: Environment | None) -> Report:
         """Write the report of what is recorded in an environment, and the pages that sum it up."""
         report = self.build(environment)
-        table, answer = report.table, answer_study(self.spec, report.everything)
+        table = report.table
         contents = {
-            ".md": render_markdown(table, report.judgments, f"{table.name}.svg", answer),
+            ".md": render_markdown(table, report.judgments, f"{table.name}.svg", report.answer),
             ".csv": render_csv(table),
             ".tex": render_latex(table),
             ".svg": draw_plot(self.spec.plot, table.title, report.everything),
@@ -113,12 +114,14 @@ class Report:
 
     Attributes:
         table, judgments: what is rendered.
+        answer: what was found, in a sentence or two, empty of most tables.
         records: of cells that have one.
         everything: the records, and the printed ones.
     """
 
     table: Table
     judgments: list[Judgment]
+    answer: str
     records: Records
     everything: Records
 

@@ -15,8 +15,9 @@ from benchmarks.quality.seeds import (
     describe_arms,
     stack_scores,
 )
+from benchmarks.records.cell import QualityCell
 from benchmarks.records.result import QualityResult
-from benchmarks.report.comparisons import Arm, config_of, keys_of, list_arms
+from benchmarks.report.comparisons import Arm, config_of, keys_of, list_arms, list_cells
 from benchmarks.report.judgment import (
     NOT_MEASURED,
     Judgment,
@@ -44,12 +45,14 @@ class Found(NamedTuple):
         window: side of the windows in tokens.
         layout: distance and distractors of the set.
         trainings: the result of each seed.
+        cells: those of the trainings.
     """
 
     keys: str
     window: int
     layout: Layout
     trainings: Mapping[int, QualityResult]
+    cells: tuple[QualityCell, ...]
 
     @property
     def gain(self) -> SeededGain:
@@ -88,7 +91,10 @@ class Found(NamedTuple):
 def list_found(records: Records) -> list[Found]:
     """The measured selections on all sets of twins, in the order of the records."""
     return [
-        Found(_describe_keys(arm), config.window, TESTS[arm.dataset], trainings)
+        Found(
+            *(_describe_keys(arm), config.window, TESTS[arm.dataset], trainings),
+            tuple(list_cells(arm, trainings)),
+        )
         for arm, trainings in list_arms(records).items()
         if arm.dataset in TESTS and arm.recipe and (config := config_of(arm))
         if all(result.gain for result in trainings.values())
@@ -106,6 +112,7 @@ def judge_distance(records: Records) -> list[Judgment]:
         f"{_CLAIM} better than nearest, random and every key, small-scale",
         _judge_wins(wins),
         f"{_describe_wins(wins)}; {_WINS} places are asked for, since one may be chance",
+        tuple(cell for own in places.values() for found in own for cell in found.cells),
     )
     return [everywhere, *(_judge_found(found) for own in places.values() for found in own)]
 
@@ -203,7 +210,7 @@ def _judge_found(found: Found) -> Judgment:
     evidence += f"optimum {best:+.3f} dB"
     if found.gain.lacks:
         evidence += f"; {found.gain.lacks}"
-    return Judgment(claim, found.verdict, evidence)
+    return Judgment(claim, found.verdict, evidence, found.cells)
 
 
 def _describe_keys(arm: Arm) -> str:

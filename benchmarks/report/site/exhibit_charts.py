@@ -283,9 +283,10 @@ def _draw_rates(exhibit: Exhibit) -> _Found:
     """PSNR of held-out images against the learning rate."""
     values = []
     for cell, result in select(exhibit.records, TrainingCell, TrainingResult).items():
-        fields = Description.parse(cell.recipe or "").fields
+        recipe = Description.parse(cell.recipe or "")
+        fields = recipe.fields
         if result.held_out and "lr" in fields:
-            where = f"{cell.task}, {fields.get('steps', 'all')} steps"
+            where = f"{cell.task} by {recipe.name}, {fields.get('steps', 'all')} steps"
             values.append(
                 {"model": cell.model, "lr": fields["lr"], "psnr": result.held_out.value}
                 | {"where": where}

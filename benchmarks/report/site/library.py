@@ -75,7 +75,7 @@ class Claim(NamedTuple):
     @property
     def code(self) -> str:
         """C1 to C9 of the papers' claims, empty of ours."""
-        first = self.judgment.claim.partition(" ")[0]
+        first = self.judgment.claim.partition(" ")[0].partition("-")[0]
         return first if first[:1] == "C" and first[1:].isdecimal() else ""
 
 

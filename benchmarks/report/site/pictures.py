@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -59,7 +60,7 @@ class Restored:
 
 
 def restore_all() -> Iterator[Restored]:
-    """All tasks that networks ship for, level by level, and levels beyond their training.
+    """All tasks that networks ship for, and levels beyond their training.
 
     The photographs of a task come in the order of our difference to the rival, worst first.
     """
@@ -70,8 +71,17 @@ def restore_all() -> Iterator[Restored]:
 
 
 def _list_tasks() -> list[Task]:
-    families = [*PURPOSES]
-    return [task for task in TASKS.values() if _purpose_of(task) in families]
+    """The tasks that networks ship for; of a family of levels the first and the last one."""
+    families: dict[str, list[Task]] = defaultdict(list)
+    for task in TASKS.values():
+        if _purpose_of(task) in PURPOSES:
+            families[task.family].append(task)
+    return [
+        task
+        for tasks in families.values()
+        for task in tasks
+        if task.level is None or task in (tasks[0], tasks[-1])
+    ]
 
 
 def _list_beyond() -> list[Task]:

@@ -81,10 +81,8 @@ def _arrange(squares: list[Square]) -> dict[str, list[Square]]:
 
 def _list_absent(library: Library) -> list[tuple[str, str, str]]:
     """What is not measured, why, and the page that says more."""
-    lines = [
-        (f"{spec.kind.capitalize()} {spec.name} ({name})", "not measured yet", "tables.html")
-        for spec, name in library.absent
-    ]
+    names = ", ".join(dict.fromkeys(spec.name for spec, _ in library.absent))
+    lines = [(f"Studies {names}", "not measured yet", "tables.html")] if names else []
     measured = {e.spec.name for e in library.exhibits if e.profile_name != "smoke"}
     lines += [
         (exhibit.title, f"a smoke test alone; {_find_reason(exhibit)}", exhibit.path)
