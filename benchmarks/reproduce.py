@@ -158,7 +158,7 @@ def _reproduce(
         with show_progress("reproduce", len(missing)) as report:
             measure(missing, started, report, print_record)
     rendered = work.render(options.reports, environment)
-    _say(f"wrote {options.reports}/{rendered.table.name}.md, .csv, .tex, .svg")
+    _say(f"wrote {options.reports / work.place / rendered.table.name}.md, .csv, .tex, .svg")
     return _judge(rendered), rendered.as_json()
 
 

@@ -15,7 +15,7 @@ from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment, capture_environment
 from benchmarks.records.record import Record, RecordStore
 from benchmarks.report.claims import answer_study, judge_claims
-from benchmarks.report.index import write_index
+from benchmarks.report.index import SMOKE, write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
 from benchmarks.report.printed import judge_twins
@@ -41,6 +41,11 @@ class Reproduction:
     def __str__(self) -> str:
         return f"{self.spec.kind} {self.spec.name}, profile {self.name} ({self.profile.about})"
 
+    @property
+    def place(self) -> str:
+        """The folder of its pages within that of all pages."""
+        return SMOKE if self.name == SMOKE else ""
+
     def start(self, command: str) -> Run:
         """A run in this environment, with the command line that its records keep."""
         checkpoints = self.results / "checkpoints"
@@ -57,7 +62,10 @@ class Reproduction:
         return Report(table, judgments, answer, records, everything)
 
     def render(self, folder: Path, environment: Environment | None) -> Report:
-        """Write the report of what is recorded in an environment, and the pages that sum it up."""
+        """Write the report of what is recorded in an environment, and the pages that sum it up.
+
+        Smoke tests lie in a folder of their own.
+        """
         report = self.build(environment)
         table = report.table
         contents = {
@@ -67,7 +75,7 @@ class Reproduction:
             ".svg": draw_plot(self.spec.plot, table.title, report.everything),
         }
         for suffix, text in contents.items():
-            write_atomically(folder / f"{table.name}{suffix}", text)
+            write_atomically(folder / self.place / f"{table.name}{suffix}", text)
         if self.spec.kind == "study" and self.spec.name in STUDIES:
             write_summary(self.results, folder)
         write_index(folder)

@@ -71,6 +71,8 @@ VERDICTS = {
     "SLOWER": "#b34700",
     "SAME": "#5a5a5a",
 }
+# Arms of a study that are neither models nor backends, such as ways to select keys, in their order.
+ARMS = ("#0072b2", "#d55e00", "#aa4499", "#e69f00", "#56b4e9", "#882255", "#332288", "#6b6b6b")
 # Levels of a task are its shades.
 LEVELS = "#0072b2"
 # Ends of the scale of a difference: against us, none, for us.

@@ -11,7 +11,7 @@ from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import Column, Profile, TableSpec
 from benchmarks.records.cell import Cell, PrintedCell, QualityCell
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import Record
+from benchmarks.records.record import PORTABLE, Record
 from benchmarks.records.result import (
     AttentionRun,
     LatencyResult,
@@ -42,6 +42,7 @@ class Table:
         title, text: heading and introduction.
         command: regenerates the files.
         header, rows: of columns, and a list of entries per row.
+        naming: how many columns, the first ones, name a row.
         notes: footnotes in order of their number.
         protocols: the rules by which what is measured here was scored.
         inputs: how the inputs of which sets were made, and which sets have another name.
@@ -56,6 +57,7 @@ class Table:
     command: str
     header: list[str]
     rows: list[list[Entry]]
+    naming: int
     notes: list[str]
     protocols: list[str]
     inputs: list[str]
@@ -97,6 +99,7 @@ def build_table(
         ),
         header=[*spec.rows, *(column.header for column in spec.columns), *layout.sources],
         rows=rows,
+        naming=len(spec.rows),
         notes=[*layout.notes, *(_describe_statement(*found) for found in statements.items())],
         protocols=[get_protocol(name).text for name in protocols],
         inputs=_describe_inputs(records),
@@ -175,7 +178,10 @@ class _Layout:
         result = record.result
         if isinstance(result, Missing):
             known = result.quantity(column.metric)
-            entry = format_result(column, result) if known else Entry(result.status)
+            # No weights and no images are nothing that a model or a set does not support.
+            absent = record.cell.kind in PORTABLE and result.status == "unsupported"
+            word = MISSING if absent else result.status
+            entry = format_result(column, result) if known else Entry(word)
             return entry.add(
                 self._mark((result.reason.splitlines() or [result.status])[0]), status=result.status
             )

@@ -18,7 +18,7 @@ from kgt import list_backends
 ROOT = Path(__file__).resolve().parents[2]
 REPORTS = sorted(
     page
-    for page in (ROOT / "reports").glob("*.md")
+    for page in (ROOT / "reports").rglob("*.md")
     if re.search(r"benchmarks.reproduce .+ --from-records`$", page.read_text())
 )
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="memory limits need Linux")
@@ -150,7 +150,7 @@ def test_rendering_an_empty_store_gives_reasons(run, tmp_path):
     code, _, err = run("--table semanir:10 --from-records")
     assert code == 2
     assert "nothing was measured" in err
-    page = (tmp_path / "reports" / "table8-smoke.md").read_text()
+    page = (tmp_path / "reports" / "smoke" / "table8-smoke.md").read_text()
     assert "not measured: run without --from-records (profile smoke)" in page
     assert "| SwinIR | as printed | 11.90 M | 32.92 / 0.9044 |" in page
     assert "| C7 KGT beats SwinIR at the same parameters | NOT MEASURED |" in page
@@ -164,10 +164,11 @@ def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
     store = tmp_path / "results" / "records" / "table3-smoke.jsonl"
     assert sorted(read_statuses(store)) == ["ok", "ok", "ok", "unsupported", "unsupported"]
     reports = tmp_path / "reports"
-    names = ["README.md", *(f"table3-smoke.{form}" for form in ("csv", "md", "svg", "tex"))]
-    assert sorted(path.name for path in reports.iterdir()) == names
-    assert "[Table 3 (smoke): Tiny](table3-smoke.md)" in (reports / "README.md").read_text()
-    page = (reports / "table3-smoke.md").read_text()
+    names = [f"table3-smoke.{form}" for form in ("csv", "md", "svg", "tex")]
+    assert sorted(path.name for path in reports.iterdir()) == ["README.md", "smoke"]
+    assert sorted(path.name for path in (reports / "smoke").iterdir()) == names
+    assert "[Table 3 (smoke): Tiny](smoke/table3-smoke.md)" in (reports / "README.md").read_text()
+    page = (reports / "smoke" / "table3-smoke.md").read_text()
     assert "triton runs on cuda devices, not on cpu" in page
     assert "k is clamped to the N tokens of the window" in page
 
@@ -179,14 +180,14 @@ def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
     assert by_key[8, "triton"]["tensors status"] == "unsupported"
     assert {claim["verdict"] for claim in answer["claims"]} == {"NOT MEASURED"}
 
-    first = {path.name: path.read_bytes() for path in reports.iterdir()}
+    first = {path.name: path.read_bytes() for path in reports.rglob("*.*")}
     recorded = store.read_bytes()
     for arguments in ("--table 3", "--table 3 --from-records"):
         code, _, err = run(arguments)
         assert code == 0
         assert ("5 recorded, 0 to measure" in err) == ("--from-records" not in arguments)
         assert store.read_bytes() == recorded
-        assert {path.name: path.read_bytes() for path in reports.iterdir()} == first
+        assert {path.name: path.read_bytes() for path in reports.rglob("*.*")} == first
 
     stale = re.sub(rb'"code":"\w+"', b'"code":"0123456789ab"', recorded, count=2)
     store.write_bytes(stale)
@@ -251,17 +252,18 @@ def test_a_study_is_run_like_a_table(tiny, run, tmp_path):
     assert [row["bias"] for row in answer["rows"]] == [None, True]
     assert answer["rows"][0]["ran"] in list_backends()
     reports = tmp_path / "reports"
-    page = (reports / "study-tiny-smoke.md").read_text()
+    page = (reports / "smoke" / "study-tiny-smoke.md").read_text()
     assert page.startswith("# Study tiny (smoke): A study\n")
     assert "| 8 | yes | sdpa | sdpa |" in page
     command = "python -m benchmarks.reproduce --study tiny --profile smoke --from-records"
     assert f"`{command}`" in page
     assert (
-        "[Study tiny (smoke): A study](study-tiny-smoke.md)" in (reports / "README.md").read_text()
+        "[Study tiny (smoke): A study](smoke/study-tiny-smoke.md)"
+        in (reports / "README.md").read_text()
     )
-    first = {path.name: path.read_bytes() for path in reports.iterdir()}
+    first = {path.name: path.read_bytes() for path in reports.rglob("*.*")}
     assert run("--study all --from-records")[0] == 0
-    assert {path.name: path.read_bytes() for path in reports.iterdir()} == first
+    assert {path.name: path.read_bytes() for path in reports.rglob("*.*")} == first
 
 
 def tiny_environment(store):
@@ -320,7 +322,7 @@ def test_a_dataset_that_was_absent_is_looked_for_again(run, tmp_path, monkeypatc
     code, _, err = run("--table 8")
     assert code == 2
     assert "[1/1] unsupported quality/sr-x4/Set5/bicubic" in err
-    assert "Set5" in (tmp_path / "reports" / "table8-smoke.md").read_text()
+    assert "Set5" in (tmp_path / "reports" / "smoke" / "table8-smoke.md").read_text()
     _, _, err = run("--table 8 --dry-run")
     assert "0 recorded, 1 to measure" in err
 
@@ -340,11 +342,12 @@ def test_committed_report_is_what_its_records_render_to(page, tmp_path, monkeypa
     arguments = command.split()
     assert "--from-records" in arguments
     assert main([*arguments, "--reports", str(tmp_path)]) in (0, 1)
+    place = page.parent.relative_to(ROOT / "reports")
     for suffix in (".md", ".csv", ".tex"):
         name = page.with_suffix(suffix).name
-        assert (tmp_path / name).read_bytes() == page.with_suffix(suffix).read_bytes(), name
+        assert (tmp_path / place / name).read_bytes() == page.with_suffix(suffix).read_bytes(), name
     committed = page.with_suffix(".svg").read_text()
     drawn_by = re.search(r"Matplotlib v([\w.]+)", committed)[1]
     if drawn_by != mpl.__version__:
         pytest.skip(f"the plot was drawn by matplotlib {drawn_by}, here is {mpl.__version__}")
-    assert (tmp_path / f"{page.stem}.svg").read_text() == committed
+    assert (tmp_path / place / f"{page.stem}.svg").read_text() == committed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.records.result import AttentionLatency, AttentionMemory
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Line, Records, attention_series
+from benchmarks.report.signs import sign_of_backend
 
 
 def draw(records: Records) -> Figure:
@@ -20,17 +23,17 @@ def draw(records: Records) -> Figure:
         return panels.empty_figure()
     figure, axes = panels.make_panels(2, len(sizes), max(2.6 * len(sizes), 8), 6, sharey="row")
     handles = {}
-    for index, backend in enumerate(dict.fromkeys((*memory, *ratio))):
+    for backend in dict.fromkeys((*memory, *ratio)):
+        color, marker, _ = sign_of_backend(backend)
+        marked: dict[str, Any] = {"color": color, "marker": marker, "ms": 3}
         for (upper, lower), n in zip(axes.T, sizes, strict=True):
             if line := memory[backend][n]:
-                (handles[backend],) = upper.plot(*_in_mib(line), "o-", color=f"C{index}", ms=3)
+                (handles[backend],) = upper.plot(*_in_mib(line), **marked)
             if line := closed[backend][n]:
-                upper.plot(*_in_mib(line), ":", color=f"C{index}", ms=3)
+                upper.plot(*_in_mib(line), ":", color=color, ms=3)
             if line := dict(sorted(ratio[backend][n].items())):
                 places, ratios = [*line], [*line.values()]
-                bars = panels.draw_intervals(
-                    lower, places, ratios, fmt="o-", ms=3, color=f"C{index}"
-                )
+                bars = panels.draw_intervals(lower, places, ratios, **marked)
                 handles.setdefault(backend, bars)
     for (upper, lower), n in zip(axes.T, sizes, strict=True):
         upper.set_title(f"N = {n}")

@@ -9,8 +9,9 @@ from benchmarks.quality.calibration import fit_spread, trace_power
 from benchmarks.records.statistics import wilson_interval
 from benchmarks.report.claims.calibration import PLANTED, WANTED
 from benchmarks.report.comparisons import stack_trainings
-from benchmarks.report.plots.panels import FAMILIES, empty_figure, make_panels
+from benchmarks.report.plots.panels import empty_figure, make_panels
 from benchmarks.report.series import Records
+from benchmarks.report.signs import MODELS
 
 
 def draw(records: Records) -> Figure:
@@ -23,7 +24,7 @@ def draw(records: Records) -> Figure:
     left, right = grid.flat
     means = np.concatenate([arm.mean(axis=1) - arm.mean() for arm in arms])
     left.axhline(0, color="0.7", lw=1)
-    left.plot(range(1, len(means) + 1), means, ls="", marker="o", color=FAMILIES["kgt"])
+    left.plot(range(1, len(means) + 1), means, ls="", marker="o", color=MODELS["kgt"].color)
     left.set_xlabel("training")
     left.set_ylabel("PSNR less the mean of all, dB")
     counts = trace_power(fit_spread(arms), images, PLANTED, WANTED)

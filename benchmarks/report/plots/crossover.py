@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, latency_lines
+from benchmarks.report.signs import BACKENDS, sign_of_backend
 
 _GRAPH_STYLES: dict[str, dict[str, Any]] = {
     "photo": {"ls": "-", "marker": "o"},
     "random": {"ls": "--", "marker": "s"},
 }
 # What auto chose lies on another line, so it gets rings around that line's marks.
-_AUTO_STYLE = {"ls": "", "mfc": "none", "ms": 7, "color": "0.1"}
+_AUTO_STYLE = {"ls": "", "mfc": "none", "ms": 7, "color": BACKENDS["auto"].color}
 
 
 def draw(records: Records) -> Figure:
@@ -26,7 +27,7 @@ def draw(records: Records) -> Figure:
     figure, (axes,) = panels.make_panels(1, len(sizes), max(3.4 * len(sizes), 7), 3.8, sharey=True)
     names = dict.fromkeys(name for contenders in lines.values() for name in contenders)
     styles: dict[str, dict[str, Any]] = {
-        name: {"ms": 3, "color": f"C{index}"} for index, name in enumerate(names)
+        name: {"ms": 3, "color": sign_of_backend(name).color} for name in names
     }
     styles["auto"] = _AUTO_STYLE
     for axis, n in zip(axes, sizes, strict=True):

@@ -13,8 +13,8 @@ from benchmarks.quality.seeds import SeededGain
 from benchmarks.report.claims.training import Tested, list_tested
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records
+from benchmarks.report.signs import VERDICTS
 
-_COLORS = {"HOLDS": "tab:green", "FAILS": "tab:red", "UNCLEAR": "0.45"}
 _SEEDED: dict[str, Any] = {"lw": 1.6, "ls": "-"}
 _OVER_IMAGES: dict[str, Any] = {"lw": 0.8, "ls": ":"}
 _TEXT_WIDTH, _LINE_INCHES, _PANEL_INCHES = 66, 0.17, 0.6
@@ -82,7 +82,7 @@ def _draw_rows(axis: Axes, rows: _Rows) -> None:
         places.append(end + (height - 1) / 2)
         end += height
         if tested:
-            _draw_gain(axis, places[-1], tested.found.gain, _COLORS[tested.verdict])
+            _draw_gain(axis, places[-1], tested.found.gain, VERDICTS[tested.verdict])
     axis.axvline(0, color="0.3", lw=1)
     axis.set_yticks(places, [text for text, _ in rows], fontsize=7)
     axis.tick_params(axis="y", length=0)
@@ -109,7 +109,7 @@ def _legend(tests: list[Tested]) -> list[Any]:
     seeded = {tested.found.gain.lo is not None for tested in tests}
     handles = [
         panels.entry(verdict, color=color, marker="o", ls="", ms=4)
-        for verdict, color in _COLORS.items()
+        for verdict, color in VERDICTS.items()
         if verdict in shown
     ]
     if True in seeded:

@@ -32,7 +32,7 @@ def draw(records: Records) -> Figure:
     figure, grid = panels.make_panels(*shape, 3.0 * shape[1], 2.4 * shape[0] + 0.8, sharey=True)
     names = list(dict.fromkeys(name for own in lines.values() for name in own))
     # The first colors are those of the families of networks.
-    colors = {name: f"C{index + len(panels.FAMILIES)}" for index, name in enumerate(names)}
+    colors = panels.color_arms(names)
     for row, window in zip(grid, windows, strict=True):
         for axis, distractors in zip(row, counts, strict=True):
             _draw_panel(axis, lines[window, distractors], colors)

@@ -6,7 +6,12 @@ from matplotlib.figure import Figure
 
 from benchmarks.records.cell import NetworkCell
 from benchmarks.records.result import CostResult, NetworkLatency
-from benchmarks.report.plots.panels import empty_figure, make_panels, scale_plainly
+from benchmarks.report.plots.panels import (
+    color_models,
+    empty_figure,
+    make_panels,
+    scale_plainly,
+)
 from benchmarks.report.series import Records, select
 
 
@@ -20,11 +25,12 @@ def draw(records: Records) -> Figure:
     if not shown:
         return empty_figure()
     figure, (axes,) = make_panels(1, len(inputs), max(5 * len(inputs), 6), 4.5)
+    colors = color_models(name for _, name in shown)
     for axis, size in zip(axes, inputs, strict=True):
-        for index, network in enumerate(n for n in shown if n[0] == size):
+        for network in (n for n in shown if n[0] == size):
             cost, latency = costs[network], times[network].latency.value / 1e3
             flops, millions = cost.flops.value, cost.parameters.value / 1e6
-            color = f"C{index % 10}"
+            color = colors[network[1]]
             axis.scatter(flops / 2e9, latency, s=12 * millions, alpha=0.5, color=color)
             label = f"{network[1]} ({millions:.1f} M)"
             axis.plot([], [], "o", color=color, alpha=0.5, label=label)

@@ -28,7 +28,7 @@ def draw(records: Records) -> Figure:
     axes = [*grid.flat]
     recipes = [*dict.fromkeys(recipe for own in lines.values() for recipe in own)]
     # The first colors are those of the families of networks.
-    colors = {recipe: f"C{index + len(panels.FAMILIES)}" for index, recipe in enumerate(recipes)}
+    colors = panels.color_arms(recipes)
     for axis, (where, own) in zip(axes, lines.items(), strict=False):
         for recipe, line in own.items():
             _draw_line(axis, line, colors[recipe])

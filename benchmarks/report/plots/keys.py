@@ -11,6 +11,7 @@ from benchmarks.records.cell import NetworkCell
 from benchmarks.records.result import NetworkLatency, NetworkMemory, Quantity
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, ResultT, select
+from benchmarks.report.signs import sign_of_backend
 
 _DTYPE_MARKERS = {"float32": "o", "bfloat16": "s"}
 _THREAD_STYLES = {1: ":", 2: "-"}
@@ -32,7 +33,7 @@ def draw(records: Records) -> Figure:
                 if own == window:
                     ks = sorted(line)
                     style = {"ls": _THREAD_STYLES[threads], "marker": _DTYPE_MARKERS[dtype]}
-                    style["color"] = f"C{backends.index(backend)}"
+                    style["color"] = sign_of_backend(backend).color
                     panels.draw_intervals(axis, ks, [line[k] for k in ks], unit, ms=3.5, **style)
             axis.set_xlabel("k, keys per token")
             panels.scale_keys(axis)
@@ -42,7 +43,7 @@ def draw(records: Records) -> Figure:
     axes[1][0].set_ylabel("peak memory of a call, MiB")
     _, _, dtypes, counts = map(set, zip(*both, strict=True))
     handles = [
-        *(panels.entry(backend, color=f"C{index}") for index, backend in enumerate(backends)),
+        *(panels.entry(backend, color=sign_of_backend(backend).color) for backend in backends),
         *(
             panels.entry(dtype, color="0.4", ls="", marker=marker)
             for dtype, marker in _DTYPE_MARKERS.items()

@@ -51,9 +51,9 @@ def _collect(records: Records) -> _Lines:
 
 
 def _draw_lines(axis: Axes, methods: dict[str, dict[int, list[float]]]) -> None:
-    for index, (name, line) in enumerate(methods.items()):
-        # The first colors are those of the families of networks.
-        color, keys = f"C{index + len(panels.FAMILIES)}", sorted(line)
+    colors = panels.color_models(methods)
+    for name, line in methods.items():
+        color, keys = colors[name], sorted(line)
         seeds = {len(line[k]) for k in keys}
         label = f"{name} ({min(seeds)} seed{'s' if min(seeds) > 1 else ''})"
         axis.plot(keys, [fmean(line[k]) for k in keys], marker="o", ms=4, color=color, label=label)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.records.description import Description
 from benchmarks.records.result import Quantity
+from benchmarks.report.signs import ARMS, shade, sign_of_model
 
 MIB = 2**20
-# The color of each family of networks, the same in every plot.
-FAMILIES = {"kgt": "C0", "swinir": "C1"}
 # The lines of networks of one family.
 STYLES = ("-", "--", ":", "-.")
 
@@ -41,6 +42,23 @@ def make_panels(
     """A figure of so many inches and its axes [rows, columns]."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+
+
+def color_models(names: Iterable[str]) -> dict[str, str]:
+    """The color of each model; those that share a sign are its shades, in their order."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        groups[sign_of_model(name).color].append(name)
+    return {
+        name: shade(color, index, len(group)) if len(group) > 1 else color
+        for color, group in groups.items()
+        for index, name in enumerate(group)
+    }
+
+
+def color_arms(names: Iterable[str]) -> dict[str, str]:
+    """The color of each arm of a study, in their order; they repeat after the last one."""
+    return dict(zip(dict.fromkeys(names), cycle(ARMS), strict=False))
 
 
 def entry(label: str, **style: Any) -> Line2D:

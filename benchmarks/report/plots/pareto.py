@@ -81,16 +81,15 @@ def draw(records: Records) -> Figure:
 def _draw_methods(axis: Axes, methods: list[Method], markers: dict[int | None, str]) -> None:
     front = pareto_front(methods)
     axis.plot([m.ratio.value for m in front], [m.psnr for m in front], color="0.2", lw=1)
-    models = list(dict.fromkeys(method.model for method in methods))
+    colors = panels.color_models(method.model for method in methods)
     for method in methods:
         values, reach = panels.values_and_reach([method.ratio])
-        color = f"C{models.index(method.model)}"
+        color = colors[method.model]
         inside = color if method in front else "w"
         style: dict[str, Any] = {"fmt": markers[method.k], "color": color, "mfc": inside}
         axis.errorbar(values, [method.psnr], xerr=reach, ms=4, capsize=2, **style)
     labels = [
-        panels.entry(model, color=f"C{index}", ls="", marker="o", ms=4)
-        for index, model in enumerate(models)
+        panels.entry(model, color=color, ls="", marker="o", ms=4) for model, color in colors.items()
     ]
     axis.legend(handles=labels, loc="upper left", fontsize=7)
     axis.set_xscale("log")

@@ -11,6 +11,7 @@ from benchmarks.records.cell import PrintedCell, QualityCell
 from benchmarks.records.result import QualityResult, Result
 from benchmarks.report.plots.panels import add_legend, empty_figure, entry, make_panels
 from benchmarks.report.series import Records
+from benchmarks.report.signs import LEVELS, shade
 from benchmarks.tasks import get_task
 
 _STYLES: dict[str, dict[str, Any]] = {
@@ -46,7 +47,7 @@ def draw(records: Records) -> Figure:
         axis.set_axis_off()
     if levels:
         handles = [
-            entry(level, ls="", marker="s", color=f"C{index}") for index, level in enumerate(levels)
+            entry(level, ls="", marker="s", color=_color_level(level, levels)) for level in levels
         ]
         handles += [
             entry(source, ls="", color="0.3", **_STYLES[source])
@@ -99,10 +100,14 @@ def _describe_source(result: Result) -> str:
     return "quoted"
 
 
+def _color_level(level: str, levels: list[str]) -> str:
+    return shade(LEVELS, levels.index(level), len(levels))
+
+
 def _draw_methods(axis: Axes, scores: list[_Score], methods: list[str], levels: list[str]) -> None:
     """Dots at the PSNR of each method, the first one on top."""
     for score in scores:
-        style = {"ls": "", "color": f"C{levels.index(score.level)}", **_STYLES[score.source]}
+        style = {"ls": "", "color": _color_level(score.level, levels), **_STYLES[score.source]}
         axis.plot(score.psnr, methods.index(score.method), **style)
     axis.set_yticks(range(len(methods)), methods)
     axis.set_ylim(len(methods) - 0.5, -0.5)

@@ -12,6 +12,7 @@ from benchmarks.records.description import Description
 from benchmarks.records.result import TrainingResult
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, select
+from benchmarks.report.signs import sign_of_model
 
 _COLUMNS = 3
 
@@ -35,7 +36,7 @@ def draw(records: Records) -> Figure:
         for model, label in panels.name_apart([*networks]).items():
             psnr, family = networks[model], Description.parse(model).family
             rates = sorted(psnr)
-            style = {"color": panels.FAMILIES[family], "ls": panels.STYLES[drawn[family]]}
+            style = {"color": sign_of_model(model).color, "ls": panels.STYLES[drawn[family]]}
             axis.plot(rates, [psnr[rate] for rate in rates], marker="o", label=label, **style)
             drawn[family] += 1
             tried |= psnr.keys()

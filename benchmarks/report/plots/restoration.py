@@ -8,6 +8,7 @@ from benchmarks.records.cell import RestorationCell
 from benchmarks.records.result import RestorationResult
 from benchmarks.report.plots.panels import MIB, add_legend, empty_figure, entry, make_panels
 from benchmarks.report.series import Records, select
+from benchmarks.report.signs import ARMS
 
 
 def draw(records: Records) -> Figure:
@@ -16,10 +17,11 @@ def draw(records: Records) -> Figure:
     if not done:
         return empty_figure()
     figure, ((left, right),) = make_panels(1, 2, 9.5, 0.55 * len(done) + 2, sharey=True)
+    whole, tiled = ARMS[:2]
     for place, result in enumerate(done.values()):
         for time, peak, shift, color in (
-            (result.whole_time, result.whole_peak, -0.2, "C0"),
-            (result.time, result.peak, 0.2, "C1"),
+            (result.whole_time, result.whole_peak, -0.2, whole),
+            (result.time, result.peak, 0.2, tiled),
         ):
             if time and peak:
                 left.barh(place + shift, time.value, height=0.36, color=color)
@@ -34,8 +36,8 @@ def draw(records: Records) -> Figure:
     left.set_xlabel("time of one run, s")
     right.set_xlabel("growth of the resident set, MiB")
     handles = [
-        entry("whole", color="C0", lw=6),
-        entry("in tiles within the budget", color="C1", lw=6),
+        entry("whole", color=whole, lw=6),
+        entry("in tiles within the budget", color=tiled, lw=6),
         entry("budget", color="0.2", ls="--"),
     ]
     add_legend(figure, handles)

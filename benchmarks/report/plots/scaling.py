@@ -26,7 +26,7 @@ def draw(records: Records) -> Figure:
     names = list(dict.fromkeys((*times, *memory)))
     if not names:
         return panels.empty_figure()
-    colors = {name: f"C{index}" for index, name in enumerate(names)}
+    colors = panels.color_models(names)
     figure, ((left, right),) = panels.make_panels(1, 2, 10.5, 5)
     seconds = {n: trace(line, NetworkLatency, lambda r: r.latency) for n, line in times.items()}
     peaks = {n: trace(line, NetworkMemory, lambda r: r.peak) for n, line in memory.items()}

@@ -46,11 +46,11 @@ def _collect(records: Records) -> _Lines:
 
 
 def _draw_lines(axis: Axes, networks: dict[str, list[tuple[float, ...]]]) -> None:
-    for index, (model, label) in enumerate(panels.name_apart([*networks]).items()):
+    colors = panels.color_arms(networks)
+    for model, label in panels.name_apart([*networks]).items():
         by_depth = [*zip(*networks[model], strict=True)]
         depths = range(1, len(by_depth) + 1)
-        # The first colors are those of the families of networks.
-        color = f"C{index + len(panels.FAMILIES)}"
+        color = colors[model]
         axis.plot(
             depths, [fmean(own) for own in by_depth], marker="o", ms=4, color=color, label=label
         )

@@ -2,6 +2,7 @@ import csv
 import io
 import warnings
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 from matplotlib.axes import Axes
@@ -10,11 +11,18 @@ from benchmarks.plan.specs import Column, TableSpec, get_spec
 from benchmarks.records.environment import capture_environment
 from benchmarks.records.result import Quantity
 from benchmarks.report.claims import judge_claims
-from benchmarks.report.entries import format_result
+from benchmarks.report.entries import Entry, format_result
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
-from benchmarks.report.render import render_csv, render_latex, render_markdown
+from benchmarks.report.render import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    choose_decisive,
+    render_csv,
+    render_latex,
+    render_markdown,
+)
 from benchmarks.report.tables import build_table
 from tests.benchmarks.making import make_cell, make_record, make_result
 
@@ -128,6 +136,58 @@ def test_markdown_shows_values_statuses_and_reasons(environment):
     assert f"environment {environment.key}" in text
     command = "python -m benchmarks.reproduce --table 3 --profile smoke --from-records"
     assert f"`{command}`" in text
+
+
+def make_long_table(rows=40, columns=12):
+    """A table whose columns but the first are filled in every second row, the last one never."""
+    cells = [make_cell("memory", k=k + 1) for k in range(rows)]
+    records = [make_record(cell, peak=Quantity(value=1.0)) for cell in cells]
+    table = make_table(None, {})
+    entries = [
+        [Entry(f"row {index}"), Entry("same")]
+        + [Entry("1.0" if index % 2 else "-", {}, record) for _ in range(columns - 3)]
+        + [Entry("- [1]")]
+        for index, record in enumerate(records)
+    ]
+    header = ["name", "constant", *(f"c{n}" for n in range(columns - 3)), "never"]
+    return replace(table, header=header, rows=entries, naming=2), cells
+
+
+def test_a_long_table_shows_what_decides_and_folds_the_rest():
+    table, cells = make_long_table()
+    judged = Judgment("C9 it works", "HOLDS", "yes; because", (cells[-1], cells[-2]))
+    columns, rows = choose_decisive(table, [judged])
+    assert len(rows) == MOST_ROWS
+    assert len(columns) == MOST_COLUMNS
+    assert [row[0].text for row in rows][-2:] == ["row 38", "row 39"]
+    assert 0 in columns
+    assert not {1, len(table.header) - 1} & {*columns}
+    text = render_markdown(table, [judged], "p.svg")
+    shown, _, folded = text.partition("<details>")
+    assert "row 39" in shown
+    assert "row 30" not in shown
+    assert all(f"| row {index} |" in folded for index in range(40))
+    assert "All 40 rows and 12 columns" in folded
+    assert "Of 1 claim, 1 hold, 0 fail, and 0 are unclear or not measured." in shown
+
+
+def test_long_evidence_stands_in_one_line_and_in_full_below():
+    evidence = "the first part; " + "and so on " * 30
+    text = render_markdown(make_table(None, {}), [Judgment("C9", "FAILS", evidence)], "p.svg")
+    assert "| C9 | FAILS | the first part |" in text
+    assert f"- C9: {evidence.strip()}" in text.partition("All evidence")[2]
+
+
+def test_no_weights_are_a_dash_and_no_backend_is_unsupported(environment):
+    spec = get_spec("8")
+    name, profile = spec.profile("smoke")
+    cell = next(cell for cell in profile.cells() if cell.kind == "quality")
+    record = make_record(cell, "unsupported", "no weights ship", environment)
+    table = build_table(spec, name, profile, {cell: record}, environment, [])
+    shown = [entry for row in table.rows for entry in row if entry.record is record]
+    assert {entry.text.partition(" ")[0] for entry in shown} == {"-"}
+    assert shown[0].values == {"status": "unsupported"}
+    assert "no weights ship" in table.notes
 
 
 def test_too_few_rounds_for_an_interval_give_the_range_that_they_covered():

@@ -91,12 +91,12 @@ def test_one_process_does_40_jobs_once(alone, start, zygote):
     assert len(check_complete(alone)) == 2 + 32 + 6
     assert len(read_runs(alone)) == 40
     check_alone(alone)
-    page = (alone / "reports" / "study-tiny-smoke.md").read_bytes()
+    page = (alone / "reports" / "smoke" / "study-tiny-smoke.md").read_bytes()
     recorded = (alone / "results/records/study-tiny-smoke.jsonl").read_bytes()
     assert start(alone, "--workers", "1").wait() == 0
     assert "40 recorded; 1 jobs" in (alone / "log").read_text()
     assert (alone / "results/records/study-tiny-smoke.jsonl").read_bytes() == recorded
-    assert (alone / "reports" / "study-tiny-smoke.md").read_bytes() == page
+    assert (alone / "reports" / "smoke" / "study-tiny-smoke.md").read_bytes() == page
     zygote.wait_until_idle()
 
 
