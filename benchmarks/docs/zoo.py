@@ -119,10 +119,8 @@ def _count_costs() -> dict[str, Content]:
 def _read(name: str, kind: SpecKind) -> Records:
     """The newest records of a table or study, in its profile cpu."""
     spec = get_spec(name, kind)
-    cells = spec.profile("cpu")[1].cells()
-    store = RecordStore(_RECORDS / f"{spec.stem}-cpu.jsonl")
-    environment = store.newest_environment(cells)
-    return store.latest(cells, environment.key) if environment else {}
+    name, profile = spec.profile("cpu")
+    return RecordStore(_RECORDS / f"{spec.file_stem(name)}.jsonl").newest(profile.cells())
 
 
 def _describe_weights(weights: Weights) -> tuple[list[str], str, str]:

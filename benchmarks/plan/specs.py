@@ -191,6 +191,10 @@ class TableSpec(_Strict):
         """First part of the names of its files, e.g. "table3" or "study-attention-axes"."""
         return f"{self.kind}{'' if self.name.isdecimal() else '-'}{self.name}"
 
+    def file_stem(self, profile_name: str) -> str:
+        """What the files of a profile are called, records and pages alike, e.g. "table3-cpu"."""
+        return f"{self.stem}-{profile_name}"
+
     def profile(self, name: str | None) -> tuple[str, Profile]:
         """A profile by name (None: the default) with its name.
 

@@ -213,6 +213,12 @@ class RecordStore:
         own = [record for record in found if record.cell.kind not in PORTABLE]
         return next((record.environment for record in own or found), None)
 
+    def newest(self, cells: Iterable[Cell]) -> dict[Cell, Record]:
+        """As `latest`, in the environment that was recorded last; empty without records."""
+        cells = [*cells]
+        environment = self.newest_environment(cells)
+        return self.latest(cells, environment.key) if environment else {}
+
 
 def _read_lines(path: Path) -> dict[int, bytes]:
     """The lines of a file that are not empty, by their numbers; none where there is no file."""

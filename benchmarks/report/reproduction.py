@@ -36,7 +36,7 @@ class Reproduction:
     def __init__(self, spec: TableSpec, name: str, profile: Profile, results: Path) -> None:
         self.spec, self.name, self.profile, self.results = spec, name, profile, results
         self.cells = profile.cells()
-        self.store = RecordStore(results / "records" / f"{spec.stem}-{name}.jsonl")
+        self.store = RecordStore(results / "records" / f"{spec.file_stem(name)}.jsonl")
 
     def __str__(self) -> str:
         return f"{self.spec.kind} {self.spec.name}, profile {self.name} ({self.profile.about})"

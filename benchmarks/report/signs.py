@@ -8,7 +8,8 @@ and what lies between on the wheel of color-blind readers (Okabe and Ito 2008), 
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from benchmarks.records.description import Description
@@ -87,6 +88,18 @@ def sign_of_model(description: str) -> Sign:
 def sign_of_backend(contender: str) -> Sign:
     """The sign of a backend, which a byte budget may follow."""
     return BACKENDS.get(contender.partition(",")[0], _OTHER_BACKEND)
+
+
+def color_apart(names: Iterable[str], sign_of: Callable[[str], Sign]) -> dict[str, str]:
+    """The color of each name; those that share a sign are its shades, in their order."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        groups[sign_of(name).color].append(name)
+    return {
+        name: shade(color, index, len(group)) if len(group) > 1 else color
+        for color, group in groups.items()
+        for index, name in enumerate(group)
+    }
 
 
 def shade(color: str, index: int, count: int) -> str:

@@ -63,15 +63,13 @@ def _read(spec: TableSpec, results: Path) -> tuple[list[Cell], Records]:
     """The cells of the default profile, and the records that its page is made of."""
     name, profile = spec.profile(None)
     cells = profile.cells()
-    store = RecordStore(results / "records" / f"{spec.stem}-{name}.jsonl")
-    environment = store.newest_environment(cells)
-    return cells, store.latest(cells, environment.key) if environment else {}
+    return cells, RecordStore(results / "records" / f"{spec.file_stem(name)}.jsonl").newest(cells)
 
 
 def _link(spec: TableSpec, records: Records) -> str:
     """The name of a study, with its page where it has one."""
     name = f"`{spec.name}`"
-    return f"[{name}]({spec.stem}-{spec.default_profile}.md)" if records else name
+    return f"[{name}]({spec.file_stem(spec.default_profile)}.md)" if records else name
 
 
 def _cover(cells: list[Cell], records: Records) -> str:

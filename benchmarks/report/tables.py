@@ -90,7 +90,7 @@ def build_table(
     rows = layout.lay_out([*planned, *(cell for cell in printed if cell not in statements)])
     protocols = dict.fromkeys(cell.rules for cell in planned if isinstance(cell, QualityCell))
     return Table(
-        name=f"{spec.stem}-{profile_name}",
+        name=spec.file_stem(profile_name),
         title=f"{spec.kind.capitalize()} {spec.name} ({profile_name}): {spec.title}",
         text=spec.text + (_OURS if any(map(_recipe_of, records.values())) and spec.papers else ""),
         command=(

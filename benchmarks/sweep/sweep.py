@@ -48,7 +48,7 @@ class Sweep:
         self.name, self.profile = self.spec.profile(profile)
         self.results = results
         self.jobs = plan_jobs(self.profile.cells())
-        self.folder = results / "sweeps" / f"{self.spec.stem}-{self.name}"
+        self.folder = results / "sweeps" / self.spec.file_stem(self.name)
 
     def open(self) -> Reproduction:
         """The study with what is recorded by now."""

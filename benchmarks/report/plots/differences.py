@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks.report.signs import VERDICTS
 
 _SEEDED: dict[str, Any] = {"lw": 1.6, "ls": "-"}
 _OVER_IMAGES: dict[str, Any] = {"lw": 0.8, "ls": ":"}
-_TEXT_WIDTH, _LINE_INCHES, _PANEL_INCHES = 66, 0.17, 0.6
+_WIDTH, _TEXT_WIDTH, _LINE_INCHES, _PANEL_INCHES = 9.0, 66, 0.17, 0.6
 
 # The text of a row and, unless it is a heading, what it shows.
 _Rows = list[tuple[str, Tested | None]]
@@ -32,18 +33,28 @@ def draw_tests(tests: list[Tested]) -> Figure:
     """A forest plot as a picture of its own."""
     if not tests:
         return panels.empty_figure()
-    figure = Figure(figsize=(9.0, find_height(tests)), layout="constrained")
-    draw_forest(figure, tests)
+    figure = Figure(figsize=(_WIDTH, _find_height(tests)), layout="constrained")
+    _draw_forest(figure, tests)
     return figure
 
 
-def find_height(tests: list[Tested]) -> float:
+def draw_below(draw_top: Callable[[SubFigure], None], inches: float, tests: list[Tested]) -> Figure:
+    """A forest plot below what a function draws, so many inches high."""
+    heights = inches, _find_height(tests)
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=heights).flat
+    draw_top(top)
+    _draw_forest(bottom, tests)
+    return figure
+
+
+def _find_height(tests: list[Tested]) -> float:
     """Inches that a forest plot takes."""
     blocks = _split(tests)
     return sum(map(_count_lines, blocks)) * _LINE_INCHES + len(blocks) * _PANEL_INCHES + 0.6
 
 
-def draw_forest(figure: Figure | SubFigure, tests: list[Tested]) -> None:
+def _draw_forest(figure: Figure | SubFigure, tests: list[Tested]) -> None:
     """A panel per claim, each on one scale in dB, and a legend."""
     blocks = _split(tests)
     heights = [_count_lines(rows) * _LINE_INCHES + _PANEL_INCHES for rows in blocks]

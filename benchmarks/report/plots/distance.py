@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -54,9 +53,7 @@ def _draw_panel(axis: Axes, lines: dict[str, _Line], colors: dict[str, str]) -> 
             [result.gain.value for result in line[place].trainings.values() if result.gain]
             for place in places
         ]
-        axis.plot(places, [fmean(own) for own in seeds], marker="o", ms=4, color=colors[name])
-        low, high = [min(own) for own in seeds], [max(own) for own in seeds]
-        axis.fill_between(places, low, high, color=colors[name], alpha=0.25, lw=0)
+        panels.draw_band(axis, places, seeds, color=colors[name])
     layouts: list[Layout] = sorted(
         {found.layout for line in lines.values() for found in line.values()}
     )

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 from benchmarks.records.cell import NetworkCell
 from benchmarks.records.result import CostResult, NetworkLatency
 from benchmarks.report.plots.panels import (
-    color_models,
     empty_figure,
     make_panels,
     scale_plainly,
 )
 from benchmarks.report.series import Records, select
+from benchmarks.report.signs import color_apart, sign_of_model
 
 
 def draw(records: Records) -> Figure:
@@ -25,7 +25,7 @@ def draw(records: Records) -> Figure:
     if not shown:
         return empty_figure()
     figure, (axes,) = make_panels(1, len(inputs), max(5 * len(inputs), 6), 4.5)
-    colors = color_models(name for _, name in shown)
+    colors = color_apart((name for _, name in shown), sign_of_model)
     for axis, size in zip(axes, inputs, strict=True):
         for network in (n for n in shown if n[0] == size):
             cost, latency = costs[network], times[network].latency.value / 1e3

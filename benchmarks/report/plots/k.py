@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from statistics import fmean
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.report.comparisons import keys_of, list_arms
@@ -31,7 +29,8 @@ def draw(records: Records) -> Figure:
     colors = panels.color_arms(recipes)
     for axis, (where, own) in zip(axes, lines.items(), strict=False):
         for recipe, line in own.items():
-            _draw_line(axis, line, colors[recipe])
+            keys = sorted(line)
+            panels.draw_band(axis, keys, [line[k] for k in keys], color=colors[recipe])
         axis.set_title(where, fontsize=8)
         panels.scale_keys(axis)
     for axis in axes[len(lines) :]:
@@ -58,10 +57,3 @@ def _collect(records: Records) -> _Lines:
         for where, own in lines.items()
     }
     return {where: own for where, own in several.items() if len(own) > 1}
-
-
-def _draw_line(axis: Axes, line: dict[int, list[float]], color: str) -> None:
-    keys = sorted(line)
-    axis.plot(keys, [fmean(line[k]) for k in keys], marker="o", ms=4, color=color)
-    lows, highs = ([end(line[k]) for k in keys] for end in (min, max))
-    axis.fill_between(keys, lows, highs, color=color, alpha=0.25, lw=0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from statistics import fmean
+from functools import partial
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from benchmarks.report.claims.training import list_tested
 from benchmarks.report.comparisons import keys_of, list_arms
 from benchmarks.report.plots import differences, panels
 from benchmarks.report.series import Records
+from benchmarks.report.signs import color_apart, sign_of_model
 
 _TOP_INCHES = 3.4
 
@@ -24,15 +25,14 @@ def draw(records: Records) -> Figure:
     lines, tests = _collect(records), list_tested(records)
     if not lines or not tests:
         return differences.draw(records)
-    height = differences.find_height(tests)
-    figure = Figure(figsize=(9.0, _TOP_INCHES + height), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(_TOP_INCHES, height)).flat
+    return differences.draw_below(partial(_draw_panels, lines), _TOP_INCHES, tests)
+
+
+def _draw_panels(lines: _Lines, top: SubFigure) -> None:
     axes = top.subplots(1, len(lines), squeeze=False)
     for axis, (where, methods) in zip(axes.flat, lines.items(), strict=True):
         _draw_lines(axis, methods)
         axis.set_title(where)
-    differences.draw_forest(bottom, tests)
-    return figure
 
 
 def _collect(records: Records) -> _Lines:
@@ -51,14 +51,12 @@ def _collect(records: Records) -> _Lines:
 
 
 def _draw_lines(axis: Axes, methods: dict[str, dict[int, list[float]]]) -> None:
-    colors = panels.color_models(methods)
+    colors = color_apart(methods, sign_of_model)
     for name, line in methods.items():
-        color, keys = colors[name], sorted(line)
-        seeds = {len(line[k]) for k in keys}
-        label = f"{name} ({min(seeds)} seed{'s' if min(seeds) > 1 else ''})"
-        axis.plot(keys, [fmean(line[k]) for k in keys], marker="o", ms=4, color=color, label=label)
-        lows, highs = ([end(line[k]) for k in keys] for end in (min, max))
-        axis.fill_between(keys, lows, highs, color=color, alpha=0.25, lw=0)
+        keys = sorted(line)
+        count = min(len(line[k]) for k in keys)
+        label = f"{name} ({count} seed{'s' if count > 1 else ''})"
+        panels.draw_band(axis, keys, [line[k] for k in keys], color=colors[name], label=label)
     panels.scale_keys(axis)
     axis.set_xlabel("k, keys per token in use; bands from the lowest to the highest seed")
     axis.set_ylabel("PSNR, dB")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import cycle
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.records.description import Description
 from benchmarks.records.result import Quantity
-from benchmarks.report.signs import ARMS, shade, sign_of_model
+from benchmarks.report.signs import ARMS
 
 MIB = 2**20
 # The lines of networks of one family.
@@ -44,18 +44,6 @@ def make_panels(
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
-def color_models(names: Iterable[str]) -> dict[str, str]:
-    """The color of each model; those that share a sign are its shades, in their order."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in dict.fromkeys(names):
-        groups[sign_of_model(name).color].append(name)
-    return {
-        name: shade(color, index, len(group)) if len(group) > 1 else color
-        for color, group in groups.items()
-        for index, name in enumerate(group)
-    }
-
-
 def color_arms(names: Iterable[str]) -> dict[str, str]:
     """The color of each arm of a study, in their order; they repeat after the last one."""
     return dict(zip(dict.fromkeys(names), cycle(ARMS), strict=False))
@@ -80,6 +68,15 @@ def name_apart(models: Sequence[str]) -> dict[str, str]:
         model: str(one._replace(given=tuple(field for field in one.given if field not in common)))
         for model, one in described.items()
     }
+
+
+def draw_band(
+    axis: Axes, places: Sequence[float], seeds: Sequence[Sequence[float]], **style: Any
+) -> None:
+    """The means over the seeds of each place, in a band from the lowest to the highest one."""
+    (line,) = axis.plot(places, [fmean(own) for own in seeds], marker="o", ms=4, **style)
+    low, high = ([end(own) for own in seeds] for end in (min, max))
+    axis.fill_between(places, low, high, color=line.get_color(), alpha=0.25, lw=0)
 
 
 def draw_intervals(

@@ -13,6 +13,7 @@ from benchmarks.records.cell import NetworkCell, QualityCell
 from benchmarks.records.result import NetworkLatency, QualityResult, Quantity
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, select
+from benchmarks.report.signs import color_apart, sign_of_model
 
 
 class Method(NamedTuple):
@@ -81,7 +82,7 @@ def draw(records: Records) -> Figure:
 def _draw_methods(axis: Axes, methods: list[Method], markers: dict[int | None, str]) -> None:
     front = pareto_front(methods)
     axis.plot([m.ratio.value for m in front], [m.psnr for m in front], color="0.2", lw=1)
-    colors = panels.color_models(method.model for method in methods)
+    colors = color_apart((method.model for method in methods), sign_of_model)
     for method in methods:
         values, reach = panels.values_and_reach([method.ratio])
         color = colors[method.model]

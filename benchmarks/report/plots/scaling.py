@@ -18,6 +18,7 @@ from benchmarks.report.networks import (
 )
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records
+from benchmarks.report.signs import color_apart, sign_of_model
 
 
 def draw(records: Records) -> Figure:
@@ -26,7 +27,7 @@ def draw(records: Records) -> Figure:
     names = list(dict.fromkeys((*times, *memory)))
     if not names:
         return panels.empty_figure()
-    colors = panels.color_models(names)
+    colors = color_apart(names, sign_of_model)
     figure, ((left, right),) = panels.make_panels(1, 2, 10.5, 5)
     seconds = {n: trace(line, NetworkLatency, lambda r: r.latency) for n, line in times.items()}
     peaks = {n: trace(line, NetworkMemory, lambda r: r.peak) for n, line in memory.items()}

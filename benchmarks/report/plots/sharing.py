@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from statistics import fmean
+from functools import partial
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from benchmarks.records.cell import TrainingCell
 from benchmarks.records.result import TrainingResult
@@ -25,16 +25,15 @@ def draw(records: Records) -> Figure:
     lines, tests = _collect(records), list_tested(records)
     if not lines or not tests:
         return differences.draw_tests(tests)
-    height = differences.find_height(tests)
-    figure = Figure(figsize=(9.0, _TOP_INCHES + height), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(_TOP_INCHES, height)).flat
+    return differences.draw_below(partial(_draw_panels, lines), _TOP_INCHES, tests)
+
+
+def _draw_panels(lines: _Lines, top: SubFigure) -> None:
     axes = top.subplots(1, len(lines), squeeze=False, sharey=True)
     for axis, (task, networks) in zip(axes.flat, lines.items(), strict=True):
         _draw_lines(axis, networks)
         axis.set_title(task)
     axes[0, 0].set_ylabel("share of the stage's graph")
-    differences.draw_forest(bottom, tests)
-    return figure
 
 
 def _collect(records: Records) -> _Lines:
@@ -50,12 +49,7 @@ def _draw_lines(axis: Axes, networks: dict[str, list[tuple[float, ...]]]) -> Non
     for model, label in panels.name_apart([*networks]).items():
         by_depth = [*zip(*networks[model], strict=True)]
         depths = range(1, len(by_depth) + 1)
-        color = colors[model]
-        axis.plot(
-            depths, [fmean(own) for own in by_depth], marker="o", ms=4, color=color, label=label
-        )
-        lows, highs = ([end(own) for own in by_depth] for end in (min, max))
-        axis.fill_between(depths, lows, highs, color=color, alpha=0.25, lw=0)
+        panels.draw_band(axis, depths, by_depth, color=colors[model], label=label)
     axis.set_ylim(0, 1.02)
     axis.set_xlabel("layer of the stage; bands over the seeds")
     axis.legend(fontsize=7)

@@ -116,11 +116,11 @@ class Library:
     def tests(self) -> list[tuple[Tested, Claim]]:
         """Differences of trained networks, with the claims that they decide, but of smoke tests."""
         found = []
+        claims = {(id(c.exhibit), c.judgment.claim): c for c in self.claims()}
         for exhibit in self.exhibits:
-            claims = {c.judgment.claim: c for c in self.claims() if c.exhibit is exhibit}
             if exhibit.profile_name != "smoke":
-                tests = list_tested(exhibit.records)
-                found += [(test, claims[test.claim]) for test in tests if test.claim in claims]
+                keys = [(test, (id(exhibit), test.claim)) for test in list_tested(exhibit.records)]
+                found += [(test, claims[key]) for test, key in keys if key in claims]
         return found
 
     def path_of(self, record: Record) -> str:
@@ -159,7 +159,7 @@ class Library:
         """Faults of files that are not shown, and files of no table or study."""
         shown = {exhibit.name for exhibit in self.exhibits}
         planned = {
-            f"{spec.stem}-{name}"
+            spec.file_stem(name)
             for kind in KINDS
             for spec in load_specs(kind).values()
             for name in spec.profiles
