@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmarks.records.result import AttentionLatency, AttentionMemory
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Line, Records, attention_series
-from benchmarks.report.signs import sign_of_backend
+from benchmarks.report.signs import color_apart, sign_of_backend
 
 
 def draw(records: Records) -> Figure:
@@ -23,8 +23,9 @@ def draw(records: Records) -> Figure:
         return panels.empty_figure()
     figure, axes = panels.make_panels(2, len(sizes), max(2.6 * len(sizes), 8), 6, sharey="row")
     handles = {}
+    colors = color_apart((*memory, *ratio), sign_of_backend)
     for backend in dict.fromkeys((*memory, *ratio)):
-        color, marker, _ = sign_of_backend(backend)
+        color, marker = colors[backend], sign_of_backend(backend).marker
         marked: dict[str, Any] = {"color": color, "marker": marker, "ms": 3}
         for (upper, lower), n in zip(axes.T, sizes, strict=True):
             if line := memory[backend][n]:

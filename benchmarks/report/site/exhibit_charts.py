@@ -54,8 +54,9 @@ _Found = tuple[str, alt.TopLevelMixin] | None
 
 def color_by(names: list[str], sign_of: Callable[[str], signs.Sign], title: str) -> alt.Color:
     """The color of each name in a field of that title."""
-    colors = [sign_of(name).color for name in names]
-    return alt.Color(f"{title}:N", scale=alt.Scale(domain=names, range=colors), title=title)
+    colors = signs.color_apart(names, sign_of)
+    shades = [colors[name] for name in names]
+    return alt.Color(f"{title}:N", scale=alt.Scale(domain=names, range=shades), title=title)
 
 
 def shape_by(names: list[str], sign_of: Callable[[str], signs.Sign], title: str) -> alt.Shape:

@@ -93,3 +93,11 @@ def test_a_model_has_its_sign_under_every_description():
     assert signs.sign_of_model("deconvolved-kgt-tiny-deblur") == signs.MODELS["kgt"]
     assert signs.sign_of_backend("torch-gather, whole") == signs.BACKENDS["torch-gather"]
     assert signs.sign_of_model("menon") not in signs.MODELS.values()
+
+
+def test_variants_of_one_backend_are_told_apart_and_others_keep_their_color():
+    names = ["torch-gather", "native", "torch-gather, whole"]
+    colors = signs.color_apart(names, signs.sign_of_backend)
+    assert colors["native"] == signs.BACKENDS["native"].color
+    first, second = colors["torch-gather"], colors["torch-gather, whole"]
+    assert signs.contrast(first, second) > 1.5
