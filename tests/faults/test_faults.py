@@ -72,9 +72,10 @@ def run(server, command, folder):
     return server.wait(start(server, command, folder))
 
 
-def said(folder):
+def said(folder, code=None):
     text = (folder / "log").read_text()
-    assert "Traceback" not in text
+    # multiprocessing's fork server may be in the middle of a request when its parent is killed.
+    assert code == KILLED or "Traceback" not in text
     return text
 
 
@@ -102,7 +103,7 @@ def test_killed_or_stopped(server, wholes, command, tmp_path, number):
     code = server.wait(pid)
     # What needs a moment may have been done before the signal came.
     assert code in (0, FAILURE, -number)
-    text = said(tmp_path)
+    text = said(tmp_path, code)
     if code == FAILURE:
         assert re.search("interrupted|asked to end", text)
     command.check(tmp_path, wholes.get(command.name))
@@ -142,7 +143,7 @@ def test_two_at_once(server, wholes, command, tmp_path):
     else:
         assert [server.wait(pid) for pid in pids] == [0, 0]
         command.check_all(tmp_path, wholes[command.name])
-    said(tmp_path)
+        said(tmp_path)
 
 
 def test_cut_file(server, command, tmp_path):
@@ -151,6 +152,9 @@ def test_cut_file(server, command, tmp_path):
         wait_for_results(command, tmp_path)
         os.kill(pid, signal.SIGKILL)
         server.wait(pid)
+        # What outlives it for a moment goes on in the file that it has.
+        (tmp_path / "log").unlink()
+        (tmp_path / "log").touch()
     expected, words = command.cut(tmp_path)
     before = {path: path.read_bytes() for path in command.files(tmp_path).values()}
     if expected is None:
@@ -159,10 +163,11 @@ def test_cut_file(server, command, tmp_path):
         while words not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(pid, signal.SIGKILL)
-        server.wait(pid)
+        code = server.wait(pid)
     else:
-        assert run(server, command, tmp_path) == expected
-    assert words in said(tmp_path)
+        code = run(server, command, tmp_path)
+        assert code == expected
+    assert words in said(tmp_path, code)
     # What was there stays there, or grows.
     for path, content in before.items():
         assert path.read_bytes().startswith(content), path

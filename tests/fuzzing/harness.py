@@ -21,6 +21,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from benchmarks.measure.memory import read_status_bytes
 from kgt.errors import Failure
 
 TARGETS = (
@@ -133,7 +134,8 @@ def _work(name, batches, current, pipe, known, fatal):
                 found[what] = data, "".join(traceback.format_exception(error))
                 raise
             finally:
-                if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > LIMIT_BYTES:
+                # Not getrusage's figure: a new process inherits that of the one that began it.
+                if read_status_bytes("VmHWM") > LIMIT_BYTES:
                     os._exit(_OVER_MEMORY)
                 os.utime(current, (time.time() + _IDLE_S,) * 2)
 
