@@ -111,6 +111,18 @@ class Twin(_Strict):
     within: float
 
 
+class Shown(_Strict):
+    """What the page of a large table shows before the fold, where counting cannot tell.
+
+    Attributes:
+        columns: their headers.
+        where: values of the fields that the shown rows have; "" is a field that is not set.
+    """
+
+    columns: tuple[str, ...]
+    where: dict[str, tuple[int | str, ...]] = {}
+
+
 class Profile(_Strict):
     """The extent of a table's measurement.
 
@@ -158,6 +170,7 @@ class TableSpec(_Strict):
         rows, columns: cell fields that make a row, and the columns after these fields.
         papers: files of printed numbers whose rows are shown below the measured ones.
         twins: printed methods that are measured here, too.
+        shown: what the page shows before the fold, where that is not left to the claims.
         plot: name of the plot, a module of `benchmarks.report.plots`.
     """
 
@@ -172,6 +185,7 @@ class TableSpec(_Strict):
     columns: tuple[Column, ...]
     papers: tuple[Paper, ...] = ()
     twins: tuple[Twin, ...] = ()
+    shown: Shown | None = None
     plot: str
 
     @field_validator("rows")
@@ -185,6 +199,14 @@ class TableSpec(_Strict):
     @classmethod
     def _expand_columns(cls, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         return tuple(one for column in columns for one in column.expand())
+
+    @model_validator(mode="after")
+    def _check_shown(self) -> TableSpec:
+        if self.shown:
+            headers = [*self.rows, *(column.header for column in self.columns)]
+            _check_known("column", self.shown.columns, headers)
+            _check_known("field", self.shown.where, self.rows)
+        return self
 
     @property
     def stem(self) -> str:

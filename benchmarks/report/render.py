@@ -65,32 +65,47 @@ def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: 
 def choose_decisive(table: Table, judgments: list[Judgment]) -> tuple[list[int], list[list[Entry]]]:
     """The columns and rows that decide, in their order: at most `MOST_COLUMNS` and `MOST_ROWS`.
 
-    Rows whose records a claim rests on come first, then what was measured, then what is quoted;
-    columns that tell rows apart, and then those with most values.
+    What the table itself says is shown. Else rows whose records a claim rests on come first, then
+    what was measured, then what is quoted; columns that tell rows apart, and then those with most
+    values.
     """
     cells = {cell for judgment in judgments for cell in judgment.cells}
+    wanted = table.shown.where if table.shown else {}
+    values = {table.header.index(name): {*map(str, values)} for name, values in wanted.items()}
 
-    def rank(index: int) -> int:
-        records = [entry.record for entry in table.rows[index] if entry.record]
+    def rank(index: int) -> tuple[bool, int]:
+        row = table.rows[index]
+        other = any(row[column].text not in texts for column, texts in values.items())
+        records = [entry.record for entry in row if entry.record]
         if any(record.cell in cells for record in records):
-            return 0
-        return 1 if any(record.source == "measured" for record in records) else 2
+            return other, 0
+        return other, 1 if any(record.source == "measured" for record in records) else 2
 
-    places = sorted(range(len(table.rows)), key=rank)[:MOST_ROWS]
+    ranks = [*map(rank, range(len(table.rows)))]
+    places = sorted(range(len(table.rows)), key=ranks.__getitem__)[:MOST_ROWS]
+    if values and not all(other for other, _ in ranks):
+        places = [place for place in places if not ranks[place][0]]
     rows = [table.rows[index] for index in sorted(places)]
+    if table.shown:
+        return [c for c, name in enumerate(table.header) if name in table.shown.columns], rows
+    if len(table.header) <= MOST_COLUMNS:
+        return [*range(len(table.header))], rows
+    return _count_columns(table, rows), rows
+
+
+def _count_columns(table: Table, rows: list[list[Entry]]) -> list[int]:
+    """Columns that tell rows apart, and then those with most values."""
 
     def count(column: int) -> int:
         texts = (row[column].text for row in rows)
         return sum(bool(text) and not text.startswith(MISSING) for text in texts)
 
-    if len(table.header) <= MOST_COLUMNS:
-        return [*range(len(table.header))], rows
     kinds = {column: len({row[column].text for row in rows}) for column in range(table.naming)}
     differing = [column for column in kinds if column == 0 or kinds[column] > 1]
     naming = sorted(differing, key=lambda column: -kinds[column])[:_MOST_NAMING]
     others = [c for c in range(table.naming, len(table.header)) if count(c)]
     filled = sorted(others, key=lambda column: -count(column))
-    return sorted([*naming, *filled[: MOST_COLUMNS - len(naming)]]), rows
+    return sorted([*naming, *filled[: MOST_COLUMNS - len(naming)]])
 
 
 def _render_rows(header: list[str], columns: list[int], rows: list[list[Entry]]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from benchmarks.data.manifest import MANIFEST
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.specs import Column, Profile, TableSpec
+from benchmarks.plan.specs import Column, Profile, Shown, TableSpec
 from benchmarks.records.cell import Cell, PrintedCell, QualityCell
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import PORTABLE, Record
@@ -43,6 +43,7 @@ class Table:
         command: regenerates the files.
         header, rows: of columns, and a list of entries per row.
         naming: how many columns, the first ones, name a row.
+        shown: which columns and rows stand before the fold of a page; None leaves that to counting.
         notes: footnotes in order of their number.
         protocols: the rules by which what is measured here was scored.
         inputs: how the inputs of which sets were made, and which sets have another name.
@@ -58,6 +59,7 @@ class Table:
     header: list[str]
     rows: list[list[Entry]]
     naming: int
+    shown: Shown | None
     notes: list[str]
     protocols: list[str]
     inputs: list[str]
@@ -100,6 +102,7 @@ def build_table(
         header=[*spec.rows, *(column.header for column in spec.columns), *layout.sources],
         rows=rows,
         naming=len(spec.rows),
+        shown=spec.shown,
         notes=[*layout.notes, *(_describe_statement(*found) for found in statements.items())],
         protocols=[get_protocol(name).text for name in protocols],
         inputs=_describe_inputs(records),

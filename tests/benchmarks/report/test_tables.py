@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.axes import Axes
 
-from benchmarks.plan.specs import Column, TableSpec, get_spec
+from benchmarks.plan.specs import Column, Shown, TableSpec, get_spec
 from benchmarks.records.environment import capture_environment
 from benchmarks.records.result import Quantity
 from benchmarks.report.claims import judge_claims
@@ -169,6 +169,31 @@ def test_a_long_table_shows_what_decides_and_folds_the_rest():
     assert all(f"| row {index} |" in folded for index in range(40))
     assert "All 40 rows and 12 columns" in folded
     assert "Of 1 claim, 1 hold, 0 fail, and 0 are unclear or not measured." in shown
+
+
+def test_a_table_says_itself_what_is_shown_before_the_fold():
+    table, cells = make_long_table()
+    wanted = {"name": ("row 7", "row 9", "row 38")}
+    table = replace(table, shown=Shown(columns=("name", "c3"), where=wanted))
+    judged = Judgment("C9 it works", "HOLDS", "yes; because", (cells[0],))
+    columns, rows = choose_decisive(table, [judged])
+    assert [table.header[column] for column in columns] == ["name", "c3"]
+    assert [row[0].text for row in rows] == ["row 7", "row 9", "row 38"]
+    # Where a profile measures none of them, the rows that decide are shown.
+    nowhere = replace(table, shown=Shown(columns=("name",), where={"name": ("row 99",)}))
+    _, rows = choose_decisive(nowhere, [judged])
+    assert len(rows) == MOST_ROWS
+    assert rows[0][0].text == "row 0"
+
+
+@pytest.mark.parametrize(
+    ("shown", "named"),
+    [({"columns": ["colum"]}, "colum"), ({"columns": ["n"], "where": {"size": [1]}}, "size")],
+)
+def test_what_is_shown_must_be_of_the_table(shown, named):
+    spec = get_spec("3").model_dump(mode="json")
+    with pytest.raises(ValueError, match=f"unknown (column|field) '{named}'"):
+        TableSpec.model_validate({**spec, "shown": shown})
 
 
 def test_long_evidence_stands_in_one_line_and_in_full_below():
