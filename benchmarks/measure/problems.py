@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -90,12 +91,14 @@ def photo_tokens(windows: int, n: int, seed: int = 0, channels: int = CHANNELS) 
     height, width = window_shape(n)
     generator = torch.Generator().manual_seed(seed)
     weight = torch.empty(channels, 3, 3, 3).uniform_(-1, 1, generator=generator) / 27**0.5
-    photographs = [item.image for item in load_dataset("embedded")]
-    photographs = [
+    images = (item.image for item in load_dataset("embedded"))
+    large = (
         image
-        for image in photographs
+        for image in images
         if image.ndim == 3 and image.shape[0] > height + 1 and image.shape[1] > width + 1
-    ]
+    )
+    # No more are read than there are windows.
+    photographs = list(islice(large, windows))
     if not photographs:
         raise ValueError(
             f"N = {n} is a window of {height}x{width}, larger than every embedded photograph; "
