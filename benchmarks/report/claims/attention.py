@@ -127,6 +127,9 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
         for n, (ks, lo, hi) in _exponents(records, backend).items():
             verdict = place_within(lo, hi, LINEAR)
             evidence = f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {ks}"
+            if verdict == "UNCLEAR":
+                low, high = LINEAR
+                evidence += f", too wide to be within or beside k^[{low:.2f}, {high:.2f}]"
             if n in whole:
                 # On a CPU page faults set in with its size, which says nothing about attention.
                 _, lo, hi = whole[n]
