@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.measure.closed_form import DENSE
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, Sweep, axis_sweeps
 from benchmarks.report.signs import sign_of_backend
@@ -43,7 +44,7 @@ def draw(records: Records) -> Figure:
     for row in axes:
         row[0].set_ylabel("time / baseline (99 % interval)")
     handles = [
-        panels.entry(f"{contender} / {baseline}", ls="", ms=4, **_style(contender))
+        panels.entry(f"{contender} / {baseline}", ls="", ms=4, **_style(contender, baseline))
         for contender, baseline in pairs
     ]
     panels.add_legend(figure, handles)
@@ -59,16 +60,17 @@ def _draw_sweep(axis: Axes, sweep: Sweep, pairs: list[tuple[str, str]]) -> None:
         shift = 0.16 * (index - (len(pairs) - 1) / 2)
         places = [place + shift for place, found in enumerate(sweep.values()) if pair in found]
         ratios = [found[pair] for found in sweep.values() if pair in found]
-        panels.draw_intervals(axis, places, ratios, ls="", ms=4, capsize=3, **_style(pair[0]))
+        panels.draw_intervals(axis, places, ratios, ls="", ms=4, capsize=3, **_style(*pair))
     panels.scale_ratios(axis)
     axis.set_xticks(range(len(sweep)), [_describe_value(value) for value in sweep])
     axis.set_xlim(-0.6, len(sweep) - 0.4)
     axis.grid(visible=False, axis="x")
 
 
-def _style(contender: str) -> dict[str, Any]:
+def _style(contender: str, baseline: str) -> dict[str, Any]:
+    """The contender's sign; hollow beside another baseline than dense attention."""
     color, marker, _ = sign_of_backend(contender)
-    return {"color": color, "marker": marker}
+    return {"color": color, "marker": marker, "mfc": color if baseline == DENSE else "white"}
 
 
 def _describe_value(value: object) -> str:
