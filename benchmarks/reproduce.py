@@ -133,7 +133,7 @@ def _reproduce(
     work: Reproduction, options: argparse.Namespace, command: str
 ) -> tuple[Exit, dict[str, object]]:
     """Plan, measure, render and judge one of them; returns an exit code and the table as JSON."""
-    from benchmarks.plan.runner import find_missing
+    from benchmarks.plan.runner import find_missing, find_scores
     from benchmarks.report.reproduction import measure
 
     def print_record(done: int, record: Record) -> None:
@@ -147,14 +147,20 @@ def _reproduce(
     else:
         started = work.start(command)
         environment = started.environment
-        missing = work.cells if options.fresh else find_missing(work.cells, started)
-        recorded = len(work.cells) - len(missing)
-        _say(f"{work}: {len(work.cells)} cells, {recorded} recorded, {len(missing)} to measure")
+        wanted = work.cells if options.fresh else find_missing(work.cells, started)
+        taken = {} if options.fresh else find_scores(wanted, started)
+        missing = [cell for cell in wanted if cell not in taken]
+        recorded = f"{len(work.cells) - len(missing)} recorded"
+        if taken:
+            recorded += f" ({len(taken)} of them for another table or study)"
+        _say(f"{work}: {len(work.cells)} cells, {recorded}, {len(missing)} to measure")
         if options.dry_run:
             plan = {c: "measure" if c in missing else "recorded" for c in work.cells}
             for cell, state in plan.items() if not options.json else ():
                 print(f"{state:8} {cell.hash} {cell.id}")
             return Exit.FINE, {"plan": {cell.id: state for cell, state in plan.items()}}
+        for record in taken.values():
+            started.store.append(record)
         with show_progress("reproduce", len(missing)) as report:
             measure(missing, started, report, print_record)
     rendered = work.render(options.reports, environment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from benchmarks.records.cell import (
     TrainingCell,
 )
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import Record, RecordStore
+from benchmarks.records.record import PORTABLE, Record, RecordStore
 from benchmarks.records.result import Missing, Quantity, Result
 from benchmarks.training.loop import TrainingInterrupted
 from kgt.attention import get_backend
@@ -56,6 +56,19 @@ def find_missing(cells: Sequence[Cell], run: Run) -> list[Cell]:
     """Those of some cells that have no valid record of this environment."""
     records, limits = run.store.latest(cells, run.environment.key), run.profile.limits
     return [cell for cell in cells if cell not in records or not is_valid(records[cell], limits)]
+
+
+def find_scores(cells: Iterable[Cell], run: Run) -> dict[Cell, Record]:
+    """Valid scores of some cells that other tables and studies have recorded.
+
+    A score is the same whoever asks for it; a time is of the machine and the rounds of its table.
+    """
+    portable = [cell for cell in cells if cell.kind in PORTABLE]
+    return {
+        record.cell: record
+        for record in run.store.find_beside(portable)
+        if record.status == "ok" and is_valid(record, run.profile.limits)
+    }
 
 
 def measure_cell(cell: Cell, run: Run) -> Record:

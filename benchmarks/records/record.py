@@ -6,7 +6,7 @@ a crash costs at most the line being written, which is then reported and skipped
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,6 +202,18 @@ class RecordStore:
         scores = (r for r in self.records if r.cell.kind in PORTABLE and r.status == "ok")
         found = {record.cell: record for record in (*scores, *own)}
         return {cell: found[cell] for cell in cells if cell in found}
+
+    def find_beside(self, cells: Iterable[Cell]) -> Iterator[Record]:
+        """What the other stores of the folder have of some cells, in the order of their names."""
+        starts = tuple(
+            b'{"cell":%s,' % cell.model_dump_json(exclude_defaults=True).encode() for cell in cells
+        )
+        for path in sorted(self.path.parent.glob("*.jsonl")) if starts else ():
+            lines = _read_lines(path) if path != self.path else {}
+            for line in lines.values():
+                # Nearly all lines are of other cells, and need not be understood.
+                if line.startswith(starts) and _is_record(line):
+                    yield Record.model_validate_json(line)
 
     def newest_environment(self, cells: Iterable[Cell]) -> Environment | None:
         """Environment of the last record of any of these cells, None without records.

@@ -327,6 +327,22 @@ def test_a_dataset_that_was_absent_is_looked_for_again(run, tmp_path, monkeypatc
     assert "0 recorded, 1 to measure" in err
 
 
+def test_a_score_is_computed_once_for_all_tables(run, tmp_path, monkeypatch):
+    fields = {"task": "jpeg-gray-q10", "dataset": "embedded", "protocol": "jpeg-gray@1"}
+    cell = QualityCell(kind="quality", model="identity", **fields)
+    monkeypatch.setattr("benchmarks.plan.specs.Profile.cells", lambda _: [cell])
+    _, _, err = run("--table 1")
+    assert "0 recorded, 1 to measure" in err
+    _, _, err = run("--table 2 --dry-run")
+    assert "1 recorded (1 of them for another table or study), 0 to measure" in err
+    store = tmp_path / "results" / "records" / "table2-smoke.jsonl"
+    assert not store.exists()
+    run("--table 2")
+    assert read_statuses(store) == ["ok"]
+    _, _, err = run("--table 2 --fresh")
+    assert "0 recorded, 1 to measure" in err
+
+
 def test_a_claim_that_fails_exits_with_1(tiny, run, monkeypatch):
     judgment = Judgment("C1 it grows", "FAILS", "it does not")
     monkeypatch.setattr("benchmarks.report.reproduction.judge_claims", lambda *_: [judgment])
