@@ -95,6 +95,8 @@ def test_default_profile_is_the_one_without_a_name():
 def test_table_3_on_a_cpu_covers_the_grid():
     cells = SPECS["3"].profile("cpu")[1].cells()
     grid = {(n, k) for n in (256, 512, 1024, 2048) for k in (32, 64, 128, 256, 512)}
+    # The time of what attends to every token does not depend on k.
+    ends = {(n, k) for n in (256, 512, 1024, 2048) for k in (32, min(n, 512))}
     for kind in ("memory", "latency"):
         for name in (
             "torch-mask",
@@ -106,8 +108,8 @@ def test_table_3_on_a_cpu_covers_the_grid():
             "native",
         ):
             own = [c for c in cells if (c.kind, c.contender, c.bias) == (kind, name, None)]
-            assert {(cell.n, cell.k) for cell in own} == grid
-            assert len(own) == len(grid)
+            flat = kind == "latency" and name in ("torch-mask", "dense")
+            assert sorted((cell.n, cell.k) for cell in own) == sorted(ends if flat else grid)
     assert {cell.baseline for cell in cells if cell.kind == "latency"} == {"torch-mask"}
     compared = {"torch-mask", "torch-gather", "sdpa", "flex", "native", "triton"}
     assert {cell.backend for cell in cells} == {*compared, "dense"}
