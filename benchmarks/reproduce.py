@@ -133,7 +133,7 @@ def _reproduce(
     work: Reproduction, options: argparse.Namespace, command: str
 ) -> tuple[Exit, dict[str, object]]:
     """Plan, measure, render and judge one of them; returns an exit code and the table as JSON."""
-    from benchmarks.plan.runner import find_missing, find_scores
+    from benchmarks.plan.runner import plan_cells
     from benchmarks.report.reproduction import measure
 
     def print_record(done: int, record: Record) -> None:
@@ -147,9 +147,7 @@ def _reproduce(
     else:
         started = work.start(command)
         environment = started.environment
-        wanted = work.cells if options.fresh else find_missing(work.cells, started)
-        taken = {} if options.fresh else find_scores(wanted, started)
-        missing = [cell for cell in wanted if cell not in taken]
+        missing, taken = (work.cells, []) if options.fresh else plan_cells(work.cells, started)
         recorded = f"{len(work.cells) - len(missing)} recorded"
         if taken:
             recorded += f" ({len(taken)} of them for another table or study)"
@@ -159,7 +157,7 @@ def _reproduce(
             for cell, state in plan.items() if not options.json else ():
                 print(f"{state:8} {cell.hash} {cell.id}")
             return Exit.FINE, {"plan": {cell.id: state for cell, state in plan.items()}}
-        for record in taken.values():
+        for record in taken:
             started.store.append(record)
         with show_progress("reproduce", len(missing)) as report:
             measure(missing, started, report, print_record)

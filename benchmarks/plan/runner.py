@@ -58,6 +58,16 @@ def find_missing(cells: Sequence[Cell], run: Run) -> list[Cell]:
     return [cell for cell in cells if cell not in records or not is_valid(records[cell], limits)]
 
 
+def plan_cells(cells: Sequence[Cell], run: Run) -> tuple[list[Cell], list[Record]]:
+    """Those of some cells that must be measured, and records of other tables that serve the rest.
+
+    The records are not yet in the run's store.
+    """
+    missing = find_missing(cells, run)
+    scores = find_scores(missing, run)
+    return [cell for cell in missing if cell not in scores], [*scores.values()]
+
+
 def find_scores(cells: Iterable[Cell], run: Run) -> dict[Cell, Record]:
     """Valid scores of some cells that other tables and studies have recorded.
 

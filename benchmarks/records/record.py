@@ -184,7 +184,7 @@ class RecordStore:
         """
         known = {*_read_lines(self.path).values()}
         for line in _read_lines(part).values():
-            if line not in known and _is_record(line):
+            if line not in known and _read_record(line):
                 append_line(self.path, line.decode())
         part.unlink()
 
@@ -212,8 +212,8 @@ class RecordStore:
             lines = _read_lines(path) if path != self.path else {}
             for line in lines.values():
                 # Nearly all lines are of other cells, and need not be understood.
-                if line.startswith(starts) and _is_record(line):
-                    yield Record.model_validate_json(line)
+                if line.startswith(starts) and (record := _read_record(line)):
+                    yield record
 
     def newest_environment(self, cells: Iterable[Cell]) -> Environment | None:
         """Environment of the last record of any of these cells, None without records.
@@ -241,10 +241,9 @@ def _read_lines(path: Path) -> dict[int, bytes]:
     return {number: line for number, line in enumerate(lines, start=1) if line.strip()}
 
 
-def _is_record(line: bytes) -> bool:
-    """Not what a crash has left of one."""
+def _read_record(line: bytes) -> Record | None:
+    """A line's record; None is what a crash has left of one."""
     try:
-        Record.model_validate_json(line)
+        return Record.model_validate_json(line)
     except ValidationError:
-        return False
-    return True
+        return None

@@ -73,18 +73,20 @@ def choose_decisive(table: Table, judgments: list[Judgment]) -> tuple[list[int],
     wanted = table.shown.where if table.shown else {}
     values = {table.header.index(name): {*map(str, values)} for name, values in wanted.items()}
 
-    def rank(index: int) -> tuple[bool, int]:
-        row = table.rows[index]
-        other = any(row[column].text not in texts for column, texts in values.items())
-        records = [entry.record for entry in row if entry.record]
-        if any(record.cell in cells for record in records):
-            return other, 0
-        return other, 1 if any(record.source == "measured" for record in records) else 2
+    everywhere = range(len(table.rows))
+    there = [
+        index
+        for index in everywhere
+        if all(table.rows[index][column].text in texts for column, texts in values.items())
+    ]
 
-    ranks = [*map(rank, range(len(table.rows)))]
-    places = sorted(range(len(table.rows)), key=ranks.__getitem__)[:MOST_ROWS]
-    if values and not all(other for other, _ in ranks):
-        places = [place for place in places if not ranks[place][0]]
+    def rank(index: int) -> int:
+        records = [entry.record for entry in table.rows[index] if entry.record]
+        if any(record.cell in cells for record in records):
+            return 0
+        return 1 if any(record.source == "measured" for record in records) else 2
+
+    places = sorted(there or everywhere, key=rank)[:MOST_ROWS]
     rows = [table.rows[index] for index in sorted(places)]
     if table.shown:
         return [c for c, name in enumerate(table.header) if name in table.shown.columns], rows

@@ -101,7 +101,7 @@ def _do_job(options: argparse.Namespace, command: str) -> Exit:
 
 def _sweep(options: argparse.Namespace, command: str) -> Exit:
     engine = _load_engine(options.on)
-    from benchmarks.plan.runner import find_missing, find_scores
+    from benchmarks.plan.runner import plan_cells
     from benchmarks.report.reproduction import check_device
     from benchmarks.sweep.jobs import choose_pending
     from benchmarks.sweep.sweep import Sweep
@@ -113,9 +113,7 @@ def _sweep(options: argparse.Namespace, command: str) -> Exit:
     for problem in work.store.problems:
         _say(f"unreadable record skipped: {problem}")
     started = work.start(command)
-    cells, wanted = sweep.cells, find_missing(sweep.cells, started)
-    taken = find_scores(wanted, started)
-    missing = [cell for cell in wanted if cell not in taken]
+    cells, (missing, taken) = sweep.cells, plan_cells(sweep.cells, started)
     pending = choose_pending(sweep.jobs, missing)
     _say(f"{work}: {len(cells)} cells, {len(cells) - len(missing)} recorded; {len(pending)} jobs")
     if options.dry_run:
@@ -123,7 +121,7 @@ def _sweep(options: argparse.Namespace, command: str) -> Exit:
 
         print(render_costs(pending, started))
         return Exit.FINE
-    for record in taken.values():
+    for record in taken:
         work.store.append(record)
     tasks = _describe_tasks(sweep, pending, options)
     with _as_interrupt(signal.SIGTERM), show_progress("sweep", len(tasks)) as report:

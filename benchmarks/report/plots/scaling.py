@@ -33,16 +33,17 @@ def draw(records: Records) -> Figure:
     seconds = {n: trace(line, NetworkLatency, lambda r: r.latency) for n, line in times.items()}
     peaks = {n: trace(line, NetworkMemory, lambda r: r.peak) for n, line in memory.items()}
     ratios = {name: trace_time(line) for name, line in times.items()}
-    markers = {name: _marker_of(name) for name in names}
-    _draw_growth(left, seconds, 1e3, colors, markers, ratios)
+    _draw_growth(left, seconds, 1e3, colors, ratios)
     left.set_ylabel("median time of a call, s")
-    _draw_growth(right, peaks, panels.MIB, colors, markers, peaks)
+    _draw_growth(right, peaks, panels.MIB, colors, peaks)
     right.set_ylabel("peak memory of a call beyond the weights, MiB")
     _draw_wall(right, memory, colors)
     for axis in (left, right):
         axis.set_xlabel("input, height x width in pixels (restored to 4x of each)")
         _scale_pixels(axis, [*times.values(), *memory.values()])
-    handles = [panels.entry(name, color=colors[name], marker=markers[name], ms=4) for name in names]
+    handles = [
+        panels.entry(name, color=colors[name], marker=_marker_of(name), ms=4) for name in names
+    ]
     handles += [panels.entry("wants more than the limit", color="0.4", ls="", marker="x")]
     panels.add_legend(figure, handles, ncols=4)
     return figure
@@ -61,14 +62,13 @@ def _draw_growth(
     curves: dict[str, Curve],
     unit: float,
     colors: dict[str, str],
-    markers: dict[str, str],
     fitted_to: dict[str, Curve],
 ) -> None:
     """A line per contender, and in a box the exponents that were fitted."""
     fitted = []
     for name, curve in curves.items():
         values = [point.value / unit for point in curve.values()]
-        axis.plot(list(curve), values, lw=1.2, color=colors[name], marker=markers[name], ms=4)
+        axis.plot(list(curve), values, lw=1.2, color=colors[name], marker=_marker_of(name), ms=4)
         if growth := fit_growth(fitted_to[name]):
             reach = (growth.hi - growth.lo) / 2
             fitted.append(f"{name}: {growth.value:.2f} ± {reach:.2f}")
