@@ -129,7 +129,7 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
             evidence = f"time ~ k^[{lo:.2f}, {hi:.2f}] over k = {ks}"
             if verdict == "UNCLEAR":
                 low, high = LINEAR
-                evidence += f", too wide to be within or beside k^[{low:.2f}, {high:.2f}]"
+                evidence += f", neither within nor beside k^[{low:.2f}, {high:.2f}]"
             if n in whole:
                 # On a CPU page faults set in with its size, which says nothing about attention.
                 _, lo, hi = whole[n]
