@@ -5,7 +5,6 @@
 // each row the k-th largest similarity is found by counting, without sorting.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <c10/core/InferenceMode.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -19,7 +18,7 @@
 namespace kgt {
 namespace {
 
-constexpr int64_t kPanel = 64;  // rows that are multiplied at a time
+constexpr int64_t kPanel = 64;  // rows of a larger window that are held at a time
 constexpr int64_t kSymmetricNodes = 1024;  // 4 MiB of similarities
 constexpr int64_t kFew = 48;  // candidates that are cheaper partitioned than counted
 
@@ -118,42 +117,84 @@ int64_t select_row(const Similarities& row, int64_t k, float& guess, Room& room,
   return found;
 }
 
-void transpose_block(const float* from, int64_t rows, int64_t columns, int64_t stride, float* to) {
-  for (int64_t c = 0; c < columns; ++c)
-    for (int64_t r = 0; r < rows; ++r) to[c * stride + r] = from[r * stride + c];
+int64_t count_blocks(int64_t tokens) { return (tokens + kLanes - 1) / kLanes; }
+
+// Tokens [count][channels] in blocks of kLanes: [blocks][channels][kLanes], zero beyond the last.
+void pack_tokens(const float* tokens, int64_t count, int64_t channels, float* packed) {
+  for (int64_t n = 0; n < count; n += kLanes, packed += channels * kLanes) {
+    const float* from = tokens + n * channels;
+    int64_t c = 0;
+    if (count - n >= kLanes) {
+      for (; c + kLanes <= channels; c += kLanes)
+        transpose(from + c, channels, packed + c * kLanes, kLanes);
+    }
+    for (; c < channels; ++c)
+      for (int64_t i = 0; i < kLanes; ++i)
+        packed[c * kLanes + i] = n + i < count ? from[i * channels + c] : 0.0f;
+  }
 }
 
-// Products of tokens [N, C] among themselves, into rows of `stride` floats.
+// Lane j of products[i]: the product of token i of a packed block with token j of another.
+KGT_INLINE void multiply_blocks(const float* rows, const float* columns, int64_t channels,
+                                Floats (&products)[kLanes]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) products[i] = Floats{};
+  for (int64_t c = 0; c < channels; ++c, rows += kLanes) {
+    const Floats column = load(columns + c * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) products[i] += column * rows[i];
+  }
+}
+
+KGT_INLINE void store_block(const Floats (&block)[kLanes], int64_t stride, float* to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(to + i * stride, block[i]);
+}
+
+// The products of tokens [nodes][channels] among themselves, in rows of `stride` floats.
 class Products {
  public:
-  Products(float* tokens, int64_t nodes, int64_t channels, int64_t stride, float* out)
-      : tokens_(at::from_blob(tokens, {nodes, channels}, at::kFloat)), nodes_(nodes),
-        stride_(stride), out_(out) {}
+  // A thread's memory for a window of which `rows` rows are held at a time.
+  Products(int64_t rows, int64_t nodes, int64_t channels, int64_t stride)
+      : nodes_(nodes), channels_(channels), stride_(stride),
+        packed_(count_blocks(rows) * channels * kLanes), column_(channels * kLanes),
+        out_(count_blocks(rows) * kLanes * stride) {}
 
-  // Rows first .. first + rows and columns from `column` on, to the rows at `out`.
-  void multiply(int64_t first, int64_t rows, int64_t column, float* out) const {
-    at::Tensor product =
-        at::from_blob(out + column, {rows, nodes_ - column}, {stride_, 1}, tokens_.options());
-    at::mm_out(product, tokens_.narrow(0, first, rows),
-               tokens_.narrow(0, column, nodes_ - column).t());
-  }
+  float* row(int64_t r) const { return out_ + r * stride_; }
 
   // All of them: the right upper half is multiplied, the other one mirrored.
-  void multiply_all() const {
-    for (int64_t first = 0; first < nodes_; first += kPanel) {
-      const int64_t rows = std::min(kPanel, nodes_ - first);
-      float* panel = out_ + first * stride_;
-      multiply(first, rows, first, panel);
-      for (int64_t column = first + rows; column < nodes_; column += kPanel)
-        transpose_block(panel + column, rows, std::min(kPanel, nodes_ - column), stride_,
-                        out_ + column * stride_ + first);
+  void multiply_all(const float* tokens) const {
+    pack_tokens(tokens, nodes_, channels_, packed_);
+    const int64_t blocks = count_blocks(nodes_);
+    for (int64_t r = 0; r < blocks; ++r)
+      for (int64_t c = r; c < blocks; ++c) {
+        Floats products[kLanes];
+        multiply_blocks(block(r), block(c), channels_, products);
+        store_block(products, stride_, row(r * kLanes) + c * kLanes);
+        transpose(products);
+        store_block(products, stride_, row(c * kLanes) + r * kLanes);
+      }
+  }
+
+  // Those of rows first .. first + rows.
+  void multiply_rows(const float* tokens, int64_t first, int64_t rows) const {
+    pack_tokens(tokens + first * channels_, rows, channels_, packed_);
+    for (int64_t n = 0; n < nodes_; n += kLanes) {
+      pack_tokens(tokens + n * channels_, std::min<int64_t>(kLanes, nodes_ - n), channels_,
+                  column_);
+      for (int64_t r = 0; r < count_blocks(rows); ++r) {
+        Floats products[kLanes];
+        multiply_blocks(block(r), column_, channels_, products);
+        store_block(products, stride_, row(r * kLanes) + n);
+      }
     }
   }
 
  private:
-  at::Tensor tokens_;
-  int64_t nodes_, stride_;
-  float* out_;
+  float* block(int64_t b) const { return packed_ + b * channels_ * kLanes; }
+
+  int64_t nodes_, channels_, stride_;
+  Buffer packed_, column_, out_;
 };
 
 std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features,
@@ -180,26 +221,23 @@ std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features,
                       offsets->scalar_type(), " ", offsets->sizes());
   at::Tensor indices = at::empty({windows, nodes, k}, features.options().dtype(at::kInt));
   at::Tensor degrees = at::empty({windows, nodes}, indices.options());
-  float* data = features.data_ptr<float>();
+  const float* data = features.data_ptr<float>();
   // Rows a page apart would share the sets of the cache when a block is mirrored.
   const int64_t padded = (nodes + kLanes - 1) / kLanes * kLanes, stride = padded + 16;
   const bool symmetric = nodes <= kSymmetricNodes;
   const int64_t height = symmetric ? nodes : kPanel, panels = (nodes + height - 1) / height;
   at::parallel_for(0, windows * panels, 1, [&](int64_t begin, int64_t end) {
-    // Neither autograd nor autocast has a say in the products, on whatever thread they are.
-    const c10::InferenceMode no_autograd;
-    const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
-    Buffer similarities(height * stride);
+    const Products products(height, nodes, channels, stride);
     Room room(padded);
     float guess = 0.0f;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t w = item / panels, first = item % panels * height;
       const int64_t rows = std::min(height, nodes - first);
-      const Products products(data + w * nodes * channels, nodes, channels, stride, similarities);
+      const float* tokens = data + w * nodes * channels;
       if (symmetric)
-        products.multiply_all();
+        products.multiply_all(tokens);
       else
-        products.multiply(first, rows, 0, similarities);
+        products.multiply_rows(tokens, first, rows);
       const int64_t* labels =
           regions ? regions->data_ptr<int64_t>() + w % regions->size(0) * nodes : nullptr;
       const float* offset = offsets ? offsets->data_ptr<float>() + w * nodes : nullptr;
@@ -208,7 +246,7 @@ std::tuple<at::Tensor, at::Tensor> select_keys(const at::Tensor& features,
                                                   [&](int64_t label) { return label != *labels; });
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t n = first + r;
-        float* row = similarities + r * stride;
+        float* row = products.row(r);
         if (offset)
           for (int64_t j = 0; j < nodes; ++j) row[j] -= offset[j];
         std::fill(row + nodes, row + padded, -kInfinity);
