@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <optional>
 #include <tuple>
+#include <vector>
 
 #include "groups.h"
 #include "kernels.h"
@@ -93,18 +95,21 @@ class Biases {
   Biases(const std::optional<at::Tensor>& bias, int64_t nodes) {
     if (!bias) return;
     side_ = static_cast<int32_t>(std::llround(std::sqrt(static_cast<double>(nodes))));
-    tables_ = bias->contiguous() * kLog2E;
+    tables_ = at::constant_pad_nd(*bias * kLog2E, {1, 0}).contiguous();
+    places_.reserve(nodes);
+    for (int32_t n = 0; n < nodes; ++n) places_.push_back(n + n / side_ * side_);
   }
 
   bool exist() const { return tables_.defined(); }
-  int64_t table_size() const { return (2 * side_ - 1) * (2 * side_ - 1); }
   Bias of(int64_t head) const {
     if (!exist()) return {};
-    return {tables_.data_ptr<float>() + head * table_size(), side_};
+    const float* table = tables_.data_ptr<float>() + head * tables_[0].numel();
+    return {table, places_.data(), side_};
   }
 
  private:
   at::Tensor tables_;
+  std::vector<int32_t> places_;
   int32_t side_ = 0;
 };
 
@@ -122,6 +127,14 @@ struct Scratch {
 int64_t pieces_per_head(const at::Tensor& q, int64_t groups) {
   const int64_t wanted = 4 * at::get_num_threads(), heads = q.size(0) * q.size(1);
   return std::clamp<int64_t>((wanted + heads - 1) / heads, 1, groups);
+}
+
+// Asks for what a later head, counted over all windows, has instead of the rows of group t.
+template <typename T>
+void prefetch_group(std::initializer_list<const View<T>*> tensors, int64_t head, int64_t t) {
+  for (const auto* rows : tensors)
+    rows->prefetch(head / rows->heads, head % rows->heads, t * kGroup,
+                   std::min((t + 1) * kGroup, rows->nodes));
 }
 
 template <typename T>
@@ -146,16 +159,11 @@ void forward_typed(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
       for (int64_t t = piece * per_window / pieces; t < (piece + 1) * per_window / pieces; ++t) {
         const Group group = plan.group(w * per_window + t);
         const Union keys = plan.keys_of(w * per_window + t);
-        if (item + 1 < end) {
-          const int64_t next = (item + 1) / pieces;
-          const int64_t first = t * kGroup, last = std::min(first + kGroup, graph.nodes);
-          k_.prefetch(next / heads, next % heads, first, last);
-          v_.prefetch(next / heads, next % heads, first, last);
-        }
+        if (item + 1 < end) prefetch_group<T>({&k_, &v_}, (item + 1) / pieces, t);
         for (int i = 0; i < group.count; ++i)
           q_.read(w, h, group.query[i], scale * kLog2E, s.queries + i * stride);
         const Forward io{s.queries, s.out, s.logsumexp};
-        if (!plan.by_gathers(w * per_window + t))
+        if (!plan.by_gathers(w * per_window + t, dims))
           tile_forward(head, group, keys, io, s.work);
         else
           gather_forward(head, group, plan.rows_of(w * per_window + t, group), io, s.work);
@@ -249,12 +257,35 @@ std::tuple<at::Tensor, at::Tensor> attention_forward(const at::Tensor& q, const 
 }
 
 struct BackwardScratch : Scratch {
-  Buffer grad_keys, grad_values, grad_out, grad_queries, delta;
+  Buffer grad_keys, grad_values, grad_pairs, grad_out, grad_queries, delta, grad_tables;
 
-  BackwardScratch(const Graph& graph, int64_t stride)
+  BackwardScratch(const Graph& graph, int64_t stride, const Bias& bias)
       : Scratch(graph, stride), grad_keys(graph.nodes * stride), grad_values(graph.nodes * stride),
-        grad_out(kGroup * stride), grad_queries(kGroup * stride), delta(kGroup) {}
+        grad_pairs(graph.nodes * kLanes), grad_out(kGroup * stride), grad_queries(kGroup * stride),
+        delta(kGroup), grad_tables(BiasGradient::floats(bias)) {}
 };
+
+// Adds pairs of rows of `dims` floats, values' and keys' side by side, to rows of their own.
+void add_pairs(const float* pairs, int64_t nodes, int64_t dims, int64_t stride, float* values,
+               float* keys) {
+  for (int64_t n = 0; n < nodes; ++n)
+    for (int64_t d = 0; d < dims; ++d) {
+      values[n * stride + d] += pairs[n * kLanes + 2 * d];
+      keys[n * stride + d] += pairs[n * kLanes + 2 * d + 1];
+    }
+}
+
+// The sum of the parts of a gradient as a table [2M-1][2M-1].
+void add_up(const BiasGradient& grad, const Bias& bias, float* table) {
+  for (int64_t row = 0; row < 2 * bias.side - 1; ++row)
+    for (int64_t column = 0; column < 2 * bias.side - 1; ++column) {
+      const float* at = grad.tables + row * bias.pitch() + column + 1;
+      float sum = 0.0f;
+      for (int64_t part = 0; part < BiasGradient::kParts; ++part)
+        sum += at[part * (bias.size() + 1)];
+      *table++ = sum;
+    }
+}
 
 // Gradients of q, k and v, and of the tables of each window and head where grad_tables is not null.
 template <typename T>
@@ -268,18 +299,24 @@ void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::T
   const int64_t heads = q_.heads, dims = q_.dims, stride = round_up(dims, kLanes);
   const int64_t per_window = graph.groups_per_window();
   at::parallel_for(0, q_.windows * heads, 1, [&](int64_t begin, int64_t end) {
-    BackwardScratch s(graph, stride);
+    BackwardScratch s(graph, stride, biases.of(0));
     for (int64_t item = begin; item < end; ++item) {
       const int64_t w = item / heads, h = item % heads;
       k_.read_head(w, h, stride, s.keys);
       v_.read_head(w, h, stride, s.values);
       std::fill_n(static_cast<float*>(s.grad_keys), graph.nodes * stride, 0.0f);
       std::fill_n(static_cast<float*>(s.grad_values), graph.nodes * stride, 0.0f);
+      float* grad_pairs = is_narrow(dims) ? static_cast<float*>(s.grad_pairs) : nullptr;
+      if (grad_pairs) std::fill_n(grad_pairs, graph.nodes * kLanes, 0.0f);
       const Head head{s.keys, s.values, stride, dims, biases.of(h)};
+      const BiasGradient grad_bias{grad_tables ? static_cast<float*>(s.grad_tables) : nullptr};
+      if (grad_tables) std::fill_n(grad_bias.tables, BiasGradient::floats(head.bias), 0.0f);
       const float* logsumexps = logsumexp.data_ptr<float>() + item * graph.nodes;
       for (int64_t t = w * per_window; t < (w + 1) * per_window; ++t) {
         const Group group = plan.group(t);
         const Union keys = plan.keys_of(t);
+        if (item + 1 < end)
+          prefetch_group<T>({&k_, &v_, &q_, &out_, &grad_out_}, item + 1, t - w * per_window);
         for (int i = 0; i < group.count; ++i) {
           const int64_t n = group.query[i];
           float *row = s.out + i * stride, *grad_row = s.grad_out + i * stride;
@@ -290,19 +327,23 @@ void backward_typed(const at::Tensor& grad_out, const at::Tensor& q, const at::T
           s.delta[i] = 0.0f;
           for (int64_t d = 0; d < dims; ++d) s.delta[i] += row[d] * grad_row[d];
         }
-        float* table = grad_tables ? grad_tables + item * biases.table_size() : nullptr;
-        const Backward io{s.queries,      s.grad_out,  s.logsumexp,   s.delta,
-                          s.grad_queries, s.grad_keys, s.grad_values, table};
-        if (!plan.by_gathers(t))
+        const Backward io{s.queries,   s.grad_out,    s.logsumexp, s.delta,  s.grad_queries,
+                          s.grad_keys, s.grad_values, grad_pairs,  grad_bias};
+        if (!plan.by_gathers(t, dims))
           tile_backward(head, group, keys, io, s.work);
         else
           gather_backward(head, group, plan.rows_of(t, group), io, s.work);
         for (int i = 0; i < group.count; ++i)
           grad_q_.write(s.grad_queries + i * stride, w, h, group.query[i], scale);
       }
+      if (grad_pairs) add_pairs(grad_pairs, graph.nodes, dims, stride, s.grad_values, s.grad_keys);
       // The queries came times scale * log2(e), of which the gradient of the keys wants the scale.
       grad_k_.write_head(s.grad_keys, stride, w, h, kLn2);
       grad_v_.write_head(s.grad_values, stride, w, h, 1.0f);
+      if (grad_tables) {
+        const int64_t columns = 2 * head.bias.side - 1;
+        add_up(grad_bias, head.bias, grad_tables + item * columns * columns);
+      }
     }
   });
 }
@@ -328,7 +369,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attention_backward(
   at::Tensor grad_tables = at::empty({0}, q.options().dtype(at::kFloat));
   if (bias)
     grad_tables =
-        at::zeros({q.size(0), q.size(1), bias->size(1), bias->size(2)}, grad_tables.options());
+        at::empty({q.size(0), q.size(1), bias->size(1), bias->size(2)}, grad_tables.options());
   const auto run =
       q.scalar_type() == at::kFloat ? backward_typed<float> : backward_typed<at::BFloat16>;
   run(grad_out, q, k, v, out, logsumexp, graph, Plan(plan, graph), biases,

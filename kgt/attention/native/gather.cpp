@@ -109,7 +109,7 @@ KGT_INLINE void dot_rows(const Row<R>& query, const float* rows, const uint32_t*
 template <int R, bool HasBias>
 KGT_INLINE Floats score_rows(const Row<R>& query, const Head& head, int32_t number,
                              const Keys& keys, float* out) {
-  const int32_t from = head.bias.from(number);
+  [[maybe_unused]] const int32_t from = HasBias ? head.bias.from(number) : 0;
   Floats top = splat(-kInfinity);
   for (int64_t j = 0; j < keys.count; j += kLanes) {
     Floats scores = products(query, head.keys, keys.offsets + j);
@@ -234,10 +234,9 @@ void backward(const Head& head, const Group& group, const KeyRows& rows, const B
     const auto query = Row<R>::read(io.queries + i * head.stride);
     scatter_row(query, grads, of.offsets, of.count, io.grad_keys);
     mix_rows<R>(grads, head.keys, of.offsets, of.count).write(io.grad_queries + i * head.stride);
-    if (io.grad_bias) {
-      const int32_t from = head.bias.from(group.query[i]);
-      for (int64_t j = 0; j < of.count; ++j)
-        io.grad_bias[from - head.bias.place(of.numbers[j])] += grads[j];
+    if (HasBias && io.grad_bias.tables) {
+      float* to = io.grad_bias.tables + head.bias.from(group.query[i]);
+      for (int64_t j = 0; j < of.count; ++j) to[-head.bias.place(of.numbers[j])] += grads[j];
     }
   }
 }

@@ -13,9 +13,9 @@ namespace {
 
 typedef uint32_t UnsignedInts __attribute__((vector_size(kLanes * 4)));
 
-// Time of a pair by gathers over that of a pair of a tile, forward and backward alike; measured
-// with either forced.
-constexpr double kGatherCost = 2.0;
+// Time of a pair by gathers over that of a pair of a tile, measured with either forced, forward and
+// backward: 3.6 to 4.0 for rows of 8 floats, 2.5 to 3.1 up to 16, 1.4 to 2.6 above.
+double gather_cost(int64_t dims) { return dims <= 8 ? 3.8 : dims <= 16 ? 2.8 : 2.0; }
 // The same over a pair of a tile in bfloat16 by the matrix unit, for whole graphs of 1024 tokens.
 // The times meet between 7.1 (random keys, k = 128: 3.3 ms by tiles, 3.8 by gathers) and 7.6
 // (photographs, k = 16: 0.96 and 0.85); at 10.3 (random, k = 64) they are 2.6 and 2.0.
@@ -204,9 +204,9 @@ Plan::Plan(const at::Tensor& plan, const Graph& graph) : graph_(graph), layout_(
   });
 }
 
-bool Plan::by_gathers(int64_t t) const {
+bool Plan::by_gathers(int64_t t, int64_t dims) const {
   return gathers_are_faster(header_[kPlanHeader * t + 1], header_[kPlanHeader * t + 2],
-                            kGatherCost);
+                            gather_cost(dims));
 }
 
 bool Plan::suits_amx() const { return !gathers_are_faster(keys_, pairs_, kAmxGatherCost); }

@@ -45,8 +45,8 @@ class Plan {
 
   Group group(int64_t t) const;
   Union keys_of(int64_t t) const { return {edges_ + begins_[t], header_[kPlanHeader * t + 1]}; }
-  // Whether gathers are faster than the union, in floats.
-  bool by_gathers(int64_t t) const;
+  // Whether gathers are faster than the union, in floats, for rows of that many.
+  bool by_gathers(int64_t t, int64_t dims) const;
   // Whether the unions of all groups in bfloat16 by the matrix unit are faster than that.
   bool suits_amx() const;
   KeyRows rows_of(int64_t t, const Group& group) const;

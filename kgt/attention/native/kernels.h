@@ -37,18 +37,36 @@ class Buffer {
 // The position bias of one head, times log2(e). For a query i and a key j of the M x M window,
 // table[from(i) - place(j)] is added to their score.
 struct Bias {
-  const float* table = nullptr;  // [2M-1, 2M-1], null without a bias
+  const float* table = nullptr;  // [2M-1][2M], the first of each row unused; null without a bias
+  const int32_t* places = nullptr;  // [N]: place(n)
   int32_t side = 1;  // M
 
-  // n / M * (2M-1) + n % M
-  KGT_INLINE int32_t place(int32_t n) const { return n + n / side * (side - 1); }
+  int32_t pitch() const { return 2 * side; }
+  int64_t size() const { return table ? int64_t{2 * side - 1} * pitch() : 0; }
+  // n / M * 2M + n % M
+  KGT_INLINE int32_t place(int32_t n) const { return places[n]; }
   KGT_INLINE Ints place(Ints n) const {
     // Token numbers are below 2^16: the product is off by far less than the half that is added.
     const Floats row = (__builtin_convertvector(n, Floats) + 0.5f) * (1.0f / side);
-    return n + multiply_small(__builtin_convertvector(row, Ints), side - 1);
+    return n + multiply_small(__builtin_convertvector(row, Ints), side);
   }
-  KGT_INLINE int32_t from(int32_t n) const { return place(n) + (side - 1) * 2 * side; }
+  KGT_INLINE int32_t from(int32_t n) const { return place(n) + (side - 1) * pitch() + side; }
 };
+
+// The gradient of a table, as the sum of kParts tables. A block of 4 x 4 queries adds to four floats
+// at a time, of the table whose number is its key's modulo 4. In each table these fours lie on
+// multiples of four, for a load of what several stores wrote in part waits until all are done.
+struct BiasGradient {
+  static constexpr int kParts = 4;
+  float* tables;  // [kParts] tables as Bias::table; null if not wanted
+
+  // Of the last row a reader that is off by its part reads on.
+  static int64_t floats(const Bias& bias) { return kParts * (bias.size() + 1); }
+};
+
+// Whether a register holds two rows of this many floats: gradients of a value and of its key, float
+// by float side by side, are then added up together.
+constexpr bool is_narrow(int64_t dims) { return 2 * dims <= kLanes; }
 
 // Keys and values of one head of one window as rows [N][stride], zero beyond the head's dimensions.
 struct Head {
@@ -99,7 +117,8 @@ struct Backward {
   float* grad_queries;  // [kGroup][stride], set
   float* grad_keys;  // [N][stride], added to
   float* grad_values;  // [N][stride], added to
-  float* grad_bias;  // as Bias::table, added to; null if not wanted
+  float* grad_pairs;  // [N][kLanes], added to by tiles of narrow heads in their stead; else null
+  BiasGradient grad_bias;  // added to
 };
 
 // Floats of scratch memory for queries that have at most `degree` keys each; for rows of `stride`.

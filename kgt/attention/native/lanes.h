@@ -56,27 +56,28 @@ KGT_INLINE void with_bias_kind(const Bias& bias, const Group& group, const Run& 
   }
 }
 
-struct BiasLanes {
-  explicit BiasLanes(const Bias& bias, const int32_t* query)
-      : bias_(bias), first_(bias.from(query[0])) {
-    KGT_EACH_PART from_[p] = bias.place(load(query + p * kLanes)) + bias.from(0);
+template <BiasKind Kind>
+class BiasLanes {
+ public:
+  BiasLanes(const Bias& bias, const int32_t* query) : bias_(bias) {
+    if constexpr (Kind == BiasKind::kBlock) first_ = bias.from(query[0]);
+    if constexpr (Kind == BiasKind::kAny) KGT_EACH_PART {
+        from_[p] = bias.place(load(query + p * kLanes)) + bias.from(0);
+      }
   }
 
-  template <BiasKind Kind>
   KGT_INLINE Floats part(int32_t key, int p) const {
     const float* table = bias_.table - bias_.place(key);
-    if constexpr (Kind == BiasKind::kBlock) {
-      const int64_t pitch = 2 * bias_.side - 1;
-      return load_quads(table + first_ + p * (kLanes / 4) * pitch, pitch);
-    } else {
+    if constexpr (Kind == BiasKind::kBlock)
+      return load_quads(table + first_ + p * (kLanes / 4) * bias_.pitch(), bias_.pitch());
+    else
       return look_up(table, from_[p]);
-    }
   }
 
  private:
   const Bias& bias_;
-  int32_t first_;
-  Ints from_[kParts];
+  int32_t first_ = 0;
+  Ints from_[kParts] = {};
 };
 
 // A query without any edge so far has no largest score; zero keeps its weights at 2^-inf = 0.

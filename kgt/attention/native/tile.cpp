@@ -69,8 +69,8 @@ KGT_INLINE void with_stride(int64_t stride, const Run& run) {
 
 // out[u] = the scores of key u and all queries, minus infinity where they are not connected.
 template <BiasKind Kind>
-void score_block(const float* queries, const float* rows, const Head& head, const BiasLanes& bias,
-                 const Block& block, Lanes& largest, float* out) {
+void score_block(const float* queries, const float* rows, const Head& head,
+                 const BiasLanes<Kind>& bias, const Block& block, Lanes& largest, float* out) {
   with_stride(head.stride, [&]<int Stride>() {
     Lanes top = largest;
     for (int64_t u = 0; u < block.padded; u += kRows) {
@@ -79,8 +79,7 @@ void score_block(const float* queries, const float* rows, const Head& head, cons
 #pragma GCC unroll 16
       for (int r = 0; r < kRows; ++r) KGT_EACH_PART {
           Floats score = sum[r].part[p];
-          if constexpr (Kind != BiasKind::kNone)
-            score += bias.part<Kind>(block.edges[u + r].key, p);
+          if constexpr (Kind != BiasKind::kNone) score += bias.part(block.edges[u + r].key, p);
           score = select(block.edges[u + r].bits >> (p * kLanes), score, splat(-kInfinity));
           top.part[p] = maximum(score, top.part[p]);
           store(out + (u + r) * kGroup + p * kLanes, score);
@@ -138,14 +137,21 @@ KGT_INLINE void mix_columns(const float* weights, const float* rows, int64_t str
 
 void mix_block(const float* weights, const float* rows, const Head& head, const Block& block,
                float* out) {
-  // Rows are zero beyond the head's dimensions.
-  const int64_t dims = kRows == 16 ? head.stride : head.dims;
   int64_t d = 0;
-  for (; d + kRows <= dims; d += kRows)
+  for (; d + kRows <= head.dims; d += kRows)
     mix_columns<kRows>(weights, rows + d, head.stride, block, out + d * kGroup);
-  for (; d + 2 <= dims; d += 2)
-    mix_columns<2>(weights, rows + d, head.stride, block, out + d * kGroup);
-  if (d < dims) mix_columns<1>(weights, rows + d, head.stride, block, out + d * kGroup);
+  if constexpr (kRows == 16) {
+    // Rows are zero beyond the head's dimensions, up to the stride.
+    const int64_t left = head.dims - d;
+    if (left > 8)
+      mix_columns<16>(weights, rows + d, head.stride, block, out + d * kGroup);
+    else if (left > 0)
+      mix_columns<8>(weights, rows + d, head.stride, block, out + d * kGroup);
+  } else {
+    for (; d + 2 <= head.dims; d += 2)
+      mix_columns<2>(weights, rows + d, head.stride, block, out + d * kGroup);
+    if (d < head.dims) mix_columns<1>(weights, rows + d, head.stride, block, out + d * kGroup);
+  }
 }
 
 // sums[key] += the sum over queries of weights[key][query] * rows[query], for R keys and Registers
@@ -191,14 +197,72 @@ void scatter_block(const float* weights, const float* rows, int64_t stride, cons
   if (d < stride) scatter_registers<12, 1>(weights, rows + d, stride, block, sums + d);
 }
 
-// Adds the gradients of the scores to the gradient of the table.
+// sums[key] += the sum over queries of pairs[key][query] times rows[query], pair by pair, for R keys
+template <int R>
+KGT_INLINE void scatter_key_pairs(const float* pairs, const float* rows, const Edges* edges,
+                                  float* sums) {
+  Floats sum[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) sum[r] = load(sums + edges[r].key * kLanes);
+  for (int i = 0; i < kGroup; ++i) {
+    const Floats row = load(rows + i * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) sum[r] += row * splat_pair(pairs + 2 * (r * kGroup + i));
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) store(sums + edges[r].key * kLanes, sum[r]);
+}
+
+// The gradients of values and keys at once, of rows that a register holds two of.
+void scatter_pairs(const float* weights, const float* grads, const Backward& io, int64_t stride,
+                   const Block& block, float* scratch) {
+  float* rows = scratch;
+  float* pairs = rows + kGroup * kLanes;
+  Floats low, high;
+  for (int i = 0; i < kGroup; ++i) {
+    interleave(load(io.grad_out + i * stride), load(io.queries + i * stride), low, high);
+    store(rows + i * kLanes, low);
+  }
+  for (int64_t at = 0; at < block.count * kGroup; at += kLanes) {
+    interleave(load(weights + at), load(grads + at), low, high);
+    store(pairs + 2 * at, low);
+    store(pairs + 2 * at + kLanes, high);
+  }
+  constexpr int kKeys = 12;
+  int64_t u = 0;
+  for (; u + kKeys <= block.count; u += kKeys)
+    scatter_key_pairs<kKeys>(pairs + 2 * u * kGroup, rows, block.edges + u, io.grad_pairs);
+  for (; u < block.count; ++u)
+    scatter_key_pairs<1>(pairs + 2 * u * kGroup, rows, block.edges + u, io.grad_pairs);
+}
+
+// to[0..4] += from[0..4]
+KGT_INLINE void add_quad(const float* from, float* to) {
+  typedef float Quad __attribute__((vector_size(16)));
+  Quad sum, added;
+  std::memcpy(&sum, to, sizeof sum);
+  std::memcpy(&added, from, sizeof added);
+  sum += added;
+  std::memcpy(to, &sum, sizeof sum);
+}
+
+// Adds the gradients of the scores, which are zero where there is no edge, to that of the table.
+template <BiasKind Kind>
 void add_bias_gradient(const Bias& bias, const Group& group, const Block& block,
-                       const float* grad_scores, float* grad) {
+                       const float* grad_scores, const BiasGradient& grad) {
   for (int64_t u = 0; u < block.count; ++u) {
-    float* to = grad - bias.place(block.edges[u].key);
-    for (uint32_t left = block.edges[u].bits; left; left &= left - 1) {
-      const int i = __builtin_ctz(left);
-      to[bias.from(group.query[i])] += grad_scores[u * kGroup + i];
+    const int32_t key = block.edges[u].key;
+    float* to = grad.tables - bias.place(key);
+    if constexpr (Kind == BiasKind::kBlock) {
+      const int64_t part = key % BiasGradient::kParts;
+      to += bias.from(group.query[0]) + part * (bias.size() + 1);
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; ++q) add_quad(grad_scores + u * kGroup + 4 * q, to + q * bias.pitch());
+    } else {
+      for (uint32_t left = block.edges[u].bits; left; left &= left - 1) {
+        const int i = __builtin_ctz(left);
+        to[bias.from(group.query[i])] += grad_scores[u * kGroup + i];
+      }
     }
   }
 }
@@ -226,7 +290,7 @@ void forward(const Head& head, const Group& group, const Union& tile, const Forw
   float* rows = scores + kBlock * kGroup;
   to_lanes(io.queries, head.stride, queries);
   std::fill(out, out + size, 0.0f);
-  const BiasLanes bias(head.bias, group.query);
+  const BiasLanes<Kind> bias(head.bias, group.query);
   Lanes largest = splat_lanes(-kInfinity), sum = {};
   for (int64_t begin = 0; begin < tile.count; begin += kBlock) {
     const Block block(tile, begin);
@@ -270,10 +334,11 @@ void backward(const Head& head, const Group& group, const Union& tile, const Bac
   float* weights = grad_queries + size;
   float* grads = weights + kBlock * kGroup;
   float* rows = grads + kBlock * kGroup;
+  float* pairs = rows + kBlock * head.stride;
   to_lanes(io.queries, head.stride, queries);
   to_lanes(io.grad_out, head.stride, grad_out);
   std::fill(grad_queries, grad_queries + size, 0.0f);
-  const BiasLanes bias(head.bias, group.query);
+  const BiasLanes<Kind> bias(head.bias, group.query);
   const Lanes logsumexp = load_lanes(io.logsumexp), delta = load_lanes(io.delta);
   for (int64_t begin = 0; begin < tile.count; begin += kBlock) {
     const Block block(tile, begin);
@@ -284,9 +349,15 @@ void backward(const Head& head, const Group& group, const Union& tile, const Bac
     copy_rows(head.values, head.keys, head.stride, block, rows);
     grad_score_block(grad_out, rows, head, block, delta, weights, grads);
     mix_block(grads, head.keys, head, block, grad_queries);
-    scatter_block(weights, io.grad_out, head.stride, block, io.grad_values);
-    scatter_block(grads, io.queries, head.stride, block, io.grad_keys);
-    if (io.grad_bias) add_bias_gradient(head.bias, group, block, grads, io.grad_bias);
+    if (io.grad_pairs) {
+      scatter_pairs(weights, grads, io, head.stride, block, pairs);
+    } else {
+      scatter_block(weights, io.grad_out, head.stride, block, io.grad_values);
+      scatter_block(grads, io.queries, head.stride, block, io.grad_keys);
+    }
+    if constexpr (Kind != BiasKind::kNone)
+      if (io.grad_bias.tables)
+        add_bias_gradient<Kind>(head.bias, group, block, grads, io.grad_bias);
   }
   to_rows(grad_queries, head.stride, io.grad_queries);
 }
@@ -294,7 +365,7 @@ void backward(const Head& head, const Group& group, const Union& tile, const Bac
 }  // namespace
 
 int64_t tile_scratch(int64_t stride) {
-  return kGroup * (3 * stride + 2 * kBlock) + kBlock * stride;
+  return kGroup * (3 * stride + 2 * kBlock) + kBlock * stride + kGroup * (kLanes + 2 * kBlock);
 }
 
 void tile_forward(const Head& head, const Group& group, const Union& tile, const Forward& io,

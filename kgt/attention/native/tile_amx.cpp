@@ -72,13 +72,13 @@ KGT_INLINE void copy_keys(const HalfHead& head, const Edges* edges, uint16_t* to
 
 // The largest scores so far; with a bias the scores become times the factor, plus the bias.
 template <BiasKind Kind>
-KGT_INLINE __m512 finish_scores(const Edges* edges, const BiasLanes& bias, __m512 factor,
+KGT_INLINE __m512 finish_scores(const Edges* edges, const BiasLanes<Kind>& bias, __m512 factor,
                                 __m512 top, float* scores) {
 #pragma GCC unroll 8
   for (int u = 0; u < kStep; ++u) {
     __m512 score = _mm512_load_ps(scores + u * kGroup);
     if constexpr (Kind != BiasKind::kNone) {
-      score = _mm512_fmadd_ps(score, factor, (__m512)bias.part<Kind>(edges[u].key, 0));
+      score = _mm512_fmadd_ps(score, factor, (__m512)bias.part(edges[u].key, 0));
       _mm512_store_ps(scores + u * kGroup, score);
     }
     top = _mm512_mask_max_ps(top, edges[u].bits, score, top);
@@ -230,7 +230,7 @@ struct Tiles {
 template <int Steps, BiasKind Kind>
 KGT_INLINE __m512 score_keys(const HalfHead& head, const Group& group, const Union& tile,
                              int64_t padded, Tiles<Steps>& tiles, float* scores) {
-  const BiasLanes bias(head.bias, group.query);
+  const BiasLanes<Kind> bias(head.bias, group.query);
   const __m512 factor = _mm512_set1_ps(head.factor);
   __m512 top = _mm512_set1_ps(-kInfinity);
   copy_keys<Steps>(head, tile.edges, tiles.rows[0]);

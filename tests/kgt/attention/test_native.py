@@ -20,6 +20,10 @@ SHAPES = [
     (3, 2, 1024, 30, 100),  # by gathers; k is no multiple of a register
     (1, 2, 1024, 30, 500),  # by tiles, several blocks of keys, the last one not full
     (1, 1, 1024, 30, 1024),
+    (2, 2, 1024, 8, 400),  # two rows to a register, by tiles
+    (1, 2, 400, 8, 20),  # the same, by gathers
+    (2, 2, 64, 6, 64),  # a window of few blocks
+    (1, 2, 144, 14, 90),
     (2, 3, 100, 33, 20),  # neither tokens nor dimensions fill their last group
     (1, 2, 5, 64, 2),
     (1, 1, 1, 1, 1),
