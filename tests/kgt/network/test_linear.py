@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -34,6 +36,47 @@ def test_gradients_flow_through_the_layer_and_the_residual():
     grads = torch.autograd.grad(linear(x, *layer.parameters(), residual=residual).sum(), leaves)
     torch.testing.assert_close(grads[0], layer.weight.sum(0).expand_as(x))
     assert (grads[1] == 1).all()
+
+
+def results(layer, x, residual):
+    """The output, its gradients, and the gradients of a sum of those."""
+    leaves = [x.detach().requires_grad_(), *layer.parameters()]
+    out = linear(*leaves, activation="gelu", residual=residual)
+    first = torch.autograd.grad(out.square().sum(), leaves, create_graph=True)
+    second = torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+    return [out, *first, *second]
+
+
+def test_derivatives_equal_those_in_float64():
+    layer, x, residual = tensors()
+    exact = results(copy.deepcopy(layer).double(), x.double(), residual.double())
+    for ours, truth in zip(results(layer, x, residual), exact, strict=True):
+        assert (ours - truth).abs().max() <= 1e-5 * truth.abs().max()
+
+
+def test_transforms_of_torch_find_the_same_derivatives():
+    layer, x, _ = tensors()
+    weight, bias = (parameter.detach() for parameter in layer.parameters())
+
+    def loss(weight):
+        return linear(x, weight, bias).square().sum()
+
+    leaf = weight.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    torch.testing.assert_close(torch.func.grad(loss)(weight), gradient)
+    _, along = torch.func.jvp(loss, (weight,), (gradient,))
+    torch.testing.assert_close(along, gradient.square().sum())
+    with torch.autograd.forward_ad.dual_level():
+        dual = loss(torch.autograd.forward_ad.make_dual(weight, gradient))
+        along = torch.autograd.forward_ad.unpack_dual(dual).tangent
+    torch.testing.assert_close(along, gradient.square().sum())
+
+
+def test_a_training_step_is_counted_three_times():
+    layer, x, _ = tensors()
+    with FlopCounterMode(display=False) as counter:
+        linear(x.requires_grad_(), *layer.parameters()).sum().backward()
+    assert counter.get_total_flops() == 3 * 2 * 2 * 7 * 30 * 20
 
 
 def test_the_fused_pass_is_counted_and_autocast_goes_its_own_way():
