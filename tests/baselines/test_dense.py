@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -29,6 +31,18 @@ def test_twin_equals_kgt_with_every_node_connected(name, fields, size, bias):
     ]
     for expected, result in zip(*gradients, strict=True):
         torch.testing.assert_close(result, expected, rtol=0, atol=1e-8)
+
+
+def test_training_by_the_native_kernels_has_the_gradients_of_torch():
+    torch.manual_seed(0)
+    twin = baselines.create_model("kgt-tiny-denoise-color-dense", **U_FIELDS)
+    x, results = torch.rand(2, 3, 9, 14), []
+    for network in (twin, copy.deepcopy(twin).double()):
+        out = network(x.to(next(network.parameters()).dtype))
+        gradients = torch.autograd.grad(out.square().sum(), network.parameters())
+        results.append([out.detach(), *gradients])
+    for ours, exact in zip(*results, strict=True):
+        assert (ours - exact).abs().max() <= 1e-4 * exact.abs().max() + 1e-5
 
 
 def test_every_preset_has_a_twin():
