@@ -43,7 +43,7 @@ def test_autocast_stays_close_and_every_gradient_is_finite(network, image):
 def test_inference_in_parts_is_the_whole(network, image, monkeypatch):
     exact = network(image)
     # Of windows of 16 tokens, fewer than a row of the map, or of all maps, has.
-    monkeypatch.setattr(windows, "_TOKENS_OF_A_PART", 48)
+    monkeypatch.setattr(windows, "_TOKENS_OF_A_THREAD", 48 // torch.get_num_threads())
     with torch.inference_mode():
         torch.testing.assert_close(network(image), exact, rtol=0, atol=1e-6)
 

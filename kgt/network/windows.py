@@ -17,10 +17,11 @@ from kgt.attention.compiling import remembered
 Each = TypeVar("Each", Tensor, Tensor | None, None)
 
 
-# At most, where a map is transformed in parts. What a layer needs of a part stays in a processor's
-# cache, and in memory that the process has already: a picture of 6 megapixels takes three quarters
-# of the time. With fewer tokens small maps take longer, with more those of many channels do.
-_TOKENS_OF_A_PART = 8192
+# Of a map that is transformed in parts, for each thread. What a layer needs of a part stays in a
+# processor's cache, and in memory that the process has already: a picture of 6 megapixels takes
+# three quarters of the time. With fewer tokens small maps take longer, with more those of many
+# channels do.
+_TOKENS_OF_A_THREAD = 4096
 
 
 def check_image(x: Tensor, in_channels: int, min_size: int) -> None:
@@ -121,7 +122,8 @@ def transform_in_parts(
     Returns:
         [W, N, C].
     """
-    parts = -(-len(windows) // max(1, _TOKENS_OF_A_PART // windows.shape[1]))
+    tokens = _TOKENS_OF_A_THREAD * torch.get_num_threads()
+    parts = -(-len(windows) // max(1, tokens // windows.shape[1]))
     plain = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled()
     if plain or not windows.is_cpu or parts == 1:
         return transform(windows, each)

@@ -24,7 +24,8 @@ def test_partition_cuts_in_raster_order_and_merge_undoes_it():
 
 @pytest.mark.parametrize("entries", [0, 1, 3, 6])
 def test_windows_in_parts_meet_their_own_entries(monkeypatch, entries):
-    monkeypatch.setattr(windows, "_TOKENS_OF_A_PART", 10)  # two windows of four tokens
+    monkeypatch.setattr(windows, "_TOKENS_OF_A_THREAD", 10)  # two windows of four tokens
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     tokens, seen = torch.randn(6, 4, 5), []
     each = torch.randn(entries, 4) if entries else None
 
