@@ -60,9 +60,9 @@ license, by pip or from a fixed commit of a repository, and are refused without 
 published. Without a network, put the files into a folder and name it in `KGT_WEIGHTS`; the error
 says which file, from where.
 
-No weights saw an image of a set that they are scored on. Those for weather and the deconvolved ones
-saw two that other sets show: `Set5/woman` is `BSDS500/train/302003` at another size, and `Set12/04`
-is cut from `BSDS500/train/12003`.
+No weights saw an image of a set that they are scored on. The deconvolved ones saw two that other
+sets show: `Set5/woman` is `BSDS500/train/302003` at another size, and `Set12/04` is cut from
+`BSDS500/train/12003`.
 
 ## Without weights
 
