@@ -98,11 +98,10 @@ FOUND = {
     r"in denoising KGT scores up to ([\d.]+) dB": lambda: [max(lead("kgt-tiny-denoise-color"))],
     r"for JPEG files up to ([\d.]+) dB": lambda: [max(lead("kgt-tiny-jpeg-color"))],
     r"for mosaics ([\d.]+) to ([\d.]+) dB": lambda: ends(lead("kgt-tiny-demosaic")),
-    r"in deblurring ([\d.]+) dB\.": lambda: lead("kgt-tiny-deblur"),
+    r"in deblurring ([\d.]+) dB,": lambda: lead("kgt-tiny-deblur"),
+    r"against snow ([\d.]+) dB": lambda: lead("kgt-tiny-weather")[1:2],
+    r"against rain ([\d.]+) dB less": lambda: [-lead("kgt-tiny-weather")[0]],
     r"it scores ([\d.]+) dB more in deblurring": lambda: lead("deconvolved-kgt-tiny-deblur"),
-    r"and ([\d.]+) to ([\d.]+) dB less in weather": lambda: ends(
-        [-value for value in lead("kgt-tiny-weather")]
-    ),
     r"SMFANet with ([\d.]+) million": lambda: [
         sum(p.numel() for p in baselines.create_model("smfanet-x4").parameters()) / 1e6
     ],
