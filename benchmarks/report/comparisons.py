@@ -93,9 +93,11 @@ def stack_trainings(records: Records) -> list[Array]:
 
 
 def describe_where(cell: QualityCell, result: QualityResult) -> str:
-    """Task and set, and how many images are there where some are missing."""
+    """Task and set, how many images are there where some are missing, and what came before."""
+    described = cell.described
+    after = " after a blind deconvolution" if described.network != described.name else ""
     partial = f" ({result.partial} images)" if result.partial else ""
-    return f"{cell.task} on {cell.dataset}{partial}"
+    return f"{cell.task}{after} on {cell.dataset}{partial}"
 
 
 def describe_arm(arm: Arm, result: QualityResult) -> str:
