@@ -122,10 +122,12 @@ def transform_in_parts(
     Returns:
         [W, N, C].
     """
+    plain = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled()
+    if plain or not windows.is_cpu:
+        return transform(windows, each)
     tokens = _TOKENS_OF_A_THREAD * torch.get_num_threads()
     parts = -(-len(windows) // max(1, tokens // windows.shape[1]))
-    plain = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled()
-    if plain or not windows.is_cpu or parts == 1:
+    if parts == 1:
         return transform(windows, each)
     out = torch.empty_like(windows)
     size = -(-len(windows) // parts)
