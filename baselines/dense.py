@@ -80,7 +80,8 @@ class DenseStage(KGTStage):
         self, tokens: Tensor, regions: Tensor | None
     ) -> KeyGraph | Tensor | None:
         """Regions [nW, N] or None, within which all tokens are connected, or a graph of that."""
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if torch.is_grad_enabled() and not traced:
             windows, nodes, dim = tokens.shape
             heads = cast(DenseLayer, self.layers[0]).attention.heads
             axes = windows, heads, nodes, dim // heads, nodes

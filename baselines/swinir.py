@@ -31,7 +31,6 @@ from kgt.network.windows import (
     merge_windows,
     pad_to_multiple,
     partition_windows,
-    transform_in_parts,
 )
 from kgt.tasks import SAME_SIZE
 from kgt.zoo import initialize
@@ -165,22 +164,18 @@ class WindowAttention(nn.Module):
         Returns:
             [B * nW, N, C].
         """
+        windows, size, _ = tokens.shape
         qkv_weight, qkv_bias, proj_weight = self._pad_heads(head_multiple(tokens.device))
-        bias = self.position_bias()
+        qkv = linear(tokens, qkv_weight, qkv_bias)
+        q, k, v = qkv.view(windows, size, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        bias = self.position_bias().to(qkv.dtype)
         plain = torch.compiler.is_exporting() or (bias.is_cpu and bias.requires_grad)
-        attend = _attend_plainly if plain else F.scaled_dot_product_attention
-
-        def transform(tokens: Tensor, bias: Tensor) -> Tensor:
-            windows, size, _ = tokens.shape
-            qkv = linear(tokens, qkv_weight, qkv_bias)
-            q, k, v = qkv.view(windows, size, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-            out = attend(q, k, v, attn_mask=bias.to(qkv.dtype), scale=self.head_dim**-0.5)
-            return linear(out.transpose(1, 2).flatten(2), proj_weight, self.proj.bias)
-
         if self.shift:
-            batch = 1 if plain else len(tokens) // (rows * columns)
+            batch = 1 if plain else windows // (rows * columns)
             bias = self._mask_windows(bias, batch, rows, columns)
-        return transform_in_parts(transform, tokens, bias)
+        attend = _attend_plainly if plain else F.scaled_dot_product_attention
+        out = attend(q, k, v, attn_mask=bias, scale=self.head_dim**-0.5)
+        return linear(out.transpose(1, 2).flatten(2), proj_weight, self.proj.bias)
 
     def position_bias(self) -> Tensor:
         """Look up the bias [1, heads, N, N] of all pairs of tokens in a window."""
@@ -256,10 +251,6 @@ class SwinTransformerBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform a map [B, H, W, C]."""
         x = x + self._attend(self.norm1(x))
-        rows = transform_in_parts(self._feed_forward, x.flatten(0, 1), None)
-        return rows.view(x.shape)
-
-    def _feed_forward(self, x: Tensor, each: None) -> Tensor:
         widen, _, narrow = self.mlp
         hidden = linear(self.norm2(x), *widen.parameters(), activation="gelu")
         return linear(hidden, *narrow.parameters(), residual=x)

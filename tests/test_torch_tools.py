@@ -1,4 +1,4 @@
-"""Networks of both packages in parts, under autocast, torch.func, copies and distributed."""
+"""Networks of both packages under autocast, torch.func, copies and distributed training."""
 
 import copy
 import pickle
@@ -9,7 +9,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from kgt.network import windows
 from tests.small_networks import NETWORKS, build
 
 
@@ -38,14 +37,6 @@ def test_autocast_stays_close_and_every_gradient_is_finite(network, image):
         found = gradients(network, network, image)
     assert (rounded - exact).abs().max() < 0.02 * exact.abs().max()
     assert all(grad.isfinite().all() and grad.dtype == torch.float32 for grad in found.values())
-
-
-def test_inference_in_parts_is_the_whole(network, image, monkeypatch):
-    exact = network(image)
-    # Of windows of 16 tokens, fewer than a row of the map, or of all maps, has.
-    monkeypatch.setattr(windows, "_TOKENS_OF_A_THREAD", 48 // torch.get_num_threads())
-    with torch.inference_mode():
-        torch.testing.assert_close(network(image), exact, rtol=0, atol=1e-6)
 
 
 def test_the_format_of_the_memory_changes_nothing(network, image):

@@ -18,13 +18,7 @@ from kgt.attention.key_graph import KeyGraph
 from kgt.config import KGTConfig
 from kgt.network.linear import linear
 from kgt.network.position import ContinuousPositionBias
-from kgt.network.windows import (
-    cyclic_regions,
-    merge_windows,
-    partition_windows,
-    roll,
-    transform_in_parts,
-)
+from kgt.network.windows import cyclic_regions, merge_windows, partition_windows, roll
 
 _MAX_COSINE_SCALE = 100.0
 
@@ -158,18 +152,13 @@ class KGTStage(nn.Module):
             shifted = roll(x, [-offset for offset in offsets])
             regions = cyclic_regions(height, width, self.window, *offsets, x.device)
         tokens = partition_windows(shifted, self.window)
-        tokens = transform_in_parts(self._transform, tokens, regions)
-        y = roll(merge_windows(tokens, self.window, height, width), offsets)
-        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-    def _transform(self, tokens: Tensor, regions: Tensor | None) -> Tensor:
-        """Build the graph of windows [W, N, C], and run the layers along it."""
         graph = self.connect(tokens, regions)
         for index, layer in enumerate(self.layers):
             if index and not self.shares_graph:
                 graph = self.connect(tokens, regions)
             tokens = layer(tokens, graph)
-        return tokens
+        y = roll(merge_windows(tokens, self.window, height, width), offsets)
+        return x + self.conv(y.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
     def _offset(self, size: int) -> int | torch.SymInt:
         """Of the windows along a side; a single window has no other to exchange tokens with."""

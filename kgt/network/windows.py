@@ -6,22 +6,12 @@ Axis letters: B batch, C channels, H and W the map's height and width, N = windo
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from kgt.attention.compiling import remembered
-
-Each = TypeVar("Each", Tensor, Tensor | None, None)
-
-
-# Of a map that is transformed in parts, for each thread. What a layer needs of a part stays in a
-# processor's cache, and in memory that the process has already: a picture of 6 megapixels takes
-# three quarters of the time. With fewer tokens small maps take longer, with more those of many
-# channels do.
-_TOKENS_OF_A_THREAD = 4096
 
 
 def check_image(x: Tensor, in_channels: int, min_size: int) -> None:
@@ -106,37 +96,6 @@ def partition_windows(x: Tensor, window: int) -> Tensor:
         raise ValueError(f"a map of {height}x{width} is not a multiple of the window {window}")
     x = x.view(batch, height // window, window, width // window, window, channels)
     return x.transpose(2, 3).reshape(-1, window * window, channels)
-
-
-def transform_in_parts(
-    transform: Callable[[Tensor, Each], Tensor], windows: Tensor, each: Each
-) -> Tensor:
-    """Transform windows that do not depend on one another, some at a time in inference on a CPU.
-
-    Args:
-        transform: what makes windows [w, N, C] of such windows and of what `each` has for them.
-        windows: [W, N, C].
-        each: what else `transform` needs, [nW, ...] with nW dividing W, where window i takes entry
-            i % nW; a single entry for all; or None.
-
-    Returns:
-        [W, N, C].
-    """
-    plain = torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_grad_enabled()
-    if plain or not windows.is_cpu:
-        return transform(windows, each)
-    tokens = _TOKENS_OF_A_THREAD * torch.get_num_threads()
-    parts = -(-len(windows) // max(1, tokens // windows.shape[1]))
-    if parts == 1:
-        return transform(windows, each)
-    out = torch.empty_like(windows)
-    size = -(-len(windows) // parts)
-    for first in range(0, len(windows), size):
-        part, own = windows[first : first + size], each
-        if isinstance(each, Tensor) and len(each) > 1:
-            own = each[torch.arange(first, first + len(part)) % len(each)]
-        out[first : first + size] = transform(part, own)
-    return out
 
 
 def merge_windows(tokens: Tensor, window: int, height: int, width: int) -> Tensor:

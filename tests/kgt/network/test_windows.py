@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from kgt.network import windows
 from kgt.network.windows import (
     check_image,
     cyclic_regions,
@@ -20,26 +19,6 @@ def test_partition_cuts_in_raster_order_and_merge_undoes_it():
     assert merge_windows(windows, 3, 6, 9).equal(x)
     with pytest.raises(ValueError, match="6x8"):
         partition_windows(x[:, :, :8], 3)
-
-
-@pytest.mark.parametrize("entries", [0, 1, 3, 6])
-def test_windows_in_parts_meet_their_own_entries(monkeypatch, entries):
-    monkeypatch.setattr(windows, "_TOKENS_OF_A_THREAD", 10)  # two windows of four tokens
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    tokens, seen = torch.randn(6, 4, 5), []
-    each = torch.randn(entries, 4) if entries else None
-
-    def transform(tokens, each):
-        seen.append(len(tokens))
-        return (
-            tokens if each is None else tokens * each.repeat(len(tokens) // len(each), 1)[..., None]
-        )
-
-    whole = transform(tokens, each)
-    assert torch.equal(windows.transform_in_parts(transform, tokens, each), whole)
-    with torch.no_grad():
-        assert torch.equal(windows.transform_in_parts(transform, tokens, each), whole)
-    assert seen == [6, 6, 2, 2, 2]
 
 
 def test_padding_mirrors_without_the_edge_pixel_and_only_the_deficit():
