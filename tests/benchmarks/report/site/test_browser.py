@@ -97,7 +97,7 @@ def test_a_table_is_searched_sorted_and_filtered_and_its_address_restores_it(vis
     number = page.locator("table#table thead th").count() - 1
     header = page.locator("table#table thead th").nth(number)
     header.click()
-    assert header.get_attribute("aria-sort") == "ascending"
+    sync_api.expect(header).to_have_attribute("aria-sort", "ascending")
     kept, shown = page.url, rows.all_inner_texts()
     assert "#" in kept
     again = visit(path + kept[kept.index("#") :])
@@ -108,6 +108,7 @@ def test_numbers_are_sorted_as_numbers(visit):
     page = visit("speed.html")
     name = page.locator("table#times thead th", has_text=re.compile(r"^median ms"))
     name.click()
+    sync_api.expect(name).to_have_attribute("aria-sort", "ascending")
     position = page.locator("table#times thead th").all_inner_texts().index(name.inner_text())
     cells = page.locator(f"table#times tbody tr td:nth-child({position + 1})").all_inner_texts()
     values = [float(text.replace(",", "")) for text in cells]
