@@ -18,6 +18,7 @@ from torch import Tensor
 from baselines.registry import register
 from kgt.attention import AttentionShape, get_backend
 from kgt.attention.bias import dense_bias
+from kgt.attention.compiling import is_traced
 from kgt.attention.graph import build_key_graph
 from kgt.attention.key_graph import KeyGraph
 from kgt.attention.sdpa import attend_densely
@@ -80,8 +81,7 @@ class DenseStage(KGTStage):
         self, tokens: Tensor, regions: Tensor | None
     ) -> KeyGraph | Tensor | None:
         """Regions [nW, N] or None, within which all tokens are connected, or a graph of that."""
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-        if torch.is_grad_enabled() and not traced:
+        if torch.is_grad_enabled() and not is_traced():
             windows, nodes, dim = tokens.shape
             heads = cast(DenseLayer, self.layers[0]).attention.heads
             axes = windows, heads, nodes, dim // heads, nodes

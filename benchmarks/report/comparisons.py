@@ -93,7 +93,7 @@ def stack_trainings(records: Records) -> list[Array]:
 
 
 def describe_where(cell: QualityCell, result: QualityResult) -> str:
-    """Task and set, how many images are there where some are missing, and what came before."""
+    """Task, what comes before the network, set, and how many images where some are missing."""
     described = cell.described
     after = " after a blind deconvolution" if described.network != described.name else ""
     partial = f" ({result.partial} images)" if result.partial else ""

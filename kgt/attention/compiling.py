@@ -1,4 +1,4 @@
-"""What torch.compile does not look into."""
+"""What torch.compile does not look into, and whether it or another tracer is looking."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import torch
 from torch import Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def is_traced() -> bool:
+    """Whether a compiler, or a tracer that knows torch's own operators alone, records this call."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def once(make: Function) -> Function:

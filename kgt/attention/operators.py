@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from kgt.attention.call import AttentionShape
+from kgt.attention.compiling import is_traced
 
 
 def empty_merged(q: Tensor) -> Tensor:
@@ -87,8 +88,7 @@ class Gradient(Operator):
 
 def call_operator(operator: type[Operator], *arguments: Any) -> Any:
     """Results of an operator, with its derivatives."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return (operator.forward if traced else operator.apply)(*arguments)
+    return (operator.forward if is_traced() else operator.apply)(*arguments)
 
 
 def count_forward_flops(q: Any, k: Any, v: Any, indices: Any, *rest: Any, **_: Any) -> int:

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from kgt.attention.compiling import is_traced
+
 # What torch.compile lowers linear layers to; without oneDNN it does not exist.
 _POINTWISE = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 _ACTIVATIONS = {"none": lambda y: y, "relu": F.relu, "gelu": F.gelu}
@@ -29,12 +31,13 @@ def linear(
     residual: Tensor | None = None,
 ) -> Tensor:
     """The product of x [..., inputs], its activation, and the residual [..., outputs] added."""
-    fuses = _fuses(x, weight)
+    suits = _suits_onednn(x, weight)
+    fuses = suits and not torch.is_grad_enabled()
     if fuses and residual is None:
         return _POINTWISE(x, weight, bias, activation, [], "none")  # type: ignore[misc]
     if fuses and activation == "none":
         return _POINTWISE.binary(x, residual, weight, bias, "add")  # type: ignore[union-attr]
-    product = _Product.apply if _suits_onednn(x, weight) else F.linear
+    product = _Product.apply if suits else F.linear
     y = _ACTIVATIONS[activation](product(x, weight, bias))
     return y if residual is None else residual + y
 
@@ -59,16 +62,11 @@ class _Product(torch.autograd.Function):
         )
 
 
-def _fuses(x: Tensor, weight: Tensor) -> bool:
-    return _suits_onednn(x, weight) and not torch.is_grad_enabled()
-
-
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     # A compiler fuses by itself, and takes no operator of oneDNN from a caller. Nor do tracers, the
     # transforms of torch.func, and derivatives in forward mode.
     return (
-        not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
+        not is_traced()
         and _POINTWISE is not None
         and torch.backends.mkldnn.is_available()
         and x.device.type == "cpu"

@@ -45,10 +45,6 @@ DECONVOLVED = {
 NETWORKS = {name_of(f, recipe): recipe for f in FAMILIES for recipe in RECIPES} | DECONVOLVED
 
 
-def recipe_of(name, recipe):
-    return load_recipe(f"{recipe}:{RATES[name]}" if name in RATES else recipe)
-
-
 def weights_of(name):
     return cards.shipped_log(name).with_suffix(".safetensors")
 
@@ -61,7 +57,7 @@ def test_no_other_weights_ship():
 
 @pytest.mark.parametrize(("name", "recipe"), NETWORKS.items())
 def test_card_log_and_weights_are_of_the_recipe(name, recipe):
-    trained_by = recipe_of(name, recipe)
+    trained_by = load_recipe(f"{recipe}:{RATES[name]}" if name in RATES else recipe)
     weights = weights_of(name)
     assert weights.stat().st_size <= 2 * 2**20
     network = create_for_task(name, {}, pretrained=True)
