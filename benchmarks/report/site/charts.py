@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,6 +25,12 @@ _STYLE: dict[str, Any] = {
     "title": {"fontSize": 12, "anchor": "start"},
     "view": {"stroke": None},
 }
+_TAG = re.compile("<[^<>]+>")
+# Attributes of Vega's SVGs that change nothing where one is shown as a picture: names for scripts
+# and for readers of the screen, which do not enter a picture, and values that hold anyway.
+_UNSEEN = re.compile(
+    ' (?:(?:class|role|pointer-events|aria-[a-z]+)="[^"]*"|(?:stroke-width|opacity)="1")'
+)
 
 
 class Chart(NamedTuple):
@@ -46,6 +53,7 @@ def add_chart(site: Site, name: str, about: str, chart: alt.TopLevelMixin) -> Ch
     # Names of data sets are digests of their values; those of views count what was drawn before.
     spec = _round(_name_views(spec))
     svg = vl_convert.vegalite_to_svg(json.dumps(spec))
+    svg = _TAG.sub(lambda tag: _UNSEEN.sub("", tag[0]), svg)
     site.add(f"charts/{name}.svg", svg + "\n")
     return Chart(name, about, spec)
 

@@ -90,7 +90,7 @@ def _list_keys(column: Sequence[Cell]) -> Sequence[float | str | None]:
     """What a column is sorted by; beside numbers, what has none is empty as the script sees it."""
     if any(isinstance(cell.order, float) for cell in column):
         return [cell.order if isinstance(cell.order, float) else MISSING for cell in column]
-    if any(cell.order for cell in column):
+    if any(cell.order not in ("", cell.text) for cell in column):
         return [cell.order or cell.text for cell in column]
     return [None] * len(column)
 
