@@ -52,8 +52,8 @@ core busy on and off. Only first measurements count: a gate fails on SLOWER twic
 often than this. SAME and UNCLEAR fail no gate.
 """
 _HEADINGS = (
-    *("planted", "load", "seconds each", "comparisons", "verdicts"),
-    *("wrong", "share [99 %]", "allowed", "commit"),
+    *("planted", "load", "seconds each", "comparisons"),
+    *("verdicts", "wrong [99 %]", "allowed", "commit"),
 )
 
 
@@ -253,8 +253,7 @@ def _row(found: Calibration) -> list[str]:
         f"{found.budget_s:g}",
         str(found.comparisons),
         _list_verdicts(found),
-        str(found.wrong),
-        f"{rate:.1%} [{low:.1%}, {high:.1%}]",
+        f"{found.wrong}: {rate:.1%} [{low:.1%}, {high:.1%}]",
         str(allowed_errors(found.comparisons, found.planted)),
         str(found.environment.commit)[:12],
     ]
