@@ -25,6 +25,7 @@ from benchmarks.models import create_described
 from benchmarks.tasks.metrics import psnr
 from kgt.errors import Failure
 from kgt.pictures import Picture
+from kgt.tiles.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def _serve(
 ) -> None:
     """Say that all is ready, restore, and wait until this process's memory is read."""
     try:
+        keep_freed_memory()  # as the command does
         torch.manual_seed(job.seed)
         net = create_described(job.description).eval()
         picture = Picture(image)

@@ -100,6 +100,7 @@ def add(commands: Any) -> None:
 
 def _restore(options: argparse.Namespace) -> Exit:
     from kgt.pictures.jobs import plan_jobs
+    from kgt.tiles.memory import keep_freed_memory
     from kgt.tiles.plan import place_tiles
 
     if not (options.task or options.model or options.weights):
@@ -115,6 +116,7 @@ def _restore(options: argparse.Namespace) -> Exit:
     if isinstance(options.tile, int):
         place_tiles(network, options.tile, options.tile)
     network.to(choose_device(options.device))
+    keep_freed_memory()
 
     files: list[dict[str, Any]] = []
     failed: dict[str, str] = {}
