@@ -43,7 +43,7 @@ def restore_picture(
     *,
     overlap: int = OVERLAP,
     byte_budget: int = BYTE_BUDGET,
-    on_tile: Callable[[float], object] = lambda done: None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> Picture:
     """Restore a picture of any size and kind.
 
@@ -59,7 +59,7 @@ def restore_picture(
         tile: as for `restore_bands`.
         overlap: as for `restore`.
         byte_budget: bytes that "auto" may take besides the pictures, see `plan_tiles`.
-        on_tile: called with the fraction of the tiles that are restored, after every tile.
+        on_progress: as for `restore_bands`.
 
     Returns:
         The picture in as many bits as before, with its color profile, Exif and text.
@@ -73,7 +73,7 @@ def restore_picture(
     width, height = (net.scale * length for length in picture.size)
     restored = np.empty((height, width, picture.channels), picture.pixels.dtype)
     top = 0
-    for rows in _restore_rows(net, picture, tile, overlap, byte_budget, on_tile):
+    for rows in _restore_rows(net, picture, tile, overlap, byte_budget, on_progress):
         restored[top : top + len(rows)] = rows
         top += len(rows)
         del rows  # else they live while the next ones are made
@@ -88,7 +88,7 @@ def restore_file(
     *,
     overlap: int = OVERLAP,
     byte_budget: int = BYTE_BUDGET,
-    on_tile: Callable[[float], object] = lambda done: None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> None:
     """Restore a picture as `restore_picture` does, into a file whose size memory does not limit.
 
@@ -102,7 +102,7 @@ def restore_file(
         tile: as for `restore_bands`.
         overlap: as for `restore`.
         byte_budget: as for `restore_picture`.
-        on_tile: as for `restore_picture`.
+        on_progress: as for `restore_picture`.
 
     Raises:
         ValueError: as `restore_picture` and `Picture.check_format`.
@@ -112,7 +112,7 @@ def restore_file(
     picture.check_format(path, net.scale)
     picture = _interpolate(net, picture)
     width, height = (net.scale * length for length in picture.size)
-    rows = _restore_rows(net, picture, tile, overlap, byte_budget, on_tile)
+    rows = _restore_rows(net, picture, tile, overlap, byte_budget, on_progress)
     write_bands(path, rows, (width, height), picture)
 
 
@@ -139,7 +139,7 @@ def _restore_rows(
     tile: int | Literal["auto"] | None,
     overlap: int,
     byte_budget: int,
-    on_tile: Callable[[float], object],
+    on_progress: Callable[[float], object] | None,
 ) -> Iterator[NDArray[Any]]:
     """Restored samples [rows, scale * w, channels] of the picture, from top to bottom."""
     pixels, scale = picture.pixels, net.scale
@@ -151,7 +151,7 @@ def _restore_rows(
         tile = plan.tile
     height, width = (scale * length for length in pixels.shape[:2])
     top = 0
-    for band in restore_bands(body, image, tile, overlap=overlap, on_tile=on_tile):
+    for band in restore_bands(body, image, tile, overlap=overlap, on_progress=on_progress):
         restored = band[0, :, : height - top, :width]
         if not restored.isfinite().all():
             raise ValueError(f"the result has NaN or infinite values below row {top}")

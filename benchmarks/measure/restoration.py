@@ -171,7 +171,7 @@ def _serve(
                 x = torch.from_numpy(image).permute(2, 0, 1)[None]
                 chosen = kgt.plan_tiles(net, x, byte_budget=job.byte_budget, streamed=True)
                 tile, plan = chosen.tile, str(chosen)
-            kgt.restore_file(net, picture, path, tile, on_tile=parent.send)
+            kgt.restore_file(net, picture, path, tile, on_progress=parent.send)
         parent.send((time.monotonic() - start, plan))
         parent.recv()
     except BaseException as error:

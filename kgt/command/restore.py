@@ -123,11 +123,11 @@ def _restore(options: argparse.Namespace) -> Exit:
     with show_progress("restore", len(jobs)) as report:
         for done, job in enumerate(jobs):
 
-            def on_tile(share: float, what: str = job.source.name, done: int = done) -> None:
+            def on_progress(share: float, what: str = job.source.name, done: int = done) -> None:
                 report(what, done + share)
 
             try:
-                row = _restore_job(network, job, options, on_tile)
+                row = _restore_job(network, job, options, on_progress)
                 if side_by_side:
                     _join(job).save(side_by_side)
             except ModuleNotFoundError:  # no picture goes without it
@@ -147,7 +147,7 @@ def _restore(options: argparse.Namespace) -> Exit:
 
 
 def _restore_job(
-    network: Restorer, job: Job, options: argparse.Namespace, on_tile: Callable[[float], None]
+    network: Restorer, job: Job, options: argparse.Namespace, on_progress: Callable[[float], None]
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
     from kgt.pictures.domain import find_mismatch
@@ -155,7 +155,7 @@ def _restore_job(
     from kgt.restoring import restore_file
 
     start = time.perf_counter()
-    on_tile(0)
+    on_progress(0)
     picture = Picture.read(job.source)
     if not (options.model or options.weights) and (
         mismatch := find_mismatch(picture, options.task)
@@ -165,7 +165,9 @@ def _restore_job(
     picture.check_format(job.target, network.scale)
     make_folder(job.target.parent)
     budget = options.byte_budget * 2**20
-    restore_file(*(network, picture, job.target, options.tile), byte_budget=budget, on_tile=on_tile)
+    restore_file(
+        *(network, picture, job.target, options.tile), byte_budget=budget, on_progress=on_progress
+    )
     return {
         "in": str(job.source),
         "out": str(job.target),

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from kgt.contract import Restorer, split_whole
 from kgt.tiles import BYTE_BUDGET, OVERLAP
@@ -69,7 +70,7 @@ def restore_bands(
     *,
     overlap: int = OVERLAP,
     byte_budget: int = BYTE_BUDGET,
-    on_tile: Callable[[float], object] = lambda done: None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> Iterator[Tensor]:
     """Restore images band by band, from top to bottom; joined they are what `restore` returns.
 
@@ -84,7 +85,8 @@ def restore_bands(
         tile: as for `restore`; but "auto" plans for bands.
         overlap: as for `restore`.
         byte_budget: bytes that "auto" may take, see `plan_tiles`.
-        on_tile: called with the fraction of the tiles that are restored, after every tile.
+        on_progress: called with the share that is restored, after every tile and, as far as a
+            restorer has modules, within it.
 
     Returns:
         An iterator over bands [B, C', rows, scale * w], without gradients.
@@ -101,14 +103,11 @@ def restore_bands(
         tile = max(height, width)
     else:
         tops, columns = (place_tiles(net, length, tile, overlap) for length in (height, width))
-    done = 0
+    track = _Progress(net, len(tops) * len(columns), on_progress)
 
     def restore_tile(row: Tensor, left: int) -> Tensor:
-        nonlocal done
-        restored = call_restorer(net, row[..., left : left + tile])
-        done += 1
-        on_tile(done / (len(tops) * len(columns)))
-        return restored
+        with track:
+            return call_restorer(net, row[..., left : left + tile])
 
     def restore_row(top: int) -> Tensor:
         row = image[..., top : top + tile, :]
@@ -116,6 +115,41 @@ def restore_bands(
         return _fill(tiles, net.scale * width, dim=-1)
 
     return _blend(restore_row, tops, net.scale, dim=-2)
+
+
+class _Progress:
+    """The share of the tiles that a restorer has restored, by the calls of modules within it."""
+
+    def __init__(self, net: Restorer, tiles: int, report: Callable[[float], object] | None) -> None:
+        self._modules = [module for module in net.modules() if module is not net]
+        self._tiles, self._report = tiles, report
+        self._done = self._calls = 0
+        # A network may use the weights of modules that it never calls: the first tile counts them.
+        self._expected = len(self._modules)
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> None:
+        """Begin a tile."""
+        self._calls = 0
+        if self._report is not None:
+            self._hooks = [each.register_forward_hook(self._count) for each in self._modules]
+
+    def _count(self, *_: object) -> None:
+        self._calls += 1
+        self._say(self._done + self._calls / (max(self._calls, self._expected) + 1))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End it."""
+        for hook in self._hooks:
+            hook.remove()
+        if kind is None:
+            self._expected = self._calls
+            self._done += 1
+            self._say(self._done)
+
+    def _say(self, tiles: float) -> None:
+        if self._report is not None:
+            self._report(tiles / self._tiles)
 
 
 def _blend(

@@ -81,13 +81,18 @@ def test_tiles_are_those_of_restore():
     net = small_network("kgt-tiny-denoise-color")
     picture = Picture(draw(150, 110, 3))
     fractions = []
-    restored = restore_picture(net, picture, 64, overlap=16, on_tile=fractions.append)
+    restored = restore_picture(net, picture, 64, overlap=16, on_progress=fractions.append)
     expected = kgt.restore(net, to_batch(picture.pixels), 64, overlap=16)[0].permute(1, 2, 0)
     steps = (255 * expected.double().clip(0, 1) + 0.5).floor()
     assert np.array_equal(restored.pixels, steps.numpy())
     # 150 pixels take three tiles of 64 that share 16, and 110 take two.
-    assert fractions == [count / 6 for count in range(1, 7)]
-    assert not net._forward_hooks
+    assert {count / 6 for count in range(1, 7)} <= set(fractions)
+    assert fractions == sorted(fractions)
+    # When two tiles are done, what the first one alone computes is, too: steps are known and even.
+    steps = np.diff([fraction for fraction in fractions if fraction >= 2 / 6])
+    assert len(steps) > 100
+    assert np.allclose(steps, steps[0])
+    assert not any(module._forward_hooks for module in net.modules())
 
 
 def test_the_budget_reaches_the_plan():
@@ -122,7 +127,7 @@ def test_values_beyond_the_range_are_clipped():
 @pytest.mark.parametrize("tile", ["auto", None])
 def test_small_pictures_are_one_tile(tile):
     fractions = []
-    restore_picture(Stub(), Picture(draw(9, 5, 3)), tile, on_tile=fractions.append)
+    restore_picture(Stub(), Picture(draw(9, 5, 3)), tile, on_progress=fractions.append)
     assert fractions == [1]
 
 
@@ -179,7 +184,7 @@ def test_files_hold_what_memory_holds(suffix, tile, dtype, tmp_path):
     net = Stub(lambda x: x.repeat_interleave(3, 2).repeat_interleave(3, 3) * 1.5 - 0.2, scale=3)
     picture = Picture(draw(70, 41, 3, dtype=dtype), draw(70, 41, dtype=dtype))
     done = []
-    restore_file(net, picture, tmp_path / f"a{suffix}", tile, overlap=8, on_tile=done.append)
+    restore_file(net, picture, tmp_path / f"a{suffix}", tile, overlap=8, on_progress=done.append)
     expected = restore_picture(net, picture, tile, overlap=8)
     written = Picture.read(tmp_path / f"a{suffix}")
     assert written.pixels.dtype == dtype

@@ -168,7 +168,7 @@ def test_plans_for_bands_do_not_depend_on_the_height():
 def test_every_tile_is_reported(tile, count):
     done = []
     bands = kgt.restore_bands(
-        OnGrid(torch.clone), torch.rand(1, 1, 80, 90), tile, overlap=8, on_tile=done.append
+        OnGrid(torch.clone), torch.rand(1, 1, 80, 90), tile, overlap=8, on_progress=done.append
     )
     next(bands)
     assert len(done) < count or count == 1
