@@ -15,8 +15,7 @@ from benchmarks.training import cards
 from benchmarks.training.recipes import load_recipe
 from benchmarks.training.state import digest_weights
 
-# A recipe of the networks that ship, and one of its tasks. Where the recipe has changed since, the
-# weights are of the older version that is named.
+# A recipe of the networks that ship, and one of its tasks.
 RECIPES = {
     "small-sr-x4": "sr-x4",
     "small-denoise-color": "denoise-color-s25",
@@ -24,10 +23,6 @@ RECIPES = {
     "small-demosaic": "demosaic",
     "small-deblur": "deblur",
     "small-weather": "weather-rain",
-}
-OLDER = {
-    "deconvolved-kgt-tiny-deblur": 2,
-    "deconvolved-swinir-tiny-deblur": 2,
 }
 # Learning rates that differ from the recipe's, by the study `rates`.
 RATES = {"swinir-tiny-weather": "lr=0.0005"}
@@ -63,12 +58,9 @@ def test_card_log_and_weights_are_of_the_recipe(name, recipe):
     network = create_for_task(name, {}, pretrained=True)
     metadata = network.provenance
     card = weights.with_suffix(".md").read_text()
-    if name in OLDER:
-        assert metadata["recipe"] == f"{recipe}@{OLDER[name]}" != f"{recipe}@{trained_by.version}"
-    else:
-        assert metadata["recipe"] == f"{trained_by.name}@{trained_by.version}"
-        assert metadata["recipe_digest"] == trained_by.digest
-    assert (f"made by an older recipe ({metadata['recipe']})" in card) == (name in OLDER)
+    assert metadata["recipe"] == f"{trained_by.name}@{trained_by.version}"
+    assert metadata["recipe_digest"] == trained_by.digest
+    assert "made by an older recipe" not in card
     assert f"digest {metadata['recipe_digest']}" in card
     assert f"digest {digest_weights(network)[:12]}" in card
     assert f"{sum(p.numel() for p in network.parameters()):,} parameters" in card
