@@ -60,8 +60,8 @@ license, by pip or from a fixed commit of a repository, and are refused without 
 published. Without a network, put the files into a folder and name it in `KGT_WEIGHTS`; the error
 says which file, from where.
 
-No weights saw an image that a test set shows: `BSDS500/train/302003`, which `Set5/woman` is at another
-size, and `BSDS500/train/12003`, of which `Set12/04` is cut, are left out.
+No weights saw an image that a test set shows: `BSDS500/train/302003`, which `Set5/woman` is at
+another size, and `BSDS500/train/12003`, of which `Set12/04` is cut, are left out.
 
 ## Without weights
 

@@ -39,7 +39,6 @@ def add(site: Site, library: Library) -> None:
             numbers=[(n, describe_records(library, n.records)) for n in finding.numbers],
         )
     problems = library.problems()
-    machines = list_machines(library)
     site.add_page(
         "index.html",
         "front.html",
@@ -50,10 +49,10 @@ def add(site: Site, library: Library) -> None:
         more=findings[SHOWN:],
         board=_arrange(list_squares(library)),
         absent=_list_absent(library),
-        machines=machines,
+        places=_list_places(library),
         problems=len(problems),
     )
-    site.add_page("machines.html", "machines.html", machines=machines)
+    site.add_page("machines.html", "machines.html", machines=_list_machines(library))
     site.add_page("unread.html", "unread.html", problems=problems)
 
 
@@ -111,7 +110,20 @@ def _find_reason(exhibit: Exhibit) -> str:
     return reasons.most_common(1)[0][0] if reasons else "no full-size network was trained here"
 
 
-def list_machines(library: Library) -> list[Machine]:
+def _list_places(library: Library) -> list[tuple[str, str, str]]:
+    """Name, page and records of machines; those of one name, whose versions differ, as one."""
+    places: dict[str, list[Record]] = defaultdict(list)
+    for records in sorted(library.environments().values(), key=len, reverse=True):
+        environment = records[0].environment
+        assert environment is not None
+        places[_name(environment)] += records
+    return [
+        (name, f"machines.html#{records[0].environment_key}", _date(records))
+        for name, records in sorted(places.items(), key=lambda place: -len(place[1]))
+    ]
+
+
+def _list_machines(library: Library) -> list[Machine]:
     """All environments, those with most records first."""
     machines = []
     for key, records in library.environments().items():

@@ -69,7 +69,8 @@ def _answer_parameters(library: Library) -> Answer:
     for printed, numbers in select(quoted, PrintedCell, PrintedResult).items():
         if numbers.parameters and printed.model in ("KGT", "SwinIR"):
             millions = numbers.parameters.value / 1e6
-            text = f"{printed.model}: {millions:.2f} M parameters, {printed.source}"
+            which = f"{printed.model}, {printed.task or printed.variant}"
+            text = f"{which}: {millions:.2f} M parameters, {printed.source}"
             record = quoted[printed]
             counted.setdefault(text, Line(text, library.path_of(record)))
     summary = (

@@ -106,7 +106,8 @@ def _draw_map(
         y=alt.Y("N:O", sort="descending", title="N, tokens"),
     )
     squares = base.mark_rect(stroke="white").encode(
-        color=color_by(names, signs.sign_of_backend, "fastest"),
+        # Beside a wide map there is no room for it.
+        color=color_by(names, signs.sign_of_backend, "fastest").legend(orient="top"),
         tooltip=["N:O", "k:O", "fastest:N", "second:N", alt.Tooltip("lead:Q", format=".2f")],
     )
     texts = base.mark_text(color="white", fontSize=11).encode(text="text:N")
