@@ -21,7 +21,7 @@ from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
 from benchmarks.training.loop import TrainingResult
 from benchmarks.training.recipes import Recipe
 from kgt import zoo
-from kgt.contract import Restorer
+from kgt.contract import Restorer, WholeImageRestorer
 from kgt.errors import quote
 from kgt.files import write_atomically
 
@@ -95,6 +95,13 @@ def render_card(
         ", ".join(f"{len(dataset)} images of {dataset.name}/train" for dataset in kept)
     )
     sources = "; ".join(dataset.source or "unknown" for dataset in open_datasets(recipe))
+    kind = type(result.model)
+    first = (
+        f"- Its first step, `prepare` of `{kind.__module__}.{kind.__name__}`, sees the whole "
+        "image; it is not in the papers.\n"
+        if isinstance(result.model, WholeImageRestorer)
+        else ""
+    )
     parameters = sum(parameter.numel() for parameter in result.model.parameters())
     lines = [row for row in csv.reader(io.StringIO(log)) if any(row[5:])]
     every = max(1, -(-len(lines) // _LOG_LINES))
@@ -107,8 +114,8 @@ tens of times larger and were trained a thousand times longer.
 
 - Recipe: `{recipe.name}`, version {recipe.version}, digest {recipe.digest}: {result.steps:,} steps
   of {recipe.batch} patches of {recipe.patch}x{recipe.patch} pixels.
-- Data: {used}; {sum(map(len, held_out))} others validated. Source: {sources}. The weights come
-  from these images; what their license asks, ask of the weights, too.
+{first}- Data: {used}; {sum(map(len, held_out))} others validated. Source: {sources}. The weights
+  come from these images; what their license asks, ask of the weights, too.
 - Weights: `{model_name}.safetensors`, digest {result.weights_digest[:12]}; torch
   {result.metadata["torch"]}; components {result.metadata["components"]}.
 - Again: `python -m benchmarks.train --model {model_name} --recipe {recipe.name} --ship`

@@ -64,7 +64,9 @@ def test_card_log_and_weights_are_of_the_recipe(name, recipe):
     assert f"digest {metadata['recipe_digest']}" in card
     assert f"digest {digest_weights(network)[:12]}" in card
     assert f"{sum(p.numel() for p in network.parameters()):,} parameters" in card
-    assert ("Sees, beside its input, a blind deconvolution" in card) == (name in DECONVOLVED)
+    assert ("first step, `prepare` of `baselines.deconvolved.Deconvolved`" in card) == (
+        name in DECONVOLVED
+    )
     assert weights.with_suffix(".svg").read_text().startswith("<?xml")
     steps = [row.split(",")[0] for row in cards.shipped_log(name).read_text().splitlines()[1:]]
     assert [int(step) for step in steps] == sorted(map(int, steps))
