@@ -44,7 +44,7 @@ def _describe(trend: Trend, path: str, report: str) -> list[Cell]:
     newest = trend.points[-1]
     order = "0" if verdict == "regressed" else f"1{verdict}"
     return [
-        Cell(f"{report}: {trend.name}", path),
+        Cell(f"{report}: {trend.name}", path, style="pin"),
         Cell(trend.metric),
         Cell(draw_line(trend)),
         Cell(f"{change - 1:+.1%}" if trend.steps else "", path, change),
