@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,8 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+# Of paths that a file refers to, digests of where they lie, to the last bit.
+_NAME = re.compile(r"\b[mp][0-9a-f]{10}\b")
 
 
 def render_svg(draw: Callable[[], Figure]) -> str:
@@ -27,4 +30,11 @@ def render_svg(draw: Callable[[], Figure]) -> str:
     with mpl.rc_context(_STYLE), np.printoptions(legacy=False):
         stream = io.StringIO()
         draw().savefig(stream, format="svg", metadata={"Date": None})
-    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+    svg = "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+    return _number_names(svg)
+
+
+def _number_names(svg: str) -> str:
+    """Name paths by their order: last bits differ between processors, what is drawn does not."""
+    names = {name: f"path{n}" for n, name in enumerate(dict.fromkeys(_NAME.findall(svg)))}
+    return _NAME.sub(lambda found: names[found[0]], svg)

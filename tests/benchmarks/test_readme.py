@@ -101,7 +101,7 @@ FOUND = {
     r"in deblurring ([\d.]+) dB,": lambda: lead("kgt-tiny-deblur"),
     r"against snow ([\d.]+) dB": lambda: lead("kgt-tiny-weather")[1:2],
     r"against rain ([\d.]+) dB less": lambda: [-lead("kgt-tiny-weather")[0]],
-    r"it scores ([\d.]+) dB more in deblurring": lambda: lead("deconvolved-kgt-tiny-deblur"),
+    r"or ([\d.]+) dB where both see a blind": lambda: lead("deconvolved-kgt-tiny-deblur"),
     r"SMFANet with ([\d.]+) million": lambda: [
         sum(p.numel() for p in baselines.create_model("smfanet-x4").parameters()) / 1e6
     ],
