@@ -8,11 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
 
 _STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "kgt",
     "svg.fonttype": "path",
     "font.size": 9,
     "axes.grid": True,
@@ -20,14 +18,13 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-# Of paths that a file refers to, digests of where they lie, to the last bit.
-_NAME = re.compile(r"\b[mp][0-9a-f]{10}\b")
+# Digests, to the last bit of every number, of what a file draws several times or cuts others by.
+_NAME = re.compile(r"\b(?:[hmp]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}\b")
 
 
 def render_svg(draw: Callable[[], Figure]) -> str:
     """The SVG of a figure, in the house's style; `draw` is called within that style."""
-    # Names within the file are made of numbers as numpy prints them, which other packages change.
-    with mpl.rc_context(_STYLE), np.printoptions(legacy=False):
+    with mpl.rc_context(_STYLE):
         stream = io.StringIO()
         draw().savefig(stream, format="svg", metadata={"Date": None})
     svg = "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -35,6 +32,6 @@ def render_svg(draw: Callable[[], Figure]) -> str:
 
 
 def _number_names(svg: str) -> str:
-    """Name paths by their order: last bits differ between processors, what is drawn does not."""
+    """Name what is drawn again by its order; digests of the same picture differ by processor."""
     names = {name: f"path{n}" for n, name in enumerate(dict.fromkeys(_NAME.findall(svg)))}
     return _NAME.sub(lambda found: names[found[0]], svg)

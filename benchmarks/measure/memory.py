@@ -10,9 +10,8 @@ from pathlib import Path
 
 import torch
 
-from kgt.tiles.memory import LiveTensorBytes
+from kgt.tiles.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, LiveTensorBytes, set_malloc
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _PROC = Path("/proc")
 
 
@@ -121,10 +120,8 @@ def pin_allocator(reuse: bool) -> None:
             for timing; False maps every larger block by itself, so that the resident set follows
             what is allocated.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 * 2**20 if reuse else 2**17)
-        mallopt(_M_TRIM_THRESHOLD, 64 * 2**20 if reuse else 2**17)
+    mmap, trim = (32 * 2**20, 64 * 2**20) if reuse else (2**17, 2**17)
+    set_malloc({M_MMAP_THRESHOLD: mmap, M_TRIM_THRESHOLD: trim})
 
 
 def return_free_heap() -> None:

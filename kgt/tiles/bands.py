@@ -121,8 +121,9 @@ class _Progress:
     """The share of the tiles that a restorer has restored, by the calls of modules within it."""
 
     def __init__(self, net: Restorer, tiles: int, report: Callable[[float], object] | None) -> None:
-        self._modules = [module for module in net.modules() if module is not net]
-        self._tiles, self._report = tiles, report
+        inner = [module for module in net.modules() if module is not net]
+        self._modules = inner if report else []
+        self._tiles, self._report = tiles, report or (lambda share: None)
         self._done = self._calls = 0
         # A network may use the weights of modules that it never calls: the first tile counts them.
         self._expected = len(self._modules)
@@ -131,8 +132,7 @@ class _Progress:
     def __enter__(self) -> None:
         """Begin a tile."""
         self._calls = 0
-        if self._report is not None:
-            self._hooks = [each.register_forward_hook(self._count) for each in self._modules]
+        self._hooks = [each.register_forward_hook(self._count) for each in self._modules]
 
     def _count(self, *_: object) -> None:
         self._calls += 1
@@ -148,8 +148,7 @@ class _Progress:
             self._say(self._done)
 
     def _say(self, tiles: float) -> None:
-        if self._report is not None:
-            self._report(tiles / self._tiles)
+        self._report(tiles / self._tiles)
 
 
 def _blend(

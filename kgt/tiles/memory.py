@@ -1,17 +1,29 @@
-"""Bytes of tensors alive at the same time, counted as operators allocate them; and freed ones."""
+"""Bytes of tensors alive at the same time, and the options of the allocator beneath them."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # malloc.h
+
+
+def set_malloc(options: Mapping[int, int]) -> None:
+    """Set options of glibc's malloc for the whole process; another libc has none.
+
+    Args:
+        options: values by the numbers that malloc.h gives the options.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        for option, value in options.items():
+            mallopt(option, value)
 
 
 def keep_freed_memory() -> None:
@@ -21,9 +33,7 @@ def keep_freed_memory() -> None:
     Left alone, glibc maps each such block anew, and the system clears it page by page: a third of
     the time of a large picture. For commands alone, for it holds for the whole process.
     """
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)
+    set_malloc({M_MMAP_MAX: 0, M_TRIM_THRESHOLD: -1})
 
 
 class LiveTensorBytes(TorchDispatchMode):
