@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import load_file
@@ -280,10 +279,11 @@ def test_inputs_that_come_with_a_set_are_taken(tmp_path, monkeypatch):
 
 
 def find(image, patch):
-    """Places of a patch in an image."""
-    views = sliding_window_view(image, patch.shape).reshape(-1, *patch.shape)
-    candidates = np.flatnonzero((views[:, 0] == patch[0]).all((1, 2)))
-    return [index for index in candidates if np.array_equal(views[index], patch)]
+    """Places (row, column) of a patch in an image."""
+    height, width = patch.shape[:2]
+    corners = image[: len(image) - height + 1, : image.shape[1] - width + 1]
+    places = np.argwhere((corners == patch[0, 0]).all(-1)).tolist()
+    return [(y, x) for y, x in places if np.array_equal(image[y : y + height, x : x + width], patch)]
 
 
 def test_a_whole_image_is_prepared_before_patches_are_cut():
@@ -300,7 +300,7 @@ def test_a_whole_image_is_prepared_before_patches_are_cut():
                 image[::rows, ::columns].swapaxes(0, 1) if transpose else image[::rows, ::columns]
                 for image in (prepared, pair.target)
             )
-            places += [index in find(whole, patch) for index in find(original, target)]
+            places += [place in find(whole, patch) for place in find(original, target)]
         assert any(places)
 
 
