@@ -282,8 +282,9 @@ def find(image, patch):
     """Places (row, column) of a patch in an image."""
     height, width = patch.shape[:2]
     corners = image[: len(image) - height + 1, : image.shape[1] - width + 1]
-    places = np.argwhere((corners == patch[0, 0]).all(-1)).tolist()
-    return [(y, x) for y, x in places if np.array_equal(image[y : y + height, x : x + width], patch)]
+    places = np.argwhere((corners == patch[0, 0]).all(-1))
+    views = {(y, x): image[y : y + height, x : x + width] for y, x in places.tolist()}
+    return [place for place, view in views.items() if np.array_equal(view, patch)]
 
 
 def test_a_whole_image_is_prepared_before_patches_are_cut():
