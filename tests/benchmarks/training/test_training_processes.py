@@ -115,7 +115,7 @@ def test_a_second_interrupt_does_not_wait():
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("model", [MODEL, "kgt-tiny-x2:k=32"])
+@pytest.mark.parametrize("model", [f"{MODEL}:depths=[2]", "kgt-tiny-x2:depths=[2]:window=8:k=32"])
 def test_two_processes_are_one_with_the_same_batch(model, tmp_path):
     fields = {
         "precision": "float64",
