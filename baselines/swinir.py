@@ -141,17 +141,19 @@ class WindowAttention(nn.Module):
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
         device = self.relative_position_bias_table.device
-        y, x = torch.meshgrid(*[torch.arange(window, device=device)] * 2, indexing="ij")
+        # On the meta device these few numbers would import a library of algebra, for seconds.
+        cpu = torch.device("cpu")
+        y, x = torch.meshgrid(*[torch.arange(window, device=cpu)] * 2, indexing="ij")
         rows, columns = (c.flatten()[:, None] - c.flatten() + window - 1 for c in (y, x))
         index = rows * (2 * window - 1) + columns
-        self.register_buffer("relative_position_index", index, persistent=False)
+        self.register_buffer("relative_position_index", index.to(device), persistent=False)
         if shift:
             # However large the map, its windows are of four kinds: inside, at the right border,
             # at the bottom, in the corner. A map of 2x2 windows has one of each, in this order.
-            regions = cyclic_regions(2 * window, 2 * window, window, shift, shift, device)
+            regions = cyclic_regions(2 * window, 2 * window, window, shift, shift, cpu)
             apart = (regions[:, :, None] != regions[:, None, :]).unflatten(0, (1, 2, 2))
             # Of six axes: torch takes a buffer of four or five for an image.
-            self.register_buffer("apart", apart.unsqueeze(3), persistent=False)
+            self.register_buffer("apart", apart.unsqueeze(3).to(device), persistent=False)
 
     def forward(self, tokens: Tensor, rows: int, columns: int) -> Tensor:
         """Attend within each window.

@@ -177,3 +177,18 @@ def test_the_model_alone_loads_nothing_that_only_pictures_need():
     code = f"import sys, kgt; kgt.create_model('kgt-tiny-x2'); print({others} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"
+
+
+def test_the_size_of_a_network_with_own_fields_is_found_without_a_library_of_algebra():
+    names = ("kgt-tiny-x2", "kgt-u", "swinir-tiny-x2", "smfanet-x2", "hit-srf-x4")
+    code = f"""
+import sys
+import torch
+from baselines.catalog import create_any_model
+with torch.device("meta"):
+    for name in {names}:
+        create_any_model(name)
+print({{"sympy", "torch._dynamo"}} & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from benchmarks.records.cell import CellKind, NetworkCell
 from benchmarks.records.record import Record
@@ -111,6 +110,8 @@ def fit_growth(curve: Curve) -> Growth | None:
     The interval is that of least squares, so a line that bends has a wide one; it is widened by how
     far the values at both ends may be off.
     """
+    from scipy import stats  # takes a second to import
+
     points = large_sizes(curve)
     if len(points) < LEAST_SIZES:
         return None

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import kgt
@@ -56,6 +55,9 @@ from benchmarks.training.validation import measure_psnr
 from kgt.contract import Restorer, WholeImageRestorer, as_module
 from kgt.errors import Failure
 from kgt.files import make_folder, write_atomically
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.models import vgg16
 
 from kgt.checkpoints import read_checkpoint
 
@@ -82,6 +81,8 @@ class VGGDistance(nn.Module):
                 f"a perceptual loss needs torchvision's VGG-16 weights, and {path} is no file; put "
                 f"{_VGG_FILE} there, or set perceptual: 0"
             )
+        from torchvision.models import vgg16  # takes seconds to import
+
         network = vgg16()
         network.load_state_dict(dict(read_checkpoint(path).tensors))
         self.features = network.features[: _VGG_LAYERS[-1] + 1].eval().requires_grad_(False)

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from lightning_fabric import Fabric
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "64-true"]] = {
     "float32": "32-true",
@@ -31,6 +32,8 @@ def make_fabric(precision: str, device: str) -> Fabric:
         precision: as in `Recipe`.
         device: "cpu", "cuda", or "auto".
     """
+    from lightning_fabric import Fabric  # takes seconds to import
+
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     fabric = Fabric(
         accelerator=device,

@@ -16,9 +16,11 @@ from kgt.network.linear import linear
 
 def _log_spaced_offsets(window: int) -> Tensor:
     """Offsets [2M-1, 2M-1, 2] as o = 8 (dy, dx) / (M - 1), then sign(o) log2(1 + |o|) / log2(8)."""
-    offsets = torch.arange(1 - window, window, dtype=torch.float32) * 8 / max(window - 1, 1)
-    offsets = offsets.sign() * torch.log2(1 + offsets.abs()) / 3
-    return torch.stack(torch.meshgrid(offsets, offsets, indexing="ij"), dim=-1)
+    # On the meta device these few numbers would import a library of algebra, for seconds.
+    with torch.device("cpu"):
+        offsets = torch.arange(1 - window, window, dtype=torch.float32) * 8 / max(window - 1, 1)
+        offsets = offsets.sign() * torch.log2(1 + offsets.abs()) / 3
+        return torch.stack(torch.meshgrid(offsets, offsets, indexing="ij"), dim=-1)
 
 
 class ContinuousPositionBias(nn.Module):
@@ -40,7 +42,9 @@ class ContinuousPositionBias(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(2, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, heads, bias=False)
         )
-        offsets = _log_spaced_offsets(window).to(torch.get_default_dtype())  # as the parameters
+        # As the parameters.
+        device, dtype = torch.get_default_device(), torch.get_default_dtype()
+        offsets = _log_spaced_offsets(window).to(device, dtype)
         self.register_buffer("offsets", offsets, persistent=False)
         self._known: tuple[Sequence[Tensor], Tensor] | None = None  # weights and what they yielded
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.report.site.charts import bundle_vega
 from benchmarks.report.site.library import Library, load_library
 from benchmarks.report.site.pages import (
     claims,
@@ -19,6 +18,7 @@ from benchmarks.report.site.pages import (
     speed,
     tasks,
 )
+from benchmarks.report.site.vega import bundle_vega
 from benchmarks.report.site.writer import Site
 
 _PAGES: tuple[Callable[[Site, Library], None], ...] = (
@@ -47,7 +47,8 @@ def build_site(results: Path) -> Site:
     library = load_library(results)
     site = Site()
     site.add_assets()
-    site.add("assets/vega.js", bundle_vega())
+    site.add_beside("assets/vega.js", bundle_vega)
     for add in _PAGES:
         add(site, library)
+    site.finish()
     return site

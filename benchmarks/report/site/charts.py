@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
-from functools import cache
 from typing import Any, NamedTuple
 
 import altair as alt
-import vl_convert
 
+from benchmarks.report.site.vega import draw_svg
 from benchmarks.report.site.writer import Site
 
 _FONT = "Arial, Liberation Sans, sans-serif"
@@ -25,12 +23,6 @@ _STYLE: dict[str, Any] = {
     "title": {"fontSize": 12, "anchor": "start"},
     "view": {"stroke": None},
 }
-_TAG = re.compile("<[^<>]+>")
-# Attributes of Vega's SVGs that change nothing where one is shown as a picture: names for scripts
-# and for readers of the screen, which do not enter a picture, and values that hold anyway.
-_UNSEEN = re.compile(
-    ' (?:(?:class|role|pointer-events|aria-[a-z]+)="[^"]*"|(?:stroke-width|opacity)="1")'
-)
 
 
 class Chart(NamedTuple):
@@ -52,9 +44,7 @@ def add_chart(site: Site, name: str, about: str, chart: alt.TopLevelMixin) -> Ch
     spec = chart.configure(**_STYLE).to_dict()
     # Names of data sets are digests of their values; those of views count what was drawn before.
     spec = _round(_name_views(spec))
-    svg = vl_convert.vegalite_to_svg(json.dumps(spec))
-    svg = _TAG.sub(lambda tag: _UNSEEN.sub("", tag[0]), svg)
-    site.add(f"charts/{name}.svg", svg + "\n")
+    site.add_beside(f"charts/{name}.svg", draw_svg, json.dumps(spec))
     return Chart(name, about, spec)
 
 
@@ -87,9 +77,3 @@ def _round(part: Any) -> Any:
     if isinstance(part, dict):
         return {name: _round(value) for name, value in part.items()}
     return [_round(value) for value in part] if isinstance(part, list) else part
-
-
-@cache
-def bundle_vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script for all pages, with `vegaEmbed` as a global."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -40,6 +43,8 @@ class Site:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {MARKER: _MARKED.encode()}
+        self._beside = ProcessPoolExecutor(1, get_context("spawn"))
+        self._made_beside: dict[str, Future[str]] = {}
         self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -61,6 +66,16 @@ class Site:
             raise ValueError(f"two files of a site have the path {path}")
         self.files[path] = data
         return path
+
+    def add_beside(self, path: str, make: Callable[..., str], *source: object) -> None:
+        """Add what a function makes of a source, in a process beside the making of pages."""
+        self._made_beside[path] = self._beside.submit(make, *source)
+
+    def finish(self) -> None:
+        """Wait for what is made beside the pages."""
+        with self._beside:
+            for path, made in self._made_beside.items():
+                self.add(path, made.result())
 
     def add_page(self, path: str, template: str, **values: object) -> str:
         """Add a page, whose template has the way up to the site's folder as `root`."""

@@ -95,6 +95,7 @@ def test_another_process_with_other_hashes_makes_the_same_bytes(site, results, t
         "from benchmarks.report.site.writer import Site\n"
         "library, site = load_library(Path(sys.argv[1])), Site()\n"
         "for page in (front, exhibits, claims): page.add(site, library)\n"
+        "site.finish()\n"
         "site.write(Path(sys.argv[2]))\n"
     )
     command = [sys.executable, "-c", code, results, tmp_path / "site"]
