@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -32,48 +33,53 @@ def count(fn):
     return counter.peak, live
 
 
+@pytest.fixture(scope="module")
+def read_apart():
+    """Returns readings of works in a process of its own, as where memory is measured.
+
+    In a large process the kernel may take back, meanwhile, pages that nobody uses.
+    """
+
+    def run(works):
+        program = f"""
+import json
+from dataclasses import asdict
+import torch
+from benchmarks.measure import memory
+
+memory.pin_allocator(reuse=False)
+memory.measure_peak(lambda: torch.ones(25))  # the first call loads what torch needs
+readings = [memory.measure_peak(work) for work in {works}]
+print(json.dumps([asdict(reading) for reading in readings]))
+"""
+        root = Path(memory.__file__).parents[2]
+        command = [sys.executable, "-c", program]
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+        return [memory.PeakMemory(**reading) for reading in json.loads(run.stdout)]
+
+    return run
+
+
 @needs_clear_refs
-def test_phases_of_one_process_read_apart():
-    readings = [measure_peak(lambda m=m: torch.ones(m * MIB // 4)) for m in (300, 100, 300, 100)]
-    rss_mib = [reading.peak_bytes / MIB for reading in readings]
-    assert rss_mib == pytest.approx([300, 100, 300, 100], abs=15)
-    assert [reading.live_tensor_bytes for reading in readings] == [
-        300 * MIB,
-        100 * MIB,
-        300 * MIB,
-        100 * MIB,
-    ]
+def test_phases_of_one_process_read_apart(read_apart):
+    sizes = [300, 100, 300, 100]
+    readings = read_apart(f"[lambda m=m: torch.ones(m * 2**20 // 4) for m in {sizes}]")
+    assert [reading.peak_bytes / MIB for reading in readings] == pytest.approx(sizes, abs=15)
+    assert [reading.live_tensor_bytes / MIB for reading in readings] == sizes
     assert all(reading.peak_missing is None for reading in readings)
 
 
 @needs_clear_refs
-def test_resident_peak_sees_memory_that_is_freed_within_the_call():
-    """In a process of its own, as where memory is measured: nothing else holds what is freed."""
-    program = """
-import torch
-from benchmarks.measure import memory
-
-def work():
-    torch.ones(200 * 2**20 // 4)
-    return torch.ones(50 * 2**20 // 4)
-
-memory.pin_allocator(reuse=False)
-memory.measure_peak(work)  # the first call loads what torch needs
-print(memory.measure_peak(work).peak_bytes)
-"""
-    root = Path(memory.__file__).parents[2]
-    command = [sys.executable, "-c", program]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    assert int(run.stdout) / MIB == pytest.approx(200, abs=15)
+def test_resident_peak_sees_memory_that_is_freed_within_the_call(read_apart):
+    freed, kept = (f"torch.ones({size} * 2**20 // 4)" for size in (200, 50))
+    (reading,) = read_apart(f"[lambda: ({freed}.sum(), {kept})]")
+    assert reading.peak_bytes / MIB == pytest.approx(200, abs=15)
 
 
 @needs_clear_refs
-def test_heap_reuse_does_not_hide_small_blocks():
-    def work():
-        return [torch.ones(MIB // 4) for _ in range(64)]
-
-    readings = [measure_peak(work).peak_bytes / MIB for _ in range(3)]
-    assert readings == pytest.approx([64] * 3, abs=15)
+def test_heap_reuse_does_not_hide_small_blocks(read_apart):
+    readings = read_apart("[lambda: [torch.ones(2**18) for _ in range(64)]] * 3")
+    assert [reading.peak_bytes / MIB for reading in readings] == pytest.approx([64] * 3, abs=15)
 
 
 @needs_clear_refs
