@@ -72,6 +72,8 @@ class Zygote:
 
 
 def _serve(address, python):
+    import lightning_fabric  # noqa: F401
+
     from benchmarks import reproduce  # noqa: F401
     from benchmarks.plan import specs
     from benchmarks.sweep import __main__, costs, work  # noqa: F401
