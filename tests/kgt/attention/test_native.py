@@ -239,20 +239,23 @@ sys.exit(any(worst_error(*case) > 2e-5 for case in ((7, 2), (7, 9), (7, 40), (8,
 """
 
 
+# Those of 4, 8 and 16 lanes; each compiles for a minute.
 VARIANTS = {
     "generic": (),
     "avx2": ("-mavx2", "-mfma"),
-    # The code for AVX-512 on whatever this processor has, and its narrowest one.
+    # The code for AVX-512 on whatever this processor has.
     "16-lanes": ("-march=native", "-DKGT_LANES=16", "-Wno-psabi"),
-    "4-lanes": ("-march=native", "-DKGT_LANES=4"),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", VARIANTS.values(), ids=VARIANTS)
 def test_other_instruction_sets_compute_the_same(flags):
-    if "-mavx2" in flags and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+    capability = torch.backends.cpu.get_cpu_capability()
+    if "-mavx2" in flags and capability == "DEFAULT":
         pytest.skip("this processor has no AVX2")
+    if "-mavx2" in flags and capability == "AVX2":
+        pytest.skip("all other tests run this code here")
     library = loader.compile_library(flags)
     run = subprocess.run(
         [sys.executable, "-c", CHECK, str(library), str(ROOT)],
