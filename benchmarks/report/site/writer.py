@@ -44,7 +44,7 @@ class Site:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {MARKER: _MARKED.encode()}
         self._beside = ProcessPoolExecutor(1, get_context("spawn"))
-        self._made_beside: dict[str, Future[str]] = {}
+        self._made_beside: list[tuple[str, Future[str]]] = []
         self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -69,12 +69,16 @@ class Site:
 
     def add_beside(self, path: str, make: Callable[..., str], *source: object) -> None:
         """Add what a function makes of a source, in a process beside the making of pages."""
-        self._made_beside[path] = self._beside.submit(make, *source)
+        self._made_beside.append((path, self._beside.submit(make, *source)))
 
     def finish(self) -> None:
-        """Wait for what is made beside the pages."""
+        """Add what was made beside the pages, when it is there.
+
+        Raises:
+            ValueError: two files would have one path.
+        """
         with self._beside:
-            for path, made in self._made_beside.items():
+            for path, made in self._made_beside:
                 self.add(path, made.result())
 
     def add_page(self, path: str, template: str, **values: object) -> str:

@@ -120,7 +120,6 @@ def test_an_absent_test_set_is_known_by_its_features(photos, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("data_root")
 def test_the_public_training_set_has_two_leaks_and_recipes_leave_them_out(
     data_root, tmp_path, monkeypatch
 ):

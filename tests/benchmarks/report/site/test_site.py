@@ -266,6 +266,10 @@ def test_two_files_never_share_a_path():
     site.add("a.txt", "one")
     with pytest.raises(ValueError, match=r"path a\.txt"):
         site.add("a.txt", "two")
+    site.add_beside("b.txt", str.upper, "one")
+    site.add_beside("b.txt", str.upper, "two")
+    with pytest.raises(ValueError, match=r"path b\.txt"):
+        site.finish()
 
 
 def test_text_between_tags_keeps_quotation_marks_alone():
