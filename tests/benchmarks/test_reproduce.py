@@ -135,7 +135,7 @@ def test_wrong_use_exits_with_2_and_the_valid_names(run, tmp_path, arguments, me
 
 def test_dry_run_measures_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "benchmarks.report.reproduction.measure_cell", lambda *_: pytest.fail("measured")
+        "benchmarks.report.reproduction.measure_cells", lambda *_: pytest.fail("measured")
     )
     code, out, err = run("--table 3 --profile smoke --dry-run")
     assert code == 0
