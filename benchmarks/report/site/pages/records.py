@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from benchmarks.records.cell import Cell as RecordCell
 from benchmarks.records.cell import PrintedCell
@@ -100,6 +101,11 @@ def _add_record(
     if environment := content.get("environment"):
         # The page of its machine has the rest of the environment, and 1,500 pages need not.
         content["environment"] = {name: environment[name] for name in _OF_THE_RUN}
+    series = [quantity for quantity in content.get("metrics", {}).values() if "samples" in quantity]
+    for quantity in series:
+        quantity["samples"] = _round(quantity["samples"])
+    if scores := content.get("per_image"):
+        content["per_image"] = _round(scores)
     site.add_page(
         library.path_of(record),
         "record.html",
@@ -108,8 +114,14 @@ def _add_record(
         exhibit=exhibit,
         older=[_describe_older(one) for one in older[: -_MOST_OLDER - 1 : -1]],
         more=max(len(older) - _MOST_OLDER, 0),
+        rounded=bool(series or scores),
         json=json.dumps(content, separators=(",", ":"), ensure_ascii=False),
     )
+
+
+def _round(content: Any) -> Any:
+    """Numbers at any depth to seven digits: a millionth of a decibel, in half the letters."""
+    return json.loads(json.dumps(content), parse_float=lambda text: float(f"{float(text):.7g}"))
 
 
 def _describe_older(record: Record) -> str:
