@@ -9,7 +9,7 @@ from benchmarks.records.record import Record
 from benchmarks.records.result import QualityResult
 from benchmarks.report.series import select
 from benchmarks.report.site.library import Library
-from benchmarks.report.site.pictures import PANELS, SIDE, Restored, is_beyond, restore_all
+from benchmarks.report.site.pictures import PANELS, SIDE, Restored, restore_all
 from benchmarks.report.site.scoreboard import list_squares
 from benchmarks.report.site.tables import Cell, make_view
 from benchmarks.report.site.writer import Site
@@ -44,8 +44,8 @@ def add(site: Site, library: Library) -> None:
             "task.html",
             title=title,
             squares=own,
-            gallery=[_show(restored) for restored in gallery if not is_beyond(restored.task)],
-            beyond=[_show(restored) for restored in gallery if is_beyond(restored.task)],
+            gallery=[_show(restored) for restored in gallery if not restored.beyond],
+            beyond=[_show(restored) for restored in gallery if restored.beyond],
             side=SIDE,
             view=make_view(
                 "scores",
