@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.plan.specs import Profile, SpecKind, TableSpec, load_specs
+from benchmarks.plan.specs import Profile, ProfileName, SpecKind, TableSpec, load_specs
 from benchmarks.records.cell import Cell, PrintedCell
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record, RecordStore
@@ -89,7 +89,7 @@ class Library:
     """
 
     def __init__(
-        self, exhibits: list[Exhibit], absent: list[tuple[TableSpec, str]], folder: Path
+        self, exhibits: list[Exhibit], absent: list[tuple[TableSpec, ProfileName]], folder: Path
     ) -> None:
         self.exhibits, self.absent, self.folder = exhibits, absent, folder
         self._names = {
@@ -182,7 +182,7 @@ def load_library(results: Path) -> Library:
     if not (results / "records").is_dir():
         raise ValueError(f"there is no folder {results / 'records'} of records; --results names it")
     exhibits: list[Exhibit] = []
-    absent: list[tuple[TableSpec, str]] = []
+    absent: list[tuple[TableSpec, ProfileName]] = []
     for kind in KINDS:
         for spec in load_specs(kind).values():
             found = [e for name in spec.profiles if (e := _load_exhibit(spec, name, results))]
