@@ -82,7 +82,8 @@ def make_view(
 
     Args:
         key: names it.
-        header, rows: of all columns.
+        header: the names of all columns.
+        rows: cells of all columns.
         filtered: the columns that are filtered, by name.
         forms: the table as text to copy.
         offered: by column, values that its filter offers though no row may have them.

@@ -90,7 +90,7 @@ def test_seeds_of_one_arm_do_not_compete():
         )
     ]
     shown = view(["contender", "seed"], columns, cells)
-    found = {text: style for text, style in styles(shown, "ms")}
+    found = dict(styles(shown, "ms"))
     assert found == {"1.00": "best", "3.00": "second", "5.00": "second", "4.00": "best"}
 
 
