@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import altair as alt
 
 from benchmarks.records.cell import AttentionCell, NetworkCell
@@ -78,11 +80,18 @@ def _say_faster(keys: list[int]) -> str:
 
 
 def describe_ratio(result: LatencyResult) -> str:
-    """The ratio with its interval or, of too few rounds, their range."""
+    """The interval of the ratio or, of too few rounds, their range.
+
+    Its ends have three digits that count, and more where those are the same.
+    """
     lo, hi = result.ratio.interval
+    least = max(2, 2 - math.floor(math.log10(lo)))
+    tried = range(least, least + 3)
+    digits = next((d for d in tried if f"{lo:.{d}f}" != f"{hi:.{d}f}"), least)
+    text = f"{lo:.{digits}f} to {hi:.{digits}f}"
     if result.rounds < MIN_PAIRS:
-        return f"{lo:.2f} to {hi:.2f} in {result.rounds} rounds, too few for an interval"
-    return f"{lo:.2f} to {hi:.2f} (99 %)"
+        return f"{text} in {result.rounds} rounds, too few for an interval"
+    return f"{text} (99 %)"
 
 
 def _number(
