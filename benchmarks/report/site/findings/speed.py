@@ -13,6 +13,7 @@ from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report import signs
 from benchmarks.report.judgment import VerdictLabel
 from benchmarks.report.series import select
+from benchmarks.report.site.charts import key_axis
 from benchmarks.report.site.findings.finding import Finding, Number
 from benchmarks.report.site.library import Exhibit, Library
 
@@ -107,11 +108,8 @@ def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.
         lo, hi = result.ratio.interval
         values.append({"k": cell.k, "ratio": result.ratio.value, "low": lo, "high": hi})
     color = signs.sign_of_backend(kernel).color
-    keys = sorted({cell.k for cell in line})
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X(
-            "k:Q", scale=alt.Scale(type="log", base=2), axis=alt.Axis(values=keys), title="k, keys"
-        )
+        x=key_axis((cell.k for cell in line), title="k, keys")
     )
     ratio = alt.Y("ratio:Q", title="time / dense", axis=alt.Axis(tickCount=4))
     band = base.mark_area(color=color, opacity=0.25).encode(
