@@ -10,7 +10,7 @@ import altair as alt
 from benchmarks.measure.closed_form import DENSE
 from benchmarks.records.cell import AttentionCell
 from benchmarks.records.result import AttentionLatency
-from benchmarks.records.statistics import MIN_PAIRS, Ratio, judge
+from benchmarks.records.statistics import FLOOR_FACTOR, MIN_PAIRS, NOISY, THRESHOLD, Ratio
 from benchmarks.report import signs
 from benchmarks.report.series import select
 from benchmarks.report.site.charts import Chart, add_chart
@@ -98,15 +98,15 @@ def find_ratios(
 
 
 def is_ahead(first: Beside, second: Beside) -> bool:
-    """Whether a backend is faster than another beyond both intervals and the larger noise floor."""
-    one, other = first.ratio, second.ratio
-    lead = Ratio(
-        one.value / other.value,
-        one.lo / other.hi,
-        one.hi / other.lo,
-        min(one.pairs, other.pairs),
-    )
-    return judge(lead, max(first.floor, second.floor)).label == "FASTER"
+    """Whether a backend is faster than another beyond both intervals and the larger noise floor.
+
+    By the rules of verdicts, but that one who is timed in too much noise for a verdict cannot win
+    and can lose.
+    """
+    noise = max(first.floor, second.floor)
+    band = 1 + max(THRESHOLD, FLOOR_FACTOR * noise)
+    judged = min(first.ratio.pairs, second.ratio.pairs) >= MIN_PAIRS and first.floor <= NOISY
+    return judged and first.ratio.hi * band < second.ratio.lo
 
 
 def _draw_map(

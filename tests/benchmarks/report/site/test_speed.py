@@ -44,6 +44,8 @@ def test_the_baseline_and_dense_attention_take_part_at_every_k():
         ({"ratio": 0.5}, {"ratio": 0.6, "floor": 0.08}, False),  # less than thrice the floor
         ({"ratio": 0.5}, {"ratio": 0.6, "floor": 0.05}, True),
         ({"ratio": 0.5}, {"ratio": 0.505}, False),  # too little to matter
+        ({"ratio": 0.1}, {"ratio": 0.6, "floor": 0.3}, True),  # noisy, and far behind
+        ({"ratio": 0.1, "floor": 0.3}, {"ratio": 0.6}, False),
         ({"ratio": 0.5, "rounds": 7}, {"ratio": 0.6}, False),  # no interval
     ],
 )
