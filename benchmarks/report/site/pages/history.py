@@ -6,7 +6,9 @@ import math
 
 from markupsafe import Markup
 
+from benchmarks.records.result import Quantity
 from benchmarks.report.site.library import Library
+from benchmarks.report.site.pages.records import format_quantity
 from benchmarks.report.site.tables import Cell, make_view
 from benchmarks.report.site.writer import Site
 from benchmarks.report.trends import MIN_SEGMENT, Trend, build_series, judge_series
@@ -58,7 +60,7 @@ def _describe(trend: Trend, path: str, report: str) -> list[Cell]:
         Cell(f"{change - 1:+.1%}" if trend.steps else "", path, change),
         Cell(verdict, order=order, style="fails" if verdict == _REGRESSED else ""),
         Cell(str(len(trend.points)), order=float(len(trend.points))),
-        Cell(f"{newest.value:,.4g} {trend.unit}", path, newest.value),
+        Cell(format_quantity(Quantity(value=newest.value, unit=trend.unit)), path, newest.value),
         Cell(trend.environment.key, f"machines.html#{trend.environment.key}"),
     ]
 
