@@ -288,13 +288,14 @@ def _draw_restoration(exhibit: Exhibit) -> _Found:
 
 
 def _draw_networks(exhibit: Exhibit) -> _Found:
-    """Median time of whole networks, a panel per task, input, window and element type."""
+    """Median time of whole networks, a panel per task, input, window, element type and threads."""
     timed = select(exhibit.records, NetworkCell, NetworkLatency)
     values: _Values = []
     for cell, result in sorted(timed.items(), key=lambda pair: pair[0].pixels):
         lo, hi = result.latency.interval
         window = f"windows of {cell.window}" if cell.window else None
-        where = (cell.task, f"input {cell.input}", window, cell.dtype)
+        threads = f"{cell.threads} thread{'s' * (cell.threads > 1)}" if cell.threads else None
+        where = (cell.task, f"input {cell.input}", window, cell.dtype, threads)
         values.append(
             {"network": cell.contender, "where": ", ".join(filter(None, where))}
             | {"ms": result.latency.value, "low": lo, "high": hi, "rounds": result.rounds}
@@ -322,7 +323,7 @@ def _draw_networks(exhibit: Exhibit) -> _Found:
         .facet(row=alt.Row("where:N", sort=places, title=None, header=header))
         .resolve_scale(y="independent")
     )
-    return "Median time of a call of each network, a panel per input.", chart
+    return "Median time of a call of each network, a panel per problem.", chart
 
 
 def _draw_rates(exhibit: Exhibit) -> _Found:

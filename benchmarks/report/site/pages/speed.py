@@ -151,6 +151,6 @@ def _draw_map(
         "many times as long the second one takes."
     )
     if _OPEN in found:
-        about += f" Gray: {_OPEN}, since the two differ by no more than their intervals and noise."
+        about += f" Gray: {_OPEN}, where intervals and noise floors leave it open."
     sized = chart.properties(width=alt.Step(52), height=alt.Step(34))
     return add_chart(site, f"map-{exhibit.name}", about, sized)
