@@ -6,6 +6,7 @@ UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -34,6 +35,12 @@ def place_within(lo: float, hi: float, band: tuple[float, float]) -> VerdictLabe
 def decide(holds: bool) -> VerdictLabel:
     """The verdict of an exact count."""
     return "HOLDS" if holds else "FAILS"
+
+
+def count_decided(verdicts: Counter[VerdictLabel]) -> str:
+    """How many hold and how many fail, such as "1 holds, 2 fail"."""
+    holds, fails = verdicts["HOLDS"], verdicts["FAILS"]
+    return f"{holds} hold{'s' * (holds == 1)}, {fails} fail{'s' * (fails == 1)}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import altair as alt
@@ -13,6 +14,7 @@ from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report import signs
 from benchmarks.report.judgment import VerdictLabel
 from benchmarks.report.series import select
+from benchmarks.report.site.charts import key_axis
 from benchmarks.report.site.findings.finding import Finding, Number
 from benchmarks.report.site.library import Exhibit, Library
 
@@ -110,11 +112,18 @@ def _say_faster(keys: list[int]) -> str:
 
 
 def describe_ratio(result: LatencyResult) -> str:
-    """The ratio with its interval or, of too few rounds, their range."""
-    lo, hi = (_format_ratio(end) for end in result.ratio.interval)
+    """The interval of the ratio or, of too few rounds, their range.
+
+    Its ends have three digits that count, and more where those are the same.
+    """
+    lo, hi = result.ratio.interval
+    least = max(2, 2 - math.floor(math.log10(lo)))
+    tried = range(least, least + 3)
+    digits = next((d for d in tried if f"{lo:.{d}f}" != f"{hi:.{d}f}"), least)
+    text = f"{lo:.{digits}f} to {hi:.{digits}f}"
     if result.rounds < MIN_PAIRS:
-        return f"{lo} to {hi} in {result.rounds} rounds, too few for an interval"
-    return f"{lo} to {hi} (99 %)"
+        return f"{text} in {result.rounds} rounds, too few for an interval"
+    return f"{text} (99 %)"
 
 
 def _format_ratio(ratio: float) -> str:
@@ -137,11 +146,8 @@ def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.
         lo, hi = result.ratio.interval
         values.append({"k": cell.k, "ratio": result.ratio.value, "low": lo, "high": hi})
     color = signs.sign_of_backend(kernel).color
-    keys = sorted({cell.k for cell in line})
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X(
-            "k:Q", scale=alt.Scale(type="log", base=2), axis=alt.Axis(values=keys), title="k, keys"
-        )
+        x=key_axis((cell.k for cell in line), title="k, keys")
     )
     ratio = alt.Y("ratio:Q", title="time / dense", axis=alt.Axis(tickCount=4))
     band = base.mark_area(color=color, opacity=0.25).encode(

@@ -56,13 +56,21 @@ def visit(browser, folder):
     assert faults == []
 
 
-def pages_with_a_record(folder):
-    record = next((folder / "record" / "table7-cpu").glob("[0-9a-f]*.html"))
-    return (*PAGES, record.relative_to(folder).as_posix())
+def pages_with_records(folder):
+    """The pages with a record of quality and one of memory, whose names of quantities are long."""
+    records = [
+        next(
+            path
+            for path in sorted((folder / "record" / exhibit).glob("[0-9a-f]*.html"))
+            if f'"{quantity}"' in path.read_text()
+        )
+        for exhibit, quantity in (("table7-cpu", "psnr"), ("table3-smoke", "peak_over_closed_form"))
+    ]
+    return (*PAGES, *(record.relative_to(folder).as_posix() for record in records))
 
 
 def test_every_type_of_page_loads_draws_its_charts_and_fits_a_phone(visit, folder):
-    for path in pages_with_a_record(folder):
+    for path in pages_with_records(folder):
         page = visit(path, NARROW)
         for place in page.locator(".drawn").all():
             place.scroll_into_view_if_needed()
@@ -74,7 +82,7 @@ def test_every_type_of_page_loads_draws_its_charts_and_fits_a_phone(visit, folde
 
 def test_contrast_and_labels_pass_axe(visit, folder):
     found = {}
-    for path in pages_with_a_record(folder):
+    for path in pages_with_records(folder):
         page = visit(path)
         # What axe would load to look into styles, a page from a file may not.
         options = {"resultTypes": ["violations"], "preload": False}
