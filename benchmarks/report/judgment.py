@@ -14,6 +14,9 @@ from typing import Literal
 from benchmarks.records.cell import Cell
 from benchmarks.report.series import Records
 
+# Letters of evidence that stand in one line.
+_LONG = 160
+
 VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
 
 
@@ -54,6 +57,11 @@ class Judgment:
     verdict: VerdictLabel
     evidence: str
     cells: tuple[Cell, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def summary(self) -> str:
+        """The evidence in a line: of long evidence the first part."""
+        return self.evidence if len(self.evidence) <= _LONG else self.evidence.partition("; ")[0]
 
 
 Judge = Callable[[Records], list[Judgment]]

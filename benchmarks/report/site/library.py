@@ -17,6 +17,7 @@ from benchmarks.report.claims.training import Tested, list_tested
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.reproduction import Report, Reproduction
 from benchmarks.report.series import Records
+from benchmarks.report.site.pictures import Restored, restore_all
 
 KINDS: tuple[SpecKind, ...] = ("table", "study")
 
@@ -122,6 +123,11 @@ class Library:
                 keys = [(test, (id(exhibit), test.claim)) for test in list_tested(exhibit.records)]
                 found += [(test, claims[key]) for test, key in keys if key in claims]
         return found
+
+    @cached_property
+    def pictures(self) -> list[Restored]:
+        """All restored pictures, which depend on no record; they take minutes."""
+        return list(restore_all())
 
     def path_of(self, record: Record) -> str:
         """The page of a record; printed numbers have one for all, with a row for each."""

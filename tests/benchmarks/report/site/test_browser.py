@@ -152,6 +152,7 @@ def test_a_slider_moves_by_mouse_and_by_keyboard_and_shows_what_is_chosen(visit)
 
 def test_the_explorer_follows_pointer_and_keys(visit):
     page = visit("explorer.html")
+    sync_api.expect(page.locator("#said")).to_contain_text("32 keys")
     window = page.locator(".window:visible")
     box = window.bounding_box()
     page.mouse.move(box["x"] + box["width"] * (20.5 / 32), box["y"] + box["height"] * (4.5 / 32))
@@ -163,6 +164,33 @@ def test_the_explorer_follows_pointer_and_keys(visit):
     window.focus()
     page.keyboard.press("ArrowDown")
     assert said.inner_text().startswith("Row 6, column 21: 8 keys;")
+
+
+def test_a_window_is_chosen_on_the_photograph_and_its_address_restores_it(visit):
+    page = visit("explorer.html")
+    window = page.locator(".window:visible")
+    first = window.get_attribute("aria-label")
+    choices = page.locator(".photograph:visible button")
+    sync_api.expect(choices.first).to_have_attribute("aria-pressed", "true")
+    sync_api.expect(page.locator("#said")).to_contain_text("32 keys")
+    choices.nth(1).click()
+    by_mouse = window.get_attribute("aria-label")
+    choices.nth(2).focus()
+    page.keyboard.press("Enter")
+    by_keyboard, said = window.get_attribute("aria-label"), page.locator("#said").inner_text()
+    assert len({first, by_mouse, by_keyboard}) == 3
+    sync_api.expect(choices.nth(2)).to_have_attribute("aria-pressed", "true")
+    again = visit("explorer.html" + page.url[page.url.index("#") :])
+    sync_api.expect(again.locator("#said")).to_have_text(said)
+    assert again.locator(".window:visible").get_attribute("aria-label") == by_keyboard
+
+
+def test_tables_of_a_card_scroll_and_break_no_word(visit):
+    page = visit("model/kgt-tiny-denoise-color.html", NARROW)
+    cells = page.locator(".card-text td", has_text=re.compile(r"^[\d.]+e-\d+$"))
+    assert cells.count() > 2
+    lines = "cell => cell.clientHeight / parseFloat(getComputedStyle(cell).lineHeight)"
+    assert all(cell.evaluate(lines) < 2 for cell in cells.all())
 
 
 def test_a_table_is_copied_as_csv(visit):
