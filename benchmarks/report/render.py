@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from benchmarks.cli.escaping import escape_csv, escape_latex, escape_markdown
 from benchmarks.records.cell import Cell
 from benchmarks.report.entries import MISSING, Entry
-from benchmarks.report.judgment import Judgment
+from benchmarks.report.judgment import Judgment, count_decided
 from benchmarks.report.tables import Table
 
 # What a page shows of a table; all of it is folded below.
@@ -66,16 +66,17 @@ def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: 
 def choose_decisive(table: Table, judgments: list[Judgment]) -> tuple[list[int], list[list[Entry]]]:
     """The columns and rows that decide, in their order: at most `MOST_COLUMNS` and `MOST_ROWS`.
 
-    What the table itself says is shown. Else rows whose records a claim rests on come first, then
-    what was measured, then what is quoted; columns that tell rows apart, and then those with most
-    values.
+    What the table itself says is shown, of rows that have a value. Else rows whose records a claim
+    rests on come first, then what was measured, then what is quoted; columns that tell rows apart,
+    and then those with most values.
     """
     wanted = table.shown.where if table.shown else ()
     fits = [
         {table.header.index(name): {*map(str, values)} for name, values in where.items()}
         for where in wanted
     ]
-    everywhere = range(len(table.rows))
+    filled = [place for place, row in enumerate(table.rows) if _count_values(row[table.naming :])]
+    everywhere = filled or range(len(table.rows))
     there = [
         place
         for place in everywhere
@@ -112,12 +113,15 @@ def _list_cells(row: list[Entry]) -> set[Cell]:
     return {record.cell for record in records if record.source == "measured"}
 
 
+def _count_values(entries: Iterable[Entry]) -> int:
+    return sum(bool(entry.text) and not entry.text.startswith(MISSING) for entry in entries)
+
+
 def _choose_columns(table: Table, rows: list[list[Entry]]) -> list[int]:
     """Those that the table says, else those that tell rows apart and have most values."""
 
     def count(column: int) -> int:
-        texts = (row[column].text for row in rows)
-        return sum(bool(text) and not text.startswith(MISSING) for text in texts)
+        return _count_values(row[column] for row in rows)
 
     everything = range(len(table.header))
     if table.shown and table.shown.columns:
@@ -150,8 +154,8 @@ def _sum_up(judgments: list[Judgment]) -> str:
     verdicts = Counter(judgment.verdict for judgment in judgments)
     open_ones = verdicts["UNCLEAR"] + verdicts["NOT MEASURED"]
     return (
-        f"Of {len(judgments)} claim{'s' if len(judgments) > 1 else ''}, {verdicts['HOLDS']} hold, "
-        f"{verdicts['FAILS']} fail, and {open_ones} are unclear or not measured."
+        f"Of {len(judgments)} claim{'s' if len(judgments) > 1 else ''}, {count_decided(verdicts)}, "
+        f"and {open_ones} {'is' if open_ones == 1 else 'are'} unclear or not measured."
     )
 
 

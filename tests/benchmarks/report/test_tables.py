@@ -172,7 +172,7 @@ def test_a_long_table_shows_what_decides_and_folds_the_rest():
     assert "row 30" not in shown
     assert all(f"| row {index} |" in folded for index in range(40))
     assert "All 40 rows and 12 columns" in folded
-    assert "Of 1 claim, 1 hold, 0 fail, and 0 are unclear or not measured." in shown
+    assert "Of 1 claim, 1 holds, 0 fail, and 0 are unclear or not measured." in shown
 
 
 @pytest.mark.parametrize("rows_of_a_claim", [2, 4])
