@@ -66,7 +66,7 @@ def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: 
 def choose_decisive(table: Table, judgments: list[Judgment]) -> tuple[list[int], list[list[Entry]]]:
     """The columns and rows that decide, in their order: at most `MOST_COLUMNS` and `MOST_ROWS`.
 
-    What the table itself says is shown, of rows that have a value. Else rows whose records a claim
+    What the table itself says is shown, of rows that have a record. Else rows whose records a claim
     rests on come first, then what was measured, then what is quoted; columns that tell rows apart,
     and then those with most values.
     """
@@ -75,7 +75,11 @@ def choose_decisive(table: Table, judgments: list[Judgment]) -> tuple[list[int],
         {table.header.index(name): {*map(str, values)} for name, values in where.items()}
         for where in wanted
     ]
-    filled = [place for place, row in enumerate(table.rows) if _count_values(row[table.naming :])]
+    filled = [
+        place
+        for place, row in enumerate(table.rows)
+        if _list_cells(row) or _count_values(row[table.naming :])
+    ]
     everywhere = filled or range(len(table.rows))
     there = [
         place

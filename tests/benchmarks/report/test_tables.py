@@ -175,6 +175,14 @@ def test_a_long_table_shows_what_decides_and_folds_the_rest():
     assert "Of 1 claim, 1 holds, 0 fail, and 0 are unclear or not measured." in shown
 
 
+def test_rows_that_nobody_measured_are_folded():
+    table, _ = make_long_table()
+    empty = [[*row[:2], *([Entry("- [1]")] * len(row[2:]))] for row in table.rows[:30]]
+    table = replace(table, rows=[*empty, *table.rows[30:]])
+    _, rows = choose_decisive(table, [])
+    assert [row[0].text for row in rows] == [f"row {index}" for index in range(30, 40)]
+
+
 @pytest.mark.parametrize("rows_of_a_claim", [2, 4])
 def test_a_cut_never_parts_what_a_claim_compares(rows_of_a_claim):
     table, cells = make_long_table()
