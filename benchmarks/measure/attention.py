@@ -5,7 +5,7 @@ On a CPU both functions run in a fresh process each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,36 +109,55 @@ def measure_memory_cell(cell: AttentionCell) -> AttentionMemory:
     )
 
 
-def measure_latency_cell(job: tuple[AttentionCell, float]) -> AttentionLatency:
-    """Latency of the cell's backend, interleaved with its baseline and the baseline's twin.
+def baseline_of(cell: AttentionCell) -> AttentionCell:
+    """What the time of a cell is relative to: another backend with its own budget, or the cell."""
+    if cell.baseline is None:
+        return cell
+    return cell.model_copy(update={"backend": cell.baseline, "byte_budget": None})
+
+
+def measure_latency_cells(
+    job: tuple[Sequence[AttentionCell], float],
+) -> list[AttentionLatency]:
+    """Latencies of cells with one baseline, which is called once per round for all of them.
 
     Args:
-        job: the cell, and the seconds after which its rounds stop.
+        job: cells that differ in nothing but the backend and its byte budget, and the seconds per
+            cell after which the rounds stop.
+
+    Returns:
+        A result per cell; each took an equal share of the seconds within calls.
     """
-    cell, budget_s = job
+    cells, budget_s = job
     pin_allocator(reuse=True)
-    backend, baseline = cell.backend, cell.baseline or cell.backend
-    inputs = make_inputs(cell)
-    names = dict.fromkeys((baseline, backend))
-    calls = {name: make_stage_call(inputs, name, cell) for name in names}
+    baseline = baseline_of(cells[0])
+    inputs = make_inputs(baseline)
+    contenders = {cell.contender: cell for cell in (baseline, *cells)}
+    calls = {name: make_stage_call(inputs, cell.backend, cell) for name, cell in contenders.items()}
     # The baseline's output is checked by its own cell.
-    out, error = check_call(inputs, calls[backend], backend, cell)
+    checks = [
+        {
+            **_describe(inputs, out),
+            "max_error": error,
+            "backend": resolve_backend(cell, cell.backend),
+            "stage_calls": calls[cell.contender].layers,
+        }
+        for cell in cells
+        for out, error in [check_call(inputs, calls[cell.contender], cell.backend, cell)]
+    ]
     timings = measure_latency(
         calls,
-        baseline,
-        budget_s=budget_s,
+        baseline.contender,
+        budget_s=budget_s * len(cells),
         max_rounds=200,
-        seed=cell.seed,
+        seed=baseline.seed,
         calls_per_run=layers_of(calls),
-        synchronize=synchronizer(cell.device),
+        synchronize=synchronizer(baseline.device),
     )
-    return AttentionLatency(
-        **summarize(timings, backend),
-        **_describe(inputs, out),
-        backend=resolve_backend(cell, backend),
-        max_error=error,
-        stage_calls=calls[backend].layers,
-    )
+    return [
+        AttentionLatency(**summarize(timings, cell.contender, shared_by=len(cells)), **check)
+        for cell, check in zip(cells, checks, strict=True)
+    ]
 
 
 def summarize_memory(peak: PeakMemory) -> dict[str, Any]:
@@ -162,8 +181,15 @@ def layers_of(calls: Mapping[str, StageCall]) -> dict[str, int]:
     return {name: call.layers for name, call in calls.items()}
 
 
-def summarize(timings: Timings, contender: str) -> dict[str, Any]:
-    """The fields of a `LatencyResult` of one contender, but for its output."""
+def summarize(timings: Timings, contender: str, shared_by: int = 1) -> dict[str, Any]:
+    """The fields of a `LatencyResult` of one contender, but for its output.
+
+    Args:
+        timings: what was measured.
+        contender: its name in it.
+        shared_by: the number of results that the measurement gives.
+    """
+    called_s = timings.called_s / shared_by
     timing, base = timings.contenders[contender], timings.contenders[timings.baseline]
     # Of the baseline itself, what can be said is how far its twin strayed.
     ratio = timings.twin_ratio if timing is base else timing.ratio
@@ -172,7 +198,7 @@ def summarize(timings: Timings, contender: str) -> dict[str, Any]:
         "ratio": describe_ratio(ratio),
         "floor": Quantity(value=timings.floor, statistic="reach of the A/A twin's interval"),
         "first_call": Quantity(value=timing.warm_up.first_call_ms, unit="ms", statistic="once"),
-        "called": Quantity(value=round(timings.called_s, 4), unit="s", statistic="sum"),
+        "called": Quantity(value=round(called_s, 4), unit="s", statistic="sum"),
         "baseline_latency": None if timing is base else _median(base, (None, None)),
         "baseline": timings.baseline,
         "rounds": timings.rounds,

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
+from benchmarks.measure.attention import (
+    WrongOutputError,
+    baseline_of,
+    measure_latency_cells,
+    measure_memory_cell,
+)
 from benchmarks.measure.problems import AUTO, DENSE, closed_form, shape_of
 from benchmarks.measure.sandbox import Outcome, run_isolated
 from benchmarks.plan.networks import run_cost_cell, run_restoration_cell
@@ -81,6 +86,36 @@ def find_scores(cells: Iterable[Cell], run: Run) -> dict[Cell, Record]:
     }
 
 
+def measure_cells(cells: Iterable[Cell], run: Run) -> Iterator[Record]:
+    """Measure cells and append their records, those together whose times have one baseline.
+
+    Yields:
+        Their records, in the order of measuring.
+
+    Raises:
+        TrainingInterrupted: as `measure_cell`.
+    """
+    for group in _group(cells):
+        run.on_step(group[0].id, 0)
+        begin = time.perf_counter()
+        results = _time_together(group, run) if len(group) > 1 else ()
+        wall_s = (time.perf_counter() - begin) / len(group)
+        yield from (_append(*pair, wall_s, run) for pair in zip(group, results, strict=False))
+        if not results:
+            # Whichever of them failed, the others have their times from a process of their own.
+            yield from (measure_cell(cell, run) for cell in group)
+
+
+def _group(cells: Iterable[Cell]) -> list[list[Cell]]:
+    groups: dict[Cell, list[Cell]] = {}
+    for cell in cells:
+        key = cell
+        if isinstance(cell, AttentionCell) and cell.kind == "latency":
+            key = cell if _unsupported_reasons(cell) else baseline_of(cell)
+        groups.setdefault(key, []).append(cell)
+    return [*groups.values()]
+
+
 def measure_cell(cell: Cell, run: Run) -> Record:
     """Measure one cell and append its record; what goes wrong becomes a record, too.
 
@@ -94,7 +129,11 @@ def measure_cell(cell: Cell, run: Run) -> Record:
         raise
     except Exception as error:
         result = Missing(status="failed", reason=f"{type(error).__name__}: {error}")
-    wall = Quantity(value=round(time.perf_counter() - begin, 4), unit="s", statistic="once")
+    return _append(cell, result, time.perf_counter() - begin, run)
+
+
+def _append(cell: Cell, result: Result, wall_s: float, run: Run) -> Record:
+    wall = Quantity(value=round(wall_s, 4), unit="s", statistic="once")
     record = Record(
         cell=cell,
         result=result.model_copy(update={"wall": wall}),
@@ -119,9 +158,12 @@ def _run_attention_cell(cell: AttentionCell, run: Run) -> Result:
     reasons = _unsupported_reasons(cell)
     if reasons:
         return Missing(status="unsupported", reason="; ".join(reasons))
-    outcome = (_run_on_device if cell.device else _run_on_cpu)(cell, run)
+    if cell.kind == "memory":
+        outcome = _run_attention(measure_memory_cell, cell, [cell], run)
+    else:
+        outcome = _time([cell], run)
     if outcome.status == "ok":
-        return outcome.value
+        return outcome.value if cell.kind == "memory" else outcome.value[0]
     cost = closed_form(cell)
     if outcome.status != "oom" or cost is None:
         return Missing(status=outcome.status, reason=outcome.reason)
@@ -133,23 +175,38 @@ def _run_attention_cell(cell: AttentionCell, run: Run) -> Result:
     )
 
 
-def _run_on_cpu(cell: AttentionCell, run: Run) -> Outcome:
-    """Measure in a fresh process, whose memory is the cell's alone."""
-    job = cell if cell.kind == "memory" else (cell, run.profile.budget_s)
-    target = f"benchmarks.measure.attention:measure_{cell.kind}_cell"
-    return run_isolated(target, job, **_limits(cell.threads, run))
+def _time_together(cells: Sequence[Any], run: Run) -> Sequence[Result]:
+    """Results of latency cells with one baseline, none where one of the cells failed."""
+    try:
+        outcome = _time(cells, run)
+    except WrongOutputError:  # of a GPU, which this process measures
+        return ()
+    return outcome.value if outcome.status == "ok" else ()
 
 
-def _run_on_device(cell: AttentionCell, run: Run) -> Outcome:
+def _time(cells: Sequence[AttentionCell], run: Run) -> Outcome:
+    return _run_attention(measure_latency_cells, (cells, run.profile.budget_s), cells, run)
+
+
+def _run_attention(
+    measure: Callable[[Any], Any], job: Any, cells: Sequence[AttentionCell], run: Run
+) -> Outcome:
+    """Measure cells: on a CPU in a fresh process, whose memory is theirs alone."""
+    if cells[0].device:
+        return _run_on_device(lambda: measure(job), run)
+    limits = _limits(cells[0].threads, run)
+    target = f"{measure.__module__}:{measure.__name__}"
+    return run_isolated(target, job, **limits | {"timeout_s": limits["timeout_s"] * len(cells)})
+
+
+def _run_on_device(measure: Callable[[], Any], run: Run) -> Outcome:
     """Measure in this process: a new one would need seconds to find the GPU, and gain nothing."""
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties().total_memory
     limit_bytes = run.profile.memory_limit_mib * 2**20
     torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
     try:
-        if cell.kind == "memory":
-            return Outcome("ok", measure_memory_cell(cell))
-        return Outcome("ok", measure_latency_cell((cell, run.profile.budget_s)))
+        return Outcome("ok", measure())
     except torch.OutOfMemoryError as error:
         return Outcome("oom", reason=str(error))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -115,12 +116,13 @@ class Shown(_Strict):
     """What the page of a large table shows before the fold, where counting cannot tell.
 
     Attributes:
-        columns: their headers.
-        where: values of the fields that the shown rows have; "" is a field that is not set.
+        columns: their headers, those without values left out; none leaves them to counting.
+        where: values of the fields that the shown rows have, and those of others that are shown,
+            too; "" is a field that is not set.
     """
 
-    columns: tuple[str, ...]
-    where: dict[str, tuple[int | str, ...]] = {}
+    columns: tuple[str, ...] = ()
+    where: tuple[dict[str, tuple[int | str, ...]], ...] = ()
 
 
 class Profile(_Strict):
@@ -205,7 +207,7 @@ class TableSpec(_Strict):
         if self.shown:
             headers = [*self.rows, *(column.header for column in self.columns)]
             _check_known("column", self.shown.columns, headers)
-            _check_known("field", self.shown.where, self.rows)
+            _check_known("field", chain(*self.shown.where), self.rows)
         return self
 
     @property

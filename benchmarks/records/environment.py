@@ -64,6 +64,13 @@ class Environment(BaseModel):
         fields = self.model_dump(mode="json", exclude=_KEY_IGNORES)
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def place(self) -> str:
+        """Processor or GPU, and how many threads were used."""
+        if self.gpus:
+            return ", ".join(dict.fromkeys(self.gpus))
+        return f"{self.cpu}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
     def describe(self) -> str:
         """One line for the foot of a table, without host names or paths."""
         gpus = f"{', '.join(self.gpus)} (driver {self.gpu_driver})" if self.gpus else "no GPU"

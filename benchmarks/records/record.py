@@ -72,6 +72,11 @@ class Record(BaseModel):
         return self.result.reason if isinstance(self.result, Missing) else ""
 
     @property
+    def is_absent(self) -> bool:
+        """Whether weights or images are not here, which is nothing that a model cannot do."""
+        return self.cell.kind in PORTABLE and self.status == "unsupported"
+
+    @property
     def source(self) -> Literal["measured", "paper"]:
         """Whether the values were measured here or printed."""
         return "paper" if isinstance(self.result, PrintedResult) else "measured"

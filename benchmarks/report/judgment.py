@@ -6,12 +6,16 @@ UNCLEAR where the interval straddles the limit, and NOT MEASURED where there is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmarks.records.cell import Cell
 from benchmarks.report.series import Records
+
+# Letters of evidence that stand in one line.
+_LONG = 160
 
 VerdictLabel = Literal["HOLDS", "FAILS", "UNCLEAR", "NOT MEASURED"]
 
@@ -36,6 +40,12 @@ def decide(holds: bool) -> VerdictLabel:
     return "HOLDS" if holds else "FAILS"
 
 
+def count_decided(verdicts: Counter[VerdictLabel]) -> str:
+    """How many hold and how many fail, such as "1 holds, 2 fail"."""
+    holds, fails = verdicts["HOLDS"], verdicts["FAILS"]
+    return f"{holds} hold{'s' * (holds == 1)}, {fails} fail{'s' * (fails == 1)}"
+
+
 @dataclass(frozen=True)
 class Judgment:
     """A claim, or a part of one, with its verdict and evidence.
@@ -47,6 +57,11 @@ class Judgment:
     verdict: VerdictLabel
     evidence: str
     cells: tuple[Cell, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def summary(self) -> str:
+        """The evidence in a line: of long evidence the first part."""
+        return self.evidence if len(self.evidence) <= _LONG else self.evidence.partition("; ")[0]
 
 
 Judge = Callable[[Records], list[Judgment]]

@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from benchmarks.cli.escaping import escape_csv, escape_latex, escape_markdown
+from benchmarks.records.cell import Cell
 from benchmarks.report.entries import MISSING, Entry
-from benchmarks.report.judgment import Judgment
+from benchmarks.report.judgment import Judgment, count_decided
 from benchmarks.report.tables import Table
 
-# What a page shows of a table, and the letters of evidence; all of it is folded below.
+# What a page shows of a table; all of it is folded below.
 MOST_COLUMNS, MOST_ROWS = 8, 25
 _MOST_NAMING = 5
-_LONG = 160
 
 
 def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: str = "") -> str:
@@ -38,13 +39,13 @@ def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: 
     if judgments:
         lines += ["## Claims", "", "| claim | verdict | evidence |", "| --- | --- | --- |"]
         lines += [
-            *(f"| {j.claim} | {j.verdict} | {escape_markdown(_shorten(j))} |" for j in judgments),
+            *(f"| {j.claim} | {j.verdict} | {escape_markdown(j.summary)} |" for j in judgments),
             "",
         ]
     if (columns, rows) != everything:
         whole = _render_rows(table.header, *everything)
         lines += _fold(f"All {len(table.rows)} rows and {len(table.header)} columns", whole)
-    if any(_shorten(judgment) != judgment.evidence for judgment in judgments):
+    if any(judgment.summary != judgment.evidence for judgment in judgments):
         texts = [f"- {j.claim}: {escape_markdown(j.evidence)}" for j in judgments]
         lines += _fold("All evidence", [*texts, ""])
     if table.protocols:
@@ -65,47 +66,77 @@ def render_markdown(table: Table, judgments: list[Judgment], plot: str, answer: 
 def choose_decisive(table: Table, judgments: list[Judgment]) -> tuple[list[int], list[list[Entry]]]:
     """The columns and rows that decide, in their order: at most `MOST_COLUMNS` and `MOST_ROWS`.
 
-    What the table itself says is shown. Else rows whose records a claim rests on come first, then
-    what was measured, then what is quoted; columns that tell rows apart, and then those with most
-    values.
+    What the table itself says is shown, of rows that have a record. Else rows whose records a claim
+    rests on come first, then what was measured, then what is quoted; columns that tell rows apart,
+    and then those with most values.
     """
-    cells = {cell for judgment in judgments for cell in judgment.cells}
-    wanted = table.shown.where if table.shown else {}
-    values = {table.header.index(name): {*map(str, values)} for name, values in wanted.items()}
-
-    everywhere = range(len(table.rows))
-    there = [
-        index
-        for index in everywhere
-        if all(table.rows[index][column].text in texts for column, texts in values.items())
+    wanted = table.shown.where if table.shown else ()
+    fits = [
+        {table.header.index(name): {*map(str, values)} for name, values in where.items()}
+        for where in wanted
     ]
+    filled = [
+        place
+        for place, row in enumerate(table.rows)
+        if _list_cells(row) or _count_values(row[table.naming :])
+    ]
+    everywhere = filled or range(len(table.rows))
+    there = [
+        place
+        for place in everywhere
+        if any(all(table.rows[place][c].text in texts for c, texts in fit.items()) for fit in fits)
+    ]
+    rows = [table.rows[place] for place in _cut(table, judgments, there or everywhere)]
+    return _choose_columns(table, rows), rows
 
-    def rank(index: int) -> int:
-        records = [entry.record for entry in table.rows[index] if entry.record]
-        if any(record.cell in cells for record in records):
-            return 0
-        return 1 if any(record.source == "measured" for record in records) else 2
 
-    places = sorted(there or everywhere, key=rank)[:MOST_ROWS]
-    rows = [table.rows[index] for index in sorted(places)]
-    if table.shown:
-        return [c for c, name in enumerate(table.header) if name in table.shown.columns], rows
-    if len(table.header) <= MOST_COLUMNS:
-        return [*range(len(table.header))], rows
-    return _count_columns(table, rows), rows
+def _cut(table: Table, judgments: list[Judgment], places: Sequence[int]) -> list[int]:
+    """At most `MOST_ROWS` of the places, in order; what a claim compares is shown whole or not.
+
+    Only a claim that rests on more rows than that is cut row by row.
+    """
+    cells = {place: _list_cells(table.rows[place]) for place in places}
+    claims = [{place for place in places if cells[place] & {*j.cells}} for j in judgments]
+    wholes = [rows for rows in claims if len(rows) <= MOST_ROWS]
+    single = set(places).difference(*wholes)
+    in_claims = set[int]().union(*claims)
+
+    def rank(place: int) -> tuple[bool, bool, int]:
+        return place not in in_claims, not cells[place], place
+
+    chosen: set[int] = set()
+    for rows in [*wholes, *({place} for place in sorted(single, key=rank))]:
+        if len(chosen | rows) <= MOST_ROWS:
+            chosen |= rows
+    return sorted(chosen)
 
 
-def _count_columns(table: Table, rows: list[list[Entry]]) -> list[int]:
-    """Columns that tell rows apart, and then those with most values."""
+def _list_cells(row: list[Entry]) -> set[Cell]:
+    """The cells of a row that were measured, not quoted."""
+    records = (entry.record for entry in row if entry.record)
+    return {record.cell for record in records if record.source == "measured"}
+
+
+def _count_values(entries: Iterable[Entry]) -> int:
+    return sum(bool(entry.text) and not entry.text.startswith(MISSING) for entry in entries)
+
+
+def _choose_columns(table: Table, rows: list[list[Entry]]) -> list[int]:
+    """Those that the table says, else those that tell rows apart and have most values."""
 
     def count(column: int) -> int:
-        texts = (row[column].text for row in rows)
-        return sum(bool(text) and not text.startswith(MISSING) for text in texts)
+        return _count_values(row[column] for row in rows)
 
+    everything = range(len(table.header))
+    if table.shown and table.shown.columns:
+        named = [column for column in everything if table.header[column] in table.shown.columns]
+        return [c for c in named if c < table.naming or count(c)][:MOST_COLUMNS]
+    if len(table.header) <= MOST_COLUMNS:
+        return [*everything]
     kinds = {column: len({row[column].text for row in rows}) for column in range(table.naming)}
     differing = [column for column in kinds if column == 0 or kinds[column] > 1]
     naming = sorted(differing, key=lambda column: -kinds[column])[:_MOST_NAMING]
-    others = [c for c in range(table.naming, len(table.header)) if count(c)]
+    others = [c for c in everything[table.naming :] if count(c)]
     filled = sorted(others, key=lambda column: -count(column))
     return sorted([*naming, *filled[: MOST_COLUMNS - len(naming)]])
 
@@ -127,15 +158,9 @@ def _sum_up(judgments: list[Judgment]) -> str:
     verdicts = Counter(judgment.verdict for judgment in judgments)
     open_ones = verdicts["UNCLEAR"] + verdicts["NOT MEASURED"]
     return (
-        f"Of {len(judgments)} claim{'s' if len(judgments) > 1 else ''}, {verdicts['HOLDS']} hold, "
-        f"{verdicts['FAILS']} fail, and {open_ones} are unclear or not measured."
+        f"Of {len(judgments)} claim{'s' if len(judgments) > 1 else ''}, {count_decided(verdicts)}, "
+        f"and {open_ones} {'is' if open_ones == 1 else 'are'} unclear or not measured."
     )
-
-
-def _shorten(judgment: Judgment) -> str:
-    """The first part of long evidence."""
-    first = judgment.evidence.partition("; ")[0]
-    return judgment.evidence if len(judgment.evidence) <= _LONG else first
 
 
 def render_csv(table: Table) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.plan.paper_rows import load_printed
-from benchmarks.plan.runner import Run, measure_cell
+from benchmarks.plan.runner import Run, measure_cells
 from benchmarks.plan.specs import Profile, TableSpec
 from benchmarks.records.cell import Cell
 from benchmarks.records.environment import Environment, capture_environment
@@ -99,7 +99,7 @@ def check_device(specs: Iterable[tuple[TableSpec, str, Profile]]) -> None:
 def measure(
     cells: list[Cell], run: Run, on_progress: OnProgress, on_record: Callable[[int, Record], None]
 ) -> None:
-    """Measure cells one by one.
+    """Measure cells.
 
     Args:
         cells: what to measure.
@@ -107,13 +107,14 @@ def measure(
         on_progress: called with what is being done and how many cells are done, in fractions.
         on_record: called with the number of cells done and the last one's record.
     """
-    for done, cell in enumerate(cells):
+    done = 0
 
-        def on_step(what: str, part: float, done: int = done) -> None:
-            on_progress(what, done + part)
+    def on_step(what: str, part: float) -> None:
+        on_progress(what, done + part)
 
-        on_step(cell.id, 0)
-        on_record(done + 1, measure_cell(cell, replace(run, on_step=on_step)))
+    for record in measure_cells(cells, replace(run, on_step=on_step)):
+        done += 1
+        on_record(done, record)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The signs of every plot and page: a color and a marker per model, others per backend.
 
-No two that stand beside one another differ by red against green alone: models are blue, vermilion
-and what lies between on the wheel of color-blind readers (Okabe and Ito 2008), backends are muted
-(Tol 2021), verdicts are blue, vermilion and gray. Levels of a task are shades of one color.
+No two that stand beside one another differ by red against green alone, no model has the color of a
+backend, and all are seen on white. KGT is blue and SwinIR vermilion (Okabe and Ito 2008), backends
+are muted (Tol 2021), verdicts are blue, vermilion and gray. Levels of a task are shades of one
+color.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ _DIAMOND, _CROSS, _RIGHT, _LEFT = (
 MODELS = {
     "kgt": Sign("#0072b2", *_ROUND),
     "swinir": Sign("#d55e00", *_SQUARE),
-    "smfanet": Sign("#aa4499", *_UP),
-    "hit": Sign("#e69f00", *_DIAMOND),
-    "ffdnet": Sign("#56b4e9", *_DOWN),
-    "demosaicnet": Sign("#882255", *_RIGHT),
-    "blind": Sign("#000000", *_CROSS),
+    "smfanet": Sign("#e0479e", *_UP),
+    "hit": Sign("#7d5a00", *_DIAMOND),
+    "ffdnet": Sign("#6f7fe0", *_DOWN),
+    "demosaicnet": Sign("#5c2e1a", *_RIGHT),
+    "blind": Sign("#4b5563", *_CROSS),
 }
 # What needs no training, and methods that are quoted alone.
-_OTHER_MODEL = Sign("#6b6b6b", *_LEFT)
+_OTHER_MODEL = Sign("#8a8a8a", *_LEFT)
 
 BACKENDS = {
     "native": Sign("#332288", *_ROUND),
@@ -61,7 +62,7 @@ BACKENDS = {
     # What it chose lies on another line, so it gets rings around that line's marks.
     "auto": Sign("#1a1a1a", *_ROUND),
 }
-_OTHER_BACKEND = Sign("#9a9a9a", *_LEFT)
+_OTHER_BACKEND = Sign("#8d7a9a", *_LEFT)
 
 VERDICTS = {
     "HOLDS": "#0b5fa5",
@@ -72,6 +73,8 @@ VERDICTS = {
     "SLOWER": "#b34700",
     "SAME": "#5a5a5a",
 }
+# Where noise leaves open what is ahead.
+OPEN = "#d0d0d0"
 # Arms of a study that are neither models nor backends, such as ways to select keys, in their order.
 ARMS = ("#0072b2", "#d55e00", "#aa4499", "#e69f00", "#56b4e9", "#882255", "#332288", "#6b6b6b")
 # Levels of a task are its shades.

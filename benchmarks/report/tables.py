@@ -11,7 +11,7 @@ from benchmarks.plan.paper_rows import load_printed
 from benchmarks.plan.specs import Column, Profile, Shown, TableSpec
 from benchmarks.records.cell import Cell, PrintedCell, QualityCell
 from benchmarks.records.environment import Environment
-from benchmarks.records.record import PORTABLE, Record
+from benchmarks.records.record import Record
 from benchmarks.records.result import (
     AttentionRun,
     LatencyResult,
@@ -181,9 +181,7 @@ class _Layout:
         result = record.result
         if isinstance(result, Missing):
             known = result.quantity(column.metric)
-            # No weights and no images are nothing that a model or a set does not support.
-            absent = record.cell.kind in PORTABLE and result.status == "unsupported"
-            word = MISSING if absent else result.status
+            word = MISSING if record.is_absent else result.status
             entry = format_result(column, result) if known else Entry(word)
             return entry.add(
                 self._mark((result.reason.splitlines() or [result.status])[0]), status=result.status

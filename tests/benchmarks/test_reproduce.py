@@ -135,7 +135,7 @@ def test_wrong_use_exits_with_2_and_the_valid_names(run, tmp_path, arguments, me
 
 def test_dry_run_measures_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "benchmarks.report.reproduction.measure_cell", lambda *_: pytest.fail("measured")
+        "benchmarks.report.reproduction.measure_cells", lambda *_: pytest.fail("measured")
     )
     code, out, err = run("--table 3 --profile smoke --dry-run")
     assert code == 0
@@ -200,7 +200,7 @@ def test_run_is_recorded_rendered_and_not_repeated(tiny, run, tmp_path):
 
 
 def test_all_tables_end_with_a_site_of_them(tiny, run, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.report.site.pages.tasks.restore_all", lambda: iter(()))
+    monkeypatch.setattr("benchmarks.report.site.library.restore_all", lambda: iter(()))
     (tmp_path / "results" / "records").mkdir(parents=True)
     _, _, err = run("--table all --from-records")
     assert f"wrote {tmp_path / 'site' / 'index.html'}" in err

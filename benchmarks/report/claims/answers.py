@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks.report.claims.fair import list_fair, list_random_k
 from benchmarks.report.claims.training import Tested, list_tested
-from benchmarks.report.judgment import NOT_MEASURED, answers
+from benchmarks.report.judgment import NOT_MEASURED, answers, count_decided
 from benchmarks.report.series import Records
 
 # What sentences on k ask that differ in numbers alone, by what they have in common.
@@ -84,6 +84,6 @@ def sum_up(tests: Iterable[Tested], label: Callable[[Tested], str] = _drop_detai
 def _count(tests: list[Tested]) -> str:
     counts = Counter(tested.verdict for tested in tests)
     means = [tested.found.gain.mean for tested in tests]
-    verdicts = f"{counts['HOLDS']} hold, {counts['FAILS']} fail, {counts['UNCLEAR']} undecided"
+    verdicts = f"{count_decided(counts)}, {counts['UNCLEAR']} undecided"
     low, high = min(means), max(means)
     return f"{verdicts}, {low:+.2f} dB" + (f" to {high:+.2f} dB" if len(means) > 1 else "")

@@ -43,7 +43,7 @@ def _judge_gather_grows(memory: Lines) -> Judgment:
         return Judgment(claim, "NOT MEASURED", "no two k at one N")
     slopes = {n: _exponent(line) for n, line in lines.items()}
     grows = all(abs(slope - 1) <= EXPONENT for slope in slopes.values())
-    evidence = ", ".join(f"N = {n}: bytes ~ k^{slope:.2f}" for n, slope in slopes.items())
+    evidence = ", ".join(f"N = {n:,}: bytes ~ k^{slope:.2f}" for n, slope in slopes.items())
     return Judgment(claim, decide(grows), evidence)
 
 
@@ -136,7 +136,7 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
                 evidence += f"; gathered whole: k^[{lo:.2f}, {hi:.2f}]"
             both = (backend, f"{backend}, whole")
             cells = attention_cells(records, AttentionLatency, *both, n=n)
-            judgments.append(Judgment(f"{claim} ({backend}, N = {n})", verdict, evidence, cells))
+            judgments.append(Judgment(f"{claim} ({backend}, N = {n:,})", verdict, evidence, cells))
     if not judgments:
         judgments.append(Judgment(claim, "NOT MEASURED", "no backend with three k at one N"))
     flops = attention_series(records, AttentionMemory, lambda result: result.flops)
@@ -145,7 +145,7 @@ def judge_linear_cost(records: Records) -> list[Judgment]:
     if per_key:
         claim = "C2 attention FLOPs are linear in k at fixed N"
         linear = all(len(values) == 1 for values in per_key.values())
-        evidence = ", ".join(f"N = {n}: {min(v):,.0f} FLOP per key" for n, v in per_key.items())
+        evidence = ", ".join(f"N = {n:,}: {min(v):,.0f} FLOP per key" for n, v in per_key.items())
         cells = attention_cells(records, AttentionMemory, "torch-gather")
         judgments.append(Judgment(claim, decide(linear), evidence, cells))
     return judgments

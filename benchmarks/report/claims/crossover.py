@@ -62,7 +62,7 @@ def _lags_of_auto(records: Records) -> Iterator[_Lag]:
     direct = {(lag.where, lag.rival): lag for lag in _direct_lags(records)}
     for (n, graph), lines in latency_lines(records).items():
         for k, own in lines.get("auto", {}).items():
-            where = f"N = {n}, k = {k}, {graph} graph"
+            where = f"N = {n:,}, k = {k:,}, {graph} graph"
             for name, line in lines.items():
                 if name not in ("auto", own.backend) and k in line:
                     yield direct.get((where, name)) or _compare(where, own, name, line[k])
@@ -72,7 +72,7 @@ def _direct_lags(records: Records) -> Iterator[_Lag]:
     """`auto` timed in the same rounds as a rival, which decides more than two times of two runs."""
     for cell, result in select(records, AttentionCell, AttentionLatency).items():
         if cell.backend == "auto" and cell.baseline not in ("dense", None):
-            where, rival = f"N = {cell.n}, k = {cell.k}, {cell.graph} graph", str(cell.baseline)
+            where, rival = f"N = {cell.n:,}, k = {cell.k:,}, {cell.graph} graph", str(cell.baseline)
             ratio = result.ratio
             yield _Lag(where, result.backend, rival, ratio.value, *ratio.interval)
 
@@ -97,7 +97,7 @@ def judge_kernel_crosses_dense(records: Records) -> list[Judgment]:
     verdicts: dict[str, VerdictLabel] = {"FASTER": "HOLDS", "SLOWER": "FAILS", "SAME": "FAILS"}
     for (n, graph), lines in latency_lines(records).items():
         for name in filter(lines.__contains__, _KERNELS):
-            line, where = lines[name], f"N = {n}, {graph} graph"
+            line, where = lines[name], f"N = {n:,}, {graph} graph"
             verdict = verdicts.get(line[min(line)].judged, "UNCLEAR")
             evidence = _describe_crossing(n, line)
             cells = tuple(
@@ -115,7 +115,7 @@ def _describe_crossing(n: int, line: dict[int, AttentionLatency]) -> str:
     ks = sorted(line)
     ratios = {k: line[k].ratio.value for k in ks}
     ends = "time / dense " + ", ".join(
-        f"{ratios[k]:.2f} at k = {k}" for k in dict.fromkeys((ks[0], ks[-1]))
+        f"{ratios[k]:.2f} at k = {k:,}" for k in dict.fromkeys((ks[0], ks[-1]))
     )
     crossings = [
         _interpolate(low, high, ratios)
@@ -125,13 +125,13 @@ def _describe_crossing(n: int, line: dict[int, AttentionLatency]) -> str:
     if not crossings:
         side = "below" if ratios[ks[0]] < 1 else "above"
         return f"{side} dense at every k measured: {ends}"
-    places = ", ".join(f"k = {k:.0f} (k/N = {k / n:.2f})" for k in crossings)
+    places = ", ".join(f"k = {k:,.0f} (k/N = {k / n:.2f})" for k in crossings)
     labels = {k: line[k].judged for k in ks}
     parts = [f"crosses dense at {places}", ends]
     if faster := [k for k in ks if labels[k] == "FASTER"]:
-        parts.append(f"FASTER up to k = {max(faster)}")
+        parts.append(f"FASTER up to k = {max(faster):,}")
     if slower := [k for k in ks if labels[k] == "SLOWER"]:
-        parts.append(f"SLOWER from k = {min(slower)}")
+        parts.append(f"SLOWER from k = {min(slower):,}")
     return "; ".join(parts)
 
 

@@ -56,15 +56,16 @@ def _judge_gain(gain: Quantity) -> tuple[VerdictLabel, str]:
 def judge_kgt_against_swinir(records: Records) -> list[Judgment]:
     """C7 is about networks of the papers' size; a difference of small ones is quoted."""
     compared = compare_with_swinir(records)
-    measured = "no pair of networks that were trained for it"
+    measured, details = "no pair of networks that were trained for it", ""
     if compared:
-        small = "; ".join(f"{found.where}: {found}" for found in compared)
-        measured = f"only small networks were trained, which decide nothing: {small}"
+        spread = _describe_spread([found.gain.mean for found in compared])
+        measured = f"only small networks were trained, which decide nothing: {spread}"
+        details = "".join(f"; {found.where}: {found}" for found in compared)
     ours = _read_printed(records, lambda cell: cell.model in ("KGT", "KGT-S"), alike=True)
     theirs = _read_printed(records, lambda cell: cell.model == "SwinIR", alike=True)
     quoted, printed = _compare_printed(ours, theirs)
     cells: tuple[Cell, ...] = (*(cell for found in compared for cell in found.cells), *printed)
-    return [Judgment(BEATS_SWINIR, "NOT MEASURED", measured + quoted, cells)]
+    return [Judgment(BEATS_SWINIR, "NOT MEASURED", measured + quoted + details, cells)]
 
 
 @judges("C5")
@@ -109,9 +110,14 @@ def _compare_printed(ours: _Printed, others: _Printed) -> tuple[str, tuple[Print
     if not pairs:
         return "; no comparable rows are printed", ()
     gaps = [value - other for (_, value), (_, other) in pairs]
+    cells = tuple(cell for pair in pairs for cell, _ in pair)
+    return f"; as printed {_describe_spread(gaps)}", cells
+
+
+def _describe_spread(gaps: list[float]) -> str:
+    """Differences in dB: their mean and ends, and how many favor the first."""
     ahead = sum(gap > 0 for gap in gaps)
-    text = (
-        f"; as printed {np.mean(gaps):+.3f} dB on average, from {min(gaps):+.2f} to "
-        f"{max(gaps):+.2f}, ahead in {ahead} of {len(gaps)} values"
+    return (
+        f"{np.mean(gaps):+.3f} dB on average, from {min(gaps):+.2f} to {max(gaps):+.2f}, ahead in "
+        f"{ahead} of {len(gaps)} values"
     )
-    return text, tuple(cell for pair in pairs for cell, _ in pair)

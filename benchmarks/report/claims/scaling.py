@@ -36,9 +36,11 @@ def judge_linear_in_pixels(records: Records) -> list[Judgment]:
     reason = f"no network at {LEAST_SIZES} sizes of at least {FIRST_PIXELS:,} pixels"
     judgments = []
     for quantity, (lines, curves) in quantities.items():
+        verb = "are" if quantity == "FLOPs" else "is"
+        grows = f"{quantity} {verb} linear in the number of pixels"
         fitted = {name: growth for name, curve in curves.items() if (growth := fit_growth(curve))}
         if curves and not fitted:
-            claim = f"C8 {quantity} is linear in the number of pixels"
+            claim = f"C8 {grows}"
             judgments.append(Judgment(claim, "NOT MEASURED", reason))
         for name, growth in fitted.items():
             inputs = [point.input for point in large_sizes(curves[name]).values()]
@@ -46,7 +48,7 @@ def judge_linear_in_pixels(records: Records) -> list[Judgment]:
                 f"{quantity} ~ pixels^{growth.value:.3f} [{growth.lo:.3f}, {growth.hi:.3f}], "
                 f"inputs {inputs[0]} to {inputs[-1]}"
             )
-            claim = f"C8 {quantity} is linear in the number of pixels ({name})"
+            claim = f"C8 {grows} ({name})"
             cells = tuple(attempt.cell for attempt in lines[name].values())
             judgments.append(Judgment(claim, growth.verdict, evidence, cells))
     missing = Judgment("C8 total cost is linear in the number of pixels", "NOT MEASURED", reason)

@@ -37,7 +37,7 @@ def draw(records: Records) -> Figure:
                 bars = panels.draw_intervals(lower, places, ratios, **marked)
                 handles.setdefault(backend, bars)
     for (upper, lower), n in zip(axes.T, sizes, strict=True):
-        upper.set_title(f"N = {n}")
+        upper.set_title(f"N = {n:,}")
         for axis in (upper, lower):
             axis.set_xlabel("k")
             _scale_to_values(axis)

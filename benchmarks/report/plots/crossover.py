@@ -37,7 +37,7 @@ def draw(records: Records) -> Figure:
                 panels.draw_intervals(
                     axis, [k / n for k in ks], [line[k].ratio for k in ks], **style
                 )
-        axis.set_title(f"N = {n} tokens")
+        axis.set_title(f"N = {n:,} tokens")
         axis.set_xlabel("k / N (share of keys kept)")
         panels.scale_keys(axis)
         panels.scale_ratios(axis)

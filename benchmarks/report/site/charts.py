@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -46,6 +47,12 @@ def add_chart(site: Site, name: str, about: str, chart: alt.TopLevelMixin) -> Ch
     spec = _round(_name_views(spec))
     site.add_beside(f"charts/{name}.svg", draw_svg, json.dumps(spec))
     return Chart(name, about, spec)
+
+
+def key_axis(keys: Iterable[int], title: str = "k, keys per token") -> alt.X:
+    """A log axis of the field k, with a tick at every k that was measured."""
+    axis = alt.Axis(values=sorted(set(keys)), labelOverlap=False, labelFlush=False)
+    return alt.X("k:Q", scale=alt.Scale(type="log", base=2), axis=axis, title=title)
 
 
 def _name_views(spec: Any) -> Any:

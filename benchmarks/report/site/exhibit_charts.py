@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from statistics import mode
 from typing import Any
 
 import altair as alt
@@ -18,19 +19,23 @@ from benchmarks.records.cell import (
 from benchmarks.records.description import Description
 from benchmarks.records.result import (
     AttentionLatency,
+    LatencyResult,
     NetworkLatency,
     PrintedResult,
     QualityResult,
     RestorationResult,
     TrainingResult,
 )
+from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report import signs
 from benchmarks.report.claims.training import list_tested
 from benchmarks.report.series import axis_sweeps, select
+from benchmarks.report.site.charts import key_axis
 from benchmarks.report.site.library import Exhibit
 from benchmarks.report.site.scoreboard import ends_of
 
 _Values = list[dict[str, Any]]
+_AUTO = "auto"
 
 
 def draw_exhibit(exhibit: Exhibit) -> tuple[str, alt.TopLevelMixin] | None:
@@ -71,6 +76,12 @@ def _data(values: _Values) -> alt.Data:
 
 def _names(values: _Values, field: str) -> list[str]:
     return sorted({row[field] for row in values})
+
+
+def _name_bars(results: Iterable[LatencyResult]) -> str:
+    """What bars show: so few rounds as some have carry no interval, but have a range."""
+    few = any(result.rounds < MIN_PAIRS for result in results)
+    return f"99 % interval{f', range where fewer than {MIN_PAIRS} rounds' if few else ''}"
 
 
 def _draw_tests(exhibit: Exhibit) -> _Found:
@@ -114,9 +125,12 @@ def _draw_attention(exhibit: Exhibit) -> _Found:
     timed = select(exhibit.records, AttentionCell, AttentionLatency)
     if len({cell.k for cell in timed}) < 2:
         return None
+    baseline = mode(cell.baseline for cell in timed)
     values: _Values = []
     for cell, result in timed.items():
-        if cell.bias or result.clamped or cell.baseline == cell.backend:
+        if cell.bias or result.clamped or cell.baseline != baseline:
+            continue
+        if cell.backend == baseline:
             continue
         lo, hi = result.ratio.interval
         name = cell.contender
@@ -124,24 +138,42 @@ def _draw_attention(exhibit: Exhibit) -> _Found:
             {"backend": name, "N": cell.n, "k": cell.k, "graph": cell.graph}
             | {"ratio": result.ratio.value, "low": lo, "high": hi, "verdict": result.judged}
         )
-    baseline = next(iter(timed)).baseline
     names = _names(values, "backend")
     title, scale = f"time / {baseline}", alt.Scale(type="log")
+    y = alt.Y("ratio:Q", scale=scale, title=title, axis=alt.Axis(format="g"))
+    tooltip: list[Any] = [
+        "backend:N",
+        "graph:N",
+        "k:Q",
+        alt.Tooltip("ratio:Q", format=".3f"),
+        "verdict:N",
+    ]
+    even = alt.Chart(_data([{"y": 1}])).mark_rule(color="#444").encode(y="y:Q")
     panels = []
     for n in sorted({row["N"] for row in values}):
-        base = alt.Chart(_data([row for row in values if row["N"] == n])).encode(
-            x=alt.X("k:Q", scale=alt.Scale(type="log", base=2), title="k, keys per token"),
+        own = [row for row in values if row["N"] == n]
+        base = alt.Chart(_data(own)).encode(
+            x=key_axis(row["k"] for row in own),
             color=color_by(names, signs.sign_of_backend, "backend"),
-            strokeDash=alt.StrokeDash("graph:N", title="graph"),
         )
-        y = alt.Y("ratio:Q", scale=scale, title=title, axis=alt.Axis(format="g"))
-        tooltip = ["backend:N", "k:Q", alt.Tooltip("ratio:Q", format=".3f"), "verdict:N"]
-        points = base.mark_line(point=True).encode(y=y, tooltip=tooltip)
-        bars = base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q")
-        even = alt.Chart(_data([{"y": 1}])).mark_rule(color="#444").encode(y="y:Q")
-        panel = alt.layer(even, bars, points)
+        marked = base.encode(
+            y=y, shape=shape_by(names, signs.sign_of_backend, "backend"), tooltip=tooltip
+        )
+        # What auto chose lies on another line, so it gets rings around that line's marks.
+        chosen = alt.datum.backend == _AUTO
+        lines = base.transform_filter(~chosen).mark_line()
+        panel = alt.layer(
+            even,
+            base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
+            lines.encode(y=y, strokeDash=alt.StrokeDash("graph:N", title="graph")),
+            marked.transform_filter(~chosen).mark_point(filled=True, size=45, opacity=1),
+            marked.transform_filter(chosen).mark_point(size=110, opacity=1),
+        )
         panels.append(panel.properties(width=200, height=220, title=f"N = {n:,} tokens"))
-    about = f"Time of attention over that of {baseline}, with 99 % intervals; 1 is as fast."
+    bars = _name_bars(timed.values())
+    about = f"Time of attention over that of {baseline}; 1 is as fast. Bars: {bars}."
+    if _AUTO in names:
+        about += f" Rings: {_AUTO}."
     return about, alt.concat(*panels, columns=3).resolve_scale(y="shared")
 
 
@@ -174,11 +206,14 @@ def _draw_sweeps(exhibit: Exhibit) -> _Found:
         bars = base.mark_rule(strokeWidth=2).encode(
             y=alt.Y("low:Q", scale=scale, title="time / baseline"), y2="high:Q"
         )
-        dots = base.mark_circle(size=45, opacity=1).encode(
-            y=y, tooltip=["pair:N", "value:N", alt.Tooltip("ratio:Q", format=".3f")]
+        dots = base.mark_point(filled=True, size=45, opacity=1).encode(
+            y=y,
+            shape=shape_by(pairs, sign_of, "pair"),
+            tooltip=["pair:N", "value:N", alt.Tooltip("ratio:Q", format=".3f")],
         )
         panels.append(alt.layer(bars, dots).properties(width=200, height=170))
-    about = "Time over the baseline's along one axis at a time, with 99 % intervals."
+    timed = select(exhibit.records, AttentionCell, AttentionLatency).values()
+    about = f"Time over the baseline's along one axis at a time. Bars: {_name_bars(timed)}."
     return about, alt.concat(*panels, columns=3).resolve_scale(y="shared")
 
 
@@ -191,15 +226,18 @@ def _draw_quality(exhibit: Exhibit) -> _Found:
             continue
         assert isinstance(cell, QualityCell | PrintedCell)
         source = "quoted" if isinstance(cell, PrintedCell) else "measured"
+        sign = signs.sign_of_model(cell.model)
         values.append(
             {"model": cell.model, "psnr": psnr.value, "source": source}
-            | {"where": f"{cell.task} on {cell.dataset}"}
+            | {"where": f"{cell.task} on {cell.dataset}", "color": sign.color, "shape": sign.shape}
         )
     shown = {row["where"] for row in values if row["source"] == "measured"}
     values = [row for row in values if row["where"] in shown]
     if not values:
         return None
-    sources = ["measured", "quoted"]
+    # The axis names the models, so that the legend says what filled marks are, and hollow ones.
+    legend = alt.Legend(symbolFillColor="#444", symbolStrokeColor="#444", symbolType="circle")
+    filled = alt.Scale(domain=["measured", "quoted"], range=[1, 0])
     panels = []
     for where in dict.fromkeys(row["where"] for row in values):
         own = [row for row in values if row["where"] == where]
@@ -207,17 +245,14 @@ def _draw_quality(exhibit: Exhibit) -> _Found:
         names = list(dict.fromkeys(order))
         panels.append(
             alt.Chart(_data(own))
-            .mark_point(filled=True, size=50, opacity=1)
+            .mark_point(size=50, opacity=1)
             .encode(
                 x=alt.X("psnr:Q", title="PSNR, dB", scale=alt.Scale(zero=False)),
                 y=alt.Y("model:N", sort=names, title=None),
-                color=alt.Color(
-                    "source:N",
-                    scale=alt.Scale(domain=sources, range=[signs.FOR, signs.VERDICTS["UNCLEAR"]]),
-                ),
-                shape=alt.Shape(
-                    "source:N", scale=alt.Scale(domain=sources, range=["circle", "diamond"])
-                ),
+                stroke=alt.Stroke("color:N", scale=None),
+                fill=alt.Fill("color:N", scale=None),
+                fillOpacity=alt.FillOpacity("source:N", scale=filled, legend=legend),
+                shape=alt.Shape("shape:N", scale=None),
                 tooltip=["model:N", alt.Tooltip("psnr:Q", format=".3f"), "source:N"],
             )
             .properties(width=250, height=alt.Step(14), title=where)
@@ -253,31 +288,42 @@ def _draw_restoration(exhibit: Exhibit) -> _Found:
 
 
 def _draw_networks(exhibit: Exhibit) -> _Found:
-    """Median time of whole networks, a panel per input."""
+    """Median time of whole networks, a panel per task, input, window, element type and threads."""
+    timed = select(exhibit.records, NetworkCell, NetworkLatency)
     values: _Values = []
-    for cell, result in select(exhibit.records, NetworkCell, NetworkLatency).items():
+    for cell, result in sorted(timed.items(), key=lambda pair: pair[0].pixels):
         lo, hi = result.latency.interval
+        window = f"windows of {cell.window}" if cell.window else None
+        threads = f"{cell.threads} thread{'s' * (cell.threads > 1)}" if cell.threads else None
+        where = (cell.task, f"input {cell.input}", window, cell.dtype, threads)
         values.append(
-            {"network": cell.contender, "input": cell.input, "window": str(cell.window or "")}
-            | {"ms": result.latency.value, "low": lo, "high": hi, "pixels": cell.pixels}
-            | {"details": ", ".join(filter(None, (cell.dtype, cell.task)))}
+            {"network": cell.contender, "where": ", ".join(filter(None, where))}
+            | {"ms": result.latency.value, "low": lo, "high": hi, "rounds": result.rounds}
         )
     if not values:
         return None
-    names = list(dict.fromkeys(row["network"] for row in values))
-    base = alt.Chart(_data(values)).encode(
+    names = list(dict.fromkeys(cell.contender for cell in timed))
+    base = alt.Chart().encode(
         y=alt.Y("network:N", sort=names, title=None),
         color=color_by(names, signs.sign_of_model, "network").legend(None),
-        shape=shape_by(names, signs.sign_of_model, "network").legend(None),
     )
     scale = alt.Scale(type="log")
-    title = "median time of a call, ms, with its 99 % interval"
+    title = f"median time of a call, ms ({_name_bars(timed.values())})"
     bars = base.mark_rule().encode(x=alt.X("low:Q", scale=scale, title=title), x2="high:Q")
-    tooltip = ["network:N", "input:N", "details:N", alt.Tooltip("ms:Q", format=",.1f")]
-    x = alt.X("ms:Q", scale=scale, title=title, axis=alt.Axis(format="~s"))
-    dots = base.mark_point(filled=True, size=50).encode(x=x, tooltip=tooltip)
-    about = "Median time of a call of each network at every input, element type and window."
-    return about, alt.layer(bars, dots).properties(width=460, height=alt.Step(16))
+    dots = base.mark_point(filled=True, size=50, opacity=1).encode(
+        x=alt.X("ms:Q", scale=scale, title=title, axis=alt.Axis(format="~s")),
+        shape=shape_by(names, signs.sign_of_model, "network").legend(None),
+        tooltip=["network:N", "where:N", alt.Tooltip("ms:Q", format=",.1f"), "rounds:Q"],
+    )
+    places = list(dict.fromkeys(row["where"] for row in values))
+    header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start", labelFontWeight=600)
+    chart = (
+        alt.layer(bars, dots, data=_data(values))
+        .properties(width=460, height=alt.Step(16))
+        .facet(row=alt.Row("where:N", sort=places, title=None, header=header))
+        .resolve_scale(y="independent")
+    )
+    return "Median time of a call of each network, a panel per problem.", chart
 
 
 def _draw_rates(exhibit: Exhibit) -> _Found:
@@ -295,16 +341,20 @@ def _draw_rates(exhibit: Exhibit) -> _Found:
     if not values:
         return None
     names = _names(values, "model")
-    panels = [
-        alt.Chart(_data([row for row in values if row["where"] == where]))
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("lr:Q", scale=alt.Scale(type="log"), title="peak learning rate"),
+    panels = []
+    for where in dict.fromkeys(row["where"] for row in values):
+        own = [row for row in values if row["where"] == where]
+        ticks = alt.Axis(values=sorted({row["lr"] for row in own}), format="~g", labelFlush=False)
+        scale = alt.Scale(type="log", nice=False, padding=12)
+        base = alt.Chart(_data(own)).encode(
+            x=alt.X("lr:Q", scale=scale, axis=ticks, title="peak learning rate"),
             y=alt.Y("psnr:Q", scale=alt.Scale(zero=False), title="PSNR of held-out images, dB"),
             color=color_by(names, signs.sign_of_model, "model"),
+        )
+        dots = base.mark_point(filled=True, size=45, opacity=1).encode(
+            shape=shape_by(names, signs.sign_of_model, "model"),
             tooltip=["model:N", "lr:Q", alt.Tooltip("psnr:Q", format=".3f")],
         )
-        .properties(width=220, height=180, title=where)
-        for where in dict.fromkeys(row["where"] for row in values)
-    ]
+        panel = alt.layer(base.mark_line(), dots)
+        panels.append(panel.properties(width=220, height=180, title=where))
     return "PSNR of held-out images by learning rate.", alt.concat(*panels, columns=3)

@@ -29,6 +29,7 @@ class Window:
 
     Attributes:
         name: of the photograph.
+        number: of the window on its photograph, from 1.
         photograph: uint8 [H, W, 3].
         top, left: where the window lies.
         order: uint16 [N, max(KEYS)], the keys of each pixel; the first k are those of a graph of k.
@@ -36,6 +37,7 @@ class Window:
     """
 
     name: str
+    number: int
     photograph: Image
     top: int
     left: int
@@ -49,27 +51,37 @@ class Window:
 
 
 def list_windows() -> Iterator[Window]:
-    """A window of each photograph in color, where its brightness varies most."""
+    """A window of each quarter of each photograph in color, by how much its brightness varies."""
     network = kgt.create_model("kgt-tiny-x4", pretrained=True, window=SIDE).double()
     assert isinstance(network, ColumnarKGT)
     for item in load_dataset("embedded"):
         if item.image.ndim == 3:
-            top, left = _find_window(item.image)
-            order, degrees = _connect(network, item.image, top, left)
-            yield Window(item.name, item.image, top, left, order, degrees)
+            for number, (top, left) in enumerate(_find_windows(item.image), start=1):
+                order, degrees = _connect(network, item.image, top, left)
+                yield Window(item.name, number, item.image, top, left, order, degrees)
 
 
-def _find_window(image: Image) -> tuple[int, int]:
-    """The place, in steps of half a window and off the border, with most variance."""
+def _find_windows(image: Image) -> list[tuple[int, int]]:
+    """The place of most variance in each quarter, that of most first.
+
+    Places are steps of half a window apart, off the border, and within their quarter.
+    """
     brightness = image.astype(np.float64).mean(axis=2)
     step = SIDE // 2
     height, width = brightness.shape
-    places = [
-        (top, left)
-        for top in range(step, height - SIDE - step, step)
-        for left in range(step, width - SIDE - step, step)
-    ]
-    return max(places, key=lambda p: brightness[p[0] : p[0] + SIDE, p[1] : p[1] + SIDE].var())
+
+    def vary(place: tuple[int, int]) -> float:
+        top, left = place
+        return float(brightness[top : top + SIDE, left : left + SIDE].var())
+
+    best: dict[tuple[bool, bool], tuple[int, int]] = {}
+    for top in range(step, height - SIDE - step, step):
+        for left in range(step, width - SIDE - step, step):
+            quarter = 2 * top >= height, 2 * left >= width
+            ends = 2 * (top + SIDE) > height, 2 * (left + SIDE) > width
+            if quarter == ends:
+                best[quarter] = max(best.get(quarter, (top, left)), (top, left), key=vary)
+    return sorted(best.values(), key=vary, reverse=True)
 
 
 @torch.no_grad()

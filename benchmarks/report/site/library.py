@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.plan.specs import Profile, SpecKind, TableSpec, load_specs
+from benchmarks.plan.specs import Profile, ProfileName, SpecKind, TableSpec, load_specs
 from benchmarks.records.cell import Cell, PrintedCell
 from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record, RecordStore
@@ -17,6 +17,7 @@ from benchmarks.report.claims.training import Tested, list_tested
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.reproduction import Report, Reproduction
 from benchmarks.report.series import Records
+from benchmarks.report.site.pictures import Restored, restore_all
 
 KINDS: tuple[SpecKind, ...] = ("table", "study")
 
@@ -89,7 +90,7 @@ class Library:
     """
 
     def __init__(
-        self, exhibits: list[Exhibit], absent: list[tuple[TableSpec, str]], folder: Path
+        self, exhibits: list[Exhibit], absent: list[tuple[TableSpec, ProfileName]], folder: Path
     ) -> None:
         self.exhibits, self.absent, self.folder = exhibits, absent, folder
         self._names = {
@@ -122,6 +123,11 @@ class Library:
                 keys = [(test, (id(exhibit), test.claim)) for test in list_tested(exhibit.records)]
                 found += [(test, claims[key]) for test, key in keys if key in claims]
         return found
+
+    @cached_property
+    def pictures(self) -> list[Restored]:
+        """All restored pictures, which depend on no record; they take minutes."""
+        return list(restore_all())
 
     def path_of(self, record: Record) -> str:
         """The page of a record; printed numbers have one for all, with a row for each."""
@@ -182,7 +188,7 @@ def load_library(results: Path) -> Library:
     if not (results / "records").is_dir():
         raise ValueError(f"there is no folder {results / 'records'} of records; --results names it")
     exhibits: list[Exhibit] = []
-    absent: list[tuple[TableSpec, str]] = []
+    absent: list[tuple[TableSpec, ProfileName]] = []
     for kind in KINDS:
         for spec in load_specs(kind).values():
             found = [e for name in spec.profiles if (e := _load_exhibit(spec, name, results))]

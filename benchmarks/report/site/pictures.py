@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,14 +15,13 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from baselines.catalog import find_shipped
+from baselines.catalog import create_any_model, find_shipped
 from benchmarks.data.datasets import Dataset, load_dataset, load_folder
 from benchmarks.data.images import Image
 from benchmarks.models import create_for_task
 from benchmarks.quality.evaluation import evaluation_mode, restore_image
-from benchmarks.tasks import TASKS, get_task
+from benchmarks.tasks import get_task
 from benchmarks.tasks.colors import to_rgb
-from benchmarks.tasks.denoising import add_noise
 from benchmarks.tasks.jpeg import compress_jpeg
 from benchmarks.tasks.protocols import quantize
 from benchmarks.tasks.task import Degradation, Input, Level, Task
@@ -45,6 +43,7 @@ class Restored:
         models: ours and the rival, by their names; the rival's is empty where none ships.
         pictures: PNG files by panel.
         psnr: of ours and the rival's result, dB.
+        beyond: whether no training of ours saw such a degradation.
     """
 
     task: str
@@ -52,6 +51,7 @@ class Restored:
     models: tuple[str, str]
     pictures: dict[str, bytes]
     psnr: dict[str, float]
+    beyond: bool
 
     @property
     def difference(self) -> float:
@@ -66,59 +66,50 @@ def restore_all() -> Iterator[Restored]:
     """
     with tempfile.TemporaryDirectory() as folder:
         dataset = _cut_photographs(Path(folder))
-        for task in [*_list_tasks(), *_list_beyond()]:
-            yield from sorted(_restore(task, dataset), key=lambda r: (r.difference, r.image))
+        for tasks, beyond in ((_list_tasks(), False), (_list_beyond(), True)):
+            for task in tasks:
+                restored = _restore(task, dataset, beyond)
+                yield from sorted(restored, key=lambda r: (r.difference, r.image))
 
 
 def _list_tasks() -> list[Task]:
-    """The tasks that networks ship for; of a family of levels the first and the last one."""
-    families: dict[str, list[Task]] = defaultdict(list)
-    for task in TASKS.values():
-        if _purpose_of(task) in PURPOSES:
-            families[task.family].append(task)
-    return [
-        task
-        for tasks in families.values()
-        for task in tasks
-        if task.level is None or task in (tasks[0], tasks[-1])
-    ]
+    """The tasks that our networks were trained for; of a family of levels the first and the last.
+
+    Without weights of ours there is nothing to look at.
+    """
+    chosen = []
+    for purpose in PURPOSES:
+        if ours := _choose_model("kgt", purpose):
+            trained = create_any_model(ours, pretrained=True).provenance["tasks"].split()
+            tasks = [get_task(name) for name in trained]
+            ends = (tasks[0], tasks[-1])
+            chosen += [task for task in tasks if task.level is None or task in ends]
+    return chosen
 
 
 def _list_beyond() -> list[Task]:
     """Stronger degradations than any that the networks saw."""
-    noise = Degradation("noise-swinir", 1, partial(add_noise, sigma=75, rule="swinir"))
     jpeg = Degradation("jpeg-cv2", 1, partial(compress_jpeg, quality=5))
-    return [
-        replace(
-            get_task("denoise-color-s50"),
-            level=Level("sigma", "s", 75),
-            degradations={"swinir": noise},
-        ),
+    tasks = (
+        get_task("denoise-color-s75"),
         replace(
             get_task("jpeg-color-q10"),
             level=Level("quality", "q", 5),
             degradations={"jpeg": jpeg},
         ),
-    ]
+    )
+    return [task for task in tasks if _choose_model("kgt", _purpose_of(task))]
 
 
 def _purpose_of(task: Task) -> str:
     return task.name if task.name in PURPOSES else task.family
 
 
-def is_beyond(name: str) -> bool:
-    """Whether a task is none of those that are scored."""
-    return name not in TASKS
-
-
-def choose_models(task: Task) -> tuple[str, str]:
-    """Our network that ships for a task, and the one of SwinIR, empty where there is none."""
-    suffix = PURPOSES[_purpose_of(task)].suffix
-    found = []
-    for family in ("kgt", "swinir"):
-        names = (f"deconvolved-{family}-tiny-{suffix}", f"{family}-tiny-{suffix}")
-        found.append(next((name for name in names if find_shipped(name)), ""))
-    return found[0], found[1]
+def _choose_model(family: str, purpose: str) -> str:
+    """The network of a family that ships for a purpose, empty where there is none."""
+    suffix = PURPOSES[purpose].suffix
+    names = (f"deconvolved-{family}-tiny-{suffix}", f"{family}-tiny-{suffix}")
+    return next((name for name in names if find_shipped(name)), "")
 
 
 def _cut_photographs(folder: Path) -> Dataset:
@@ -134,8 +125,9 @@ def _cut_photographs(folder: Path) -> Dataset:
     return load_folder(folder)
 
 
-def _restore(task: Task, dataset: Dataset) -> Iterator[Restored]:
-    models = choose_models(task)
+def _restore(task: Task, dataset: Dataset, beyond: bool) -> Iterator[Restored]:
+    purpose = _purpose_of(task)
+    models = _choose_model("kgt", purpose), _choose_model("swinir", purpose)
     protocol = task.default_protocol
     networks = {
         panel: create_for_task(model, task.conditions, pretrained=True)
@@ -152,7 +144,7 @@ def _restore(task: Task, dataset: Dataset) -> Iterator[Restored]:
             pictures[panel] = _encode(quantize(prediction))
             psnr[panel] = protocol.score(prediction, pair.target, task.scale)["psnr"]
         pictures["target"] = _encode(pair.target)
-        yield Restored(task.name, item.name, models, pictures, psnr)
+        yield Restored(task.name, item.name, models, pictures, psnr, beyond)
 
 
 def _to_pixels(image: Input) -> Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from benchmarks.quality.seeds import MIN_IMAGES, MIN_SEEDS
 from benchmarks.report import signs
 from benchmarks.report.claims.training import BEATS_SWINIR, Tested
 from benchmarks.report.site.library import Claim, Library
@@ -20,8 +21,9 @@ class Square:
 
     Attributes:
         task, family, level: names.
-        tested, claim: the comparison of most seeds and then most images, and its page.
-        others: the comparisons on other sets.
+        tested, claim: the comparison that is shown and its page: one with enough seeds for a
+            verdict or, while there is none, of the networks that ship, on most images.
+        others: all other comparisons, of other sets and other networks.
     """
 
     task: str
@@ -47,9 +49,34 @@ class Square:
         return self.tested.found.gain.lo is not None
 
     @property
+    def all(self) -> list[tuple[Tested, Claim]]:
+        """All comparisons with their pages, the one that is shown first."""
+        return [(self.tested, self.claim), *self.others]
+
+    @property
+    def compared(self) -> list[Tested]:
+        """The comparison shown, and those of the same networks on other sets that may be judged."""
+        same = [self.tested, *(tested for tested, _ in self.others if self._is_alike(tested))]
+        return [tested for tested in same if tested.found.gain.images >= MIN_IMAGES] or same[:1]
+
+    def _is_alike(self, tested: Tested) -> bool:
+        pairs = [
+            [(arm.model, arm.recipe) for arm in (one.found.ours, one.found.theirs)]
+            for one in (self.tested, tested)
+        ]
+        return pairs[0] == pairs[1]
+
+    @property
     def side(self) -> str:
-        """Where the whole interval lies: "ahead", "behind" or "even"."""
-        return side_of(self.tested)
+        """Where the intervals of all sets lie: "ahead" or "behind"; "even" where they disagree."""
+        sides = {side_of(tested) for tested in self.compared}
+        return sides.pop() if len(sides) == 1 else "even"
+
+    @property
+    def count(self) -> str:
+        """On how many sets the whole interval lies above 0."""
+        ahead = sum(side_of(tested) == "ahead" for tested in self.compared)
+        return f"{ahead} of {len(self.compared)}"
 
     @property
     def color(self) -> str:
@@ -90,7 +117,7 @@ def list_squares(library: Library) -> list[Square]:
     return squares
 
 
-def _rank(tested: Tested) -> tuple[int, int]:
-    """Comparisons of most seeds come first, then those of most images."""
+def _rank(tested: Tested) -> tuple[bool, bool, int]:
+    """What can be judged comes first, then the networks that ship, then most images."""
     gain = tested.found.gain
-    return -min(gain.seeds), -gain.images
+    return min(gain.seeds) < MIN_SEEDS, tested.found.ours.recipe is not None, -gain.images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +14,12 @@ from benchmarks.report.site.library import Exhibit, Library
 
 # What a reader may filter by: names of a few values.
 _FEWEST, _MOST = 2, 30
-# Fields whose values compete with one another; rows that agree in all others are compared.
-_COMPETING = {"model", "backend", "contender", "recipe", "seed", "ran", "baseline"}
+# Fields whose values compete with one another; rows that agree in all others are compared. Seeds
+# of one arm do not compete, and ratios to different baselines are not compared.
+_COMPETING = {"model", "backend", "contender", "recipe", "ran"}
+# What says nothing of a row's method: the time of its baseline, how far a formula is off, and
+# what was allowed.
+_UNRANKED = {"baseline_latency", "peak_over_closed_form", "budget"}
 _MORE_IS_BETTER = {"db", "quality", "psnr", "gain", "change"}
 _LESS_IS_BETTER = {"mib", "ms", "s", "ratio", "interval"}
 
@@ -72,18 +76,39 @@ def make_view(
     rows: Sequence[Sequence[Cell]],
     filtered: Sequence[str] = (),
     forms: dict[str, str] | None = None,
-    empty: Sequence[str] = (),
+    offered: Mapping[str, Sequence[str]] | None = None,
 ) -> TableView:
-    """A table with filters of the named columns that have a few values."""
+    """A table without columns that have no value, with filters of columns that have a few.
+
+    Args:
+        key: names it.
+        header: the names of all columns.
+        rows: cells of all columns.
+        filtered: the columns that are filtered, by name.
+        forms: the table as text to copy.
+        offered: by column, values that its filter offers though no row may have them.
+    """
+    empty = [
+        n for n in range(len(header)) if rows and all(_is_missing(row[n].text) for row in rows)
+    ]
+    kept = [n for n in range(len(header)) if n not in empty]
+    cells = [[row[n] for n in kept] for row in rows]
+    names = [header[n] for n in kept]
     filters = []
-    for column, name in enumerate(header):
-        values = list(dict.fromkeys(row[column].text for row in rows))
+    for column, name in enumerate(names):
+        values = dict.fromkeys(
+            [row[column].text for row in cells] + [*(offered or {}).get(name, ())]
+        )
         if name in filtered and _FEWEST <= len(values) <= _MOST:
-            filters.append(Filter(column, name, values))
-    cells = [list(row) for row in rows]
+            filters.append(Filter(column, name, [*values]))
     columns = [_list_keys(column) for column in zip(*cells, strict=True)]
     keys = [list(row) for row in zip(*columns, strict=True)]
-    return TableView(key, list(header), cells, keys, filters, list(empty), forms or {})
+    return TableView(key, names, cells, keys, filters, [header[n] for n in empty], forms or {})
+
+
+def _is_missing(text: str) -> bool:
+    """Whether a text stands for no value; a footnote's mark may follow the dash."""
+    return not text or (text.startswith(MISSING) and text[1:2] in ("", " "))
 
 
 def _list_keys(column: Sequence[Cell]) -> Sequence[float | str | None]:
@@ -98,41 +123,23 @@ def _list_keys(column: Sequence[Cell]) -> Sequence[float | str | None]:
 def view_exhibit(library: Library, exhibit: Exhibit) -> TableView:
     """The table of an exhibit; the first column with a model's or contender's name is pinned."""
     table, spec = exhibit.report.table, exhibit.spec
-    kept, empty = _choose_columns(table.header, table.rows, len(spec.rows))
     styles = _rank_values(exhibit)
     named = [n for n, name in enumerate(spec.rows) if name in ("model", "contender", "backend")]
     pinned = named[0] if named else 0
     rows = []
     for index, row in enumerate(table.rows):
         cells = []
-        for column in kept:
-            entry = row[column]
+        for column, entry in enumerate(row):
             path = library.path_of(entry.record) if entry.record and entry.text else ""
             style = styles.get((index, column), "")
             if column == pinned:
                 style = "pin"
-            elif entry.text.startswith(MISSING) and entry.text[1:2] in ("", " "):
+            elif entry.text and _is_missing(entry.text):
                 style = "missing"
             cells.append(Cell(entry.text, path, _order(entry), style))
         rows.append(cells)
-    header = [table.header[column] for column in kept]
     forms = {"CSV": render_csv(table), "LaTeX": render_latex(table)}
-    return make_view("table", header, rows, [*spec.rows, "source"], forms, empty)
-
-
-def _choose_columns(
-    header: list[str], rows: list[list[Entry]], first: int
-) -> tuple[list[int], list[str]]:
-    """Columns that have a value or a reason of their own, and the names of the others."""
-    kept, empty = [], []
-    for column, name in enumerate(header):
-        texts = [row[column].text for row in rows]
-        has_values = any(text and not text.startswith(MISSING) for text in texts)
-        if column < first or has_values:
-            kept.append(column)
-        else:
-            empty.append(name)
-    return kept, empty
+    return make_view("table", table.header, rows, [*spec.rows, "source"], forms)
 
 
 def _order(entry: Entry) -> float | str:
@@ -149,7 +156,8 @@ def _rank_values(exhibit: Exhibit) -> dict[tuple[int, int], str]:
     """By row and column: whether a value is the best, or second to it, of those it competes with.
 
     Rows compete where they agree in all fields but those that name a method. Differences to quoted
-    rows, and columns of which neither more nor less is better, are left out.
+    rows, and columns of which neither more nor less is better or which say nothing of the method,
+    are left out.
     """
     table, spec = exhibit.report.table, exhibit.spec
     fields = [n for n, name in enumerate(spec.rows) if name not in _COMPETING]
@@ -181,6 +189,9 @@ def _rank_values(exhibit: Exhibit) -> dict[tuple[int, int], str]:
 
 
 def _direction(column: Column) -> int:
+    """1 where more is better, -1 where less is, 0 where values are not ranked."""
+    if column.metric in _UNRANKED:
+        return 0
     if column.format in _MORE_IS_BETTER:
         return 1
     return -1 if column.format in _LESS_IS_BETTER else 0

@@ -17,6 +17,8 @@ from kgt.files import make_folder
 
 _HERE = Path(__file__).parent
 _CODE = re.compile("`([^`]+)`")
+# A sign before a number; a hyphen within a name, a date or an exponent is none.
+_SIGN = re.compile(r"(?<![\w.-])-(?=\d)")
 # What a folder holds that a build may replace as a whole.
 MARKER = "kgt-site.txt"
 # Pages that the head of every page leads to.
@@ -51,8 +53,9 @@ class Site:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=write_signs,
         )
-        self._templates.filters |= {"text": keep_quotes, "prose": mark_code}
+        self._templates.filters |= {"text": keep_quotes, "prose": mark_code, "signs": write_signs}
         self._templates.globals["navigable"] = NAVIGABLE
 
     def add(self, path: str, content: str | bytes) -> str:
@@ -120,6 +123,13 @@ class Site:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(map(len, self.files.values()))
+
+
+def write_signs(value: object) -> object:
+    """Text with minus signs before its numbers; what is markup, such as JSON, or a number stays."""
+    if isinstance(value, Markup | int | float):
+        return value
+    return _SIGN.sub("\N{MINUS SIGN}", str(value))
 
 
 def keep_quotes(text: object) -> Markup:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from benchmarks.measure import problems
-from benchmarks.measure.attention import measure_latency_cell, measure_memory_cell
+from benchmarks.measure.attention import measure_latency_cells, measure_memory_cell
 from tests.benchmarks.making import make_cell
 
 CELL = make_cell(
@@ -40,14 +40,14 @@ def deriving(monkeypatch):
 
 def test_record_says_how_many_layers_a_call_stood_for(deriving):
     cell = CELL.model_copy(update={"layers": 3})
-    assert measure_latency_cell((cell, 0.01)).stage_calls == 3
+    assert measure_latency_cells(([cell], 0.01))[0].stage_calls == 3
     plain = cell.model_copy(update={"backend": "sdpa"})
-    assert measure_latency_cell((plain, 0.01)).stage_calls == 1
+    assert measure_latency_cells(([plain], 0.01))[0].stage_calls == 1
 
 
 def test_record_of_auto_names_what_ran():
     cell = CELL.model_copy(update={"backend": "auto"})
-    result = measure_latency_cell((cell, 0.01))
+    result = measure_latency_cells(([cell], 0.01))[0]
     assert result.backend == problems.resolve_backend(cell, "auto") != "auto"
 
 
@@ -62,7 +62,7 @@ def test_every_call_of_a_memory_cell_derives_anew(deriving):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cells_are_measured_on_a_gpu():
     cell = CELL.model_copy(update={"device": "cuda", "backend": "triton", "mode": "backward"})
-    timed = measure_latency_cell((cell, 0.01))
+    timed = measure_latency_cells(([cell], 0.01))[0]
     assert timed.latency.value > 0
     held = measure_memory_cell(CELL.model_copy(update={"kind": "memory", "device": "cuda"}))
     # Scores of 2 heads of 64 x 64 and their softmax, in blocks of 512 bytes.

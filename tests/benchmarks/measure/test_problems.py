@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measure import problems
-from benchmarks.measure.attention import measure_latency_cell
+from benchmarks.measure.attention import measure_latency_cells
 from benchmarks.measure.problems import (
     closed_form,
     gradient_errors,
@@ -280,7 +280,7 @@ def test_a_new_backend_is_measured_once_it_is_registered(monkeypatch):
     known = get_backend("torch-mask")
     registry.register(Backend("toy", known.attend, lambda shape: Cost(7 * shape.k, 1)))
     cell = CELL.model_copy(update={"backend": "toy", "baseline": "dense"})
-    assert measure_latency_cell((cell, 0.01)).backend == "toy"
+    assert measure_latency_cells(([cell], 0.01))[0].backend == "toy"
     assert closed_form(cell) == Cost(42, 1)
     assert gradient_errors(make_inputs(BACKWARD), "toy", BACKWARD)
 

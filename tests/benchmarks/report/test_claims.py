@@ -132,12 +132,12 @@ def test_cells_without_a_value_of_their_own_are_not_judged(fields):
 )
 def test_time_is_linear_in_k(time_of, noise, verdict):
     verdicts = judge("C2", make_latency("torch-gather", time_of, noise))
-    assert verdicts[f"{TIME_LINEAR} (torch-gather, N = 1024)"] == verdict
+    assert verdicts[f"{TIME_LINEAR} (torch-gather, N = 1,024)"] == verdict
 
 
 def test_a_noisy_machine_makes_no_claim_fail():
     verdicts = judge("C2", make_latency("torch-gather", lambda k: 0.01 * k**1.5, floor=0.9))
-    assert verdicts[f"{TIME_LINEAR} (torch-gather, N = 1024)"] == "UNCLEAR"
+    assert verdicts[f"{TIME_LINEAR} (torch-gather, N = 1,024)"] == "UNCLEAR"
 
 
 def test_two_k_tell_nothing_about_linearity():
@@ -211,7 +211,10 @@ def test_small_networks_are_told_but_do_not_judge_kgt_against_swinir():
     records = {record.cell: record for record in (kgt, swinir)}
     (judgment,) = judge_claims(("C7",), records)
     assert judgment.verdict == "NOT MEASURED"
-    assert "only small networks were trained" in judgment.evidence
+    assert judgment.summary == (
+        "only small networks were trained, which decide nothing: +0.333 dB on average, from +0.33 "
+        "to +0.33, ahead in 1 of 1 values"
+    )
     assert "sr-x4 on Set5: kgt-tiny-x4 (as it ships, small-sr-x4@1, k = 64)" in judgment.evidence
     assert "+0.333 dB, 1 seed each, 3 images" in judgment.evidence
     (alone,) = judge_claims(("C7",), {kgt.cell: kgt})

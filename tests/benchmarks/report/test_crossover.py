@@ -52,7 +52,7 @@ def test_auto_is_held_to_the_rivals_it_did_not_choose(rival, verdict):
     )
     assert found == verdict
     assert evidence.startswith(
-        "worst at N = 1024, k = 128, photo graph: native, which auto chose, "
+        "worst at N = 1,024, k = 128, photo graph: native, which auto chose, "
         f"takes {0.5 / rival:.2f}"
     )
 
@@ -95,11 +95,11 @@ def test_one_bad_point_fails_the_claim_and_is_named():
     assert judge_auto(*good)[0] == "HOLDS"
     verdict, evidence = judge_auto(*good, *bad)
     assert verdict == "FAILS"
-    assert "N = 1024, k = 1024, random graph" in evidence
+    assert "N = 1,024, k = 1,024, random graph" in evidence
     assert "takes 1.50" in evidence
     assert evidence.endswith(
         "of the time of sdpa; of 5 comparisons 1 have a rival too far ahead, 0 are unclear; "
-        "ahead at N = 1024, k = 1024, random graph"
+        "ahead at N = 1,024, k = 1,024, random graph"
     )
 
 
@@ -125,10 +125,10 @@ def test_auto_without_a_rival_is_not_judged(records):
 def test_kernel_crosses_dense_where_a_power_law_between_two_k_is_one():
     line = [make_record("native", 4 * k / 1024, k=k) for k in (16, 64, 512, 1024)]
     ((claim, (verdict, evidence)),) = judge("kernel-crosses-dense", line).items()
-    assert claim == f"{CROSSES} (N = 1024, photo graph)"
+    assert claim == f"{CROSSES} (N = 1,024, photo graph)"
     assert verdict == "HOLDS"
     assert evidence == (
-        "crosses dense at k = 256 (k/N = 0.25); time / dense 0.06 at k = 16, 4.00 at k = 1024; "
+        "crosses dense at k = 256 (k/N = 0.25); time / dense 0.06 at k = 16, 4.00 at k = 1,024; "
         "FASTER up to k = 64; SLOWER from k = 512"
     )
 
@@ -156,8 +156,8 @@ def test_each_size_and_graph_is_judged_by_itself():
     found = judge("kernel-crosses-dense", records)
     assert {claim.removeprefix(CROSSES): verdict for claim, (verdict, _) in found.items()} == {
         " (N = 64, photo graph)": "FAILS",
-        " (N = 1024, photo graph)": "HOLDS",
-        " (N = 1024, random graph)": "HOLDS",
+        " (N = 1,024, photo graph)": "HOLDS",
+        " (N = 1,024, random graph)": "HOLDS",
     }
 
 
@@ -168,4 +168,4 @@ def test_without_a_kernel_nothing_crosses():
 
 def test_the_kernel_of_gpus_is_judged_as_that_of_cpus():
     (claim,) = judge("kernel-crosses-dense", [make_record("triton", 0.5, k=16, n=1024)])
-    assert claim == f"{CROSSES} (N = 1024, photo graph)".replace("native", "triton")
+    assert claim == f"{CROSSES} (N = 1,024, photo graph)".replace("native", "triton")

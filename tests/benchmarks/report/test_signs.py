@@ -40,6 +40,25 @@ def test_signs_are_told_apart_by_color_or_by_marker(table, how):
         assert distance > 12 or first.marker != second.marker, (one, other, distance)
 
 
+def list_signs():
+    """By table, the signs of those with a name and of what has none."""
+    models = [*signs.MODELS.values(), signs.sign_of_model("another")]
+    return models, [*signs.BACKENDS.values(), signs.sign_of_backend("another")]
+
+
+def test_no_model_has_the_color_of_a_backend():
+    models, backends = list_signs()
+    for model in models:
+        for backend in backends:
+            distance = np.linalg.norm(see(model.color, None) - see(backend.color, None))
+            assert distance > 10, (model, backend, distance)
+
+
+def test_every_sign_is_seen_on_white():
+    for sign in (sign for table in list_signs() for sign in table):
+        assert signs.contrast(sign.color, "#ffffff") >= 3, sign
+
+
 @pytest.mark.parametrize("how", [None, *sorted(SEEN)])
 def test_what_is_for_and_against_us_differs_to_every_reader(how):
     pairs = [(signs.FOR, signs.AGAINST), (signs.VERDICTS["HOLDS"], signs.VERDICTS["FAILS"])]

@@ -34,7 +34,7 @@ def read_texts(figure):
 def test_crossover_has_a_panel_per_size_and_a_line_at_one():
     figure = crossover.draw(make_records("attention-crossover"))
     assert read_texts(figure) == {
-        "titles": ["N = 64 tokens", "N = 256 tokens", "N = 1024 tokens"],
+        "titles": ["N = 64 tokens", "N = 256 tokens", "N = 1,024 tokens"],
         "x": ["k / N (share of keys kept)"] * 3,
         "y": "time / dense (99 % interval)",
         "legend": ["torch-mask", "sdpa", "native", "auto", "photo graph", "random graph"],

@@ -37,15 +37,15 @@ def test_answers_count_verdicts_and_span_the_differences():
         *(train(LARGE, 30.0, dataset="Urban100") + train(cosine, 30.0, dataset="Urban100")),
     ]
     assert answer("keys", *pairs) == (
-        "Of 3 differences, 1 hold, 1 fail, 1 undecided, -0.10 dB to +0.20 dB. By claim: keys "
-        "by cosine restore better than as many by dot (1 hold, 1 fail, 1 undecided, -0.10 dB "
+        "Of 3 differences, 1 holds, 1 fails, 1 undecided, -0.10 dB to +0.20 dB. By claim: keys "
+        "by cosine restore better than as many by dot (1 holds, 1 fails, 1 undecided, -0.10 dB "
         "to +0.20 dB)."
     )
     # A study answers by its own claims alone.
     assert answer("sharing", *pairs) == "Not measured yet."
     shared = answer("sharing", *train(NETWORK, 30.0), *train(REBUILT, 30.0))
     assert "sharing the graph over a stage of 2 layers loses no quality" in shared
-    assert shared.count("1 hold, 0 fail") == 2
+    assert shared.count("1 holds, 0 fail") == 2
 
 
 def test_the_answer_on_k_counts_every_k_together():
@@ -58,8 +58,8 @@ def test_the_answer_on_k_counts_every_k_together():
         *train(NETWORK, 30.3, "study-denoise-k-fixed", k=256),
     ]
     text = answer("k", *pairs)
-    assert "random k in training restores better than a fixed one (2 hold, 1 fail" in text
-    assert "other k in use costs less than 0.1 dB (1 hold, 1 fail" in text
+    assert "random k in training restores better than a fixed one (2 hold, 1 fails" in text
+    assert "other k in use costs less than 0.1 dB (1 holds, 1 fails" in text
     assert "fewer keys in use cost more than 0.1 dB (2 hold, 0 fail" in text
     assert "k = " not in text
 

@@ -3,6 +3,7 @@ import io
 import warnings
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from benchmarks.plan.specs import Column, Shown, TableSpec, get_spec
 from benchmarks.records.environment import capture_environment
 from benchmarks.records.result import Quantity
 from benchmarks.report.claims import judge_claims
+from benchmarks.report.claims.training import list_tested
 from benchmarks.report.entries import Entry, format_result
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
@@ -23,10 +25,12 @@ from benchmarks.report.render import (
     render_latex,
     render_markdown,
 )
+from benchmarks.report.reproduction import Reproduction
 from benchmarks.report.tables import build_table
 from tests.benchmarks.making import make_cell, make_record, make_result
 
 MIB = 2**20
+ROOT = Path(__file__).parents[3]
 BACKENDS = ["torch-mask", "torch-gather", "sdpa", "triton"]
 SPEC = TableSpec.model_validate(
     {
@@ -168,19 +172,61 @@ def test_a_long_table_shows_what_decides_and_folds_the_rest():
     assert "row 30" not in shown
     assert all(f"| row {index} |" in folded for index in range(40))
     assert "All 40 rows and 12 columns" in folded
-    assert "Of 1 claim, 1 hold, 0 fail, and 0 are unclear or not measured." in shown
+    assert "Of 1 claim, 1 holds, 0 fail, and 0 are unclear or not measured." in shown
+
+
+def test_rows_that_nobody_measured_are_folded():
+    table, _ = make_long_table()
+    empty = [[*row[:2], *([Entry("- [1]")] * len(row[2:]))] for row in table.rows[:30]]
+    table = replace(table, rows=[*empty, *table.rows[30:]])
+    _, rows = choose_decisive(table, [])
+    assert [row[0].text for row in rows] == [f"row {index}" for index in range(30, 40)]
+
+
+@pytest.mark.parametrize("rows_of_a_claim", [2, 4])
+def test_a_cut_never_parts_what_a_claim_compares(rows_of_a_claim):
+    table, cells = make_long_table()
+    apart = len(cells) // rows_of_a_claim
+    claims = [
+        Judgment(f"C{number}", "UNCLEAR", "", tuple(cells[number::apart]))
+        for number in range(apart)
+    ]
+    everything = Judgment("C99", "UNCLEAR", "", tuple(cells))
+    _, rows = choose_decisive(table, [everything, *claims])
+    assert len(rows) == MOST_ROWS - MOST_ROWS % rows_of_a_claim
+    shown = {entry.record.cell for row in rows for entry in row if entry.record}
+    kept = [shown & {*claim.cells} for claim in claims]
+    assert {len(part) for part in kept} == {0, rows_of_a_claim}
+
+
+def test_the_page_of_the_small_networks_shows_where_they_lose():
+    spec = get_spec("small", "study")
+    work = Reproduction(spec, "cpu", spec.profile("cpu")[1], ROOT / "results")
+    report = work.build(work.store.newest_environment(work.cells))
+    columns, rows = choose_decisive(report.table, report.judgments)
+    names = [report.table.header[column] for column in columns]
+    shown = {(row[0].text, row[1].text) for row in rows}
+    worst = {}
+    for found in (tested.found for tested in list_tested(report.records)):
+        least = worst.setdefault(found.ours.task, found)
+        worst[found.ours.task] = min(least, found, key=lambda f: f.gain.mean)
+    lost = [found for found in worst.values() if found.gain.mean < 0]
+    assert len(lost) > 2
+    for found in lost:
+        assert found.ours.dataset in names
+        assert {(arm.task, arm.model) for arm in (found.ours, found.theirs)} <= shown
 
 
 def test_a_table_says_itself_what_is_shown_before_the_fold():
     table, cells = make_long_table()
-    wanted = {"name": ("row 7", "row 9", "row 38")}
-    table = replace(table, shown=Shown(columns=("name", "c3"), where=wanted))
+    wanted = ({"name": ("row 7", "row 9")}, {"name": ("row 38",), "constant": ("same",)})
+    table = replace(table, shown=Shown(columns=("name", "c3", "never"), where=wanted))
     judged = Judgment("C9 it works", "HOLDS", "yes; because", (cells[0],))
     columns, rows = choose_decisive(table, [judged])
     assert [table.header[column] for column in columns] == ["name", "c3"]
     assert [row[0].text for row in rows] == ["row 7", "row 9", "row 38"]
     # Where a profile measures none of them, the rows that decide are shown.
-    nowhere = replace(table, shown=Shown(columns=("name",), where={"name": ("row 99",)}))
+    nowhere = replace(table, shown=Shown(columns=("name",), where=({"name": ("row 99",)},)))
     _, rows = choose_decisive(nowhere, [judged])
     assert len(rows) == MOST_ROWS
     assert rows[0][0].text == "row 0"
@@ -188,7 +234,7 @@ def test_a_table_says_itself_what_is_shown_before_the_fold():
 
 @pytest.mark.parametrize(
     ("shown", "named"),
-    [({"columns": ["colum"]}, "colum"), ({"columns": ["n"], "where": {"size": [1]}}, "size")],
+    [({"columns": ["colum"]}, "colum"), ({"columns": ["n"], "where": [{"size": [1]}]}, "size")],
 )
 def test_what_is_shown_must_be_of_the_table(shown, named):
     spec = get_spec("3").model_dump(mode="json")

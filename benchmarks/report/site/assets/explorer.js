@@ -1,11 +1,12 @@
 // Shows the keys of the pixel that a reader points at.
 "use strict";
-document.addEventListener("DOMContentLoaded", () => {
+document.addEventListener("DOMContentLoaded", async () => {
   const side = 32;
   const orders = {};
   for (const [name, packed] of Object.entries(JSON.parse(document.getElementById("orders").textContent))) {
     const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
-    orders[name] = new Uint16Array(bytes.buffer);
+    const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    orders[name] = new Uint16Array(await new Response(inflated).arrayBuffer());
   }
   const photograph = document.getElementById("photograph");
   const k = document.getElementById("k");
@@ -17,9 +18,13 @@ document.addEventListener("DOMContentLoaded", () => {
       select.value = kept;
     }
   }
+  let number = address.get("window");
   let query = Math.min(Math.max(Number(address.get("pixel")) || 9 * side + 9, 0), side * side - 1);
   const draw = () => {
-    const order = orders[photograph.value];
+    if (!(`${photograph.value}-${number}` in orders)) {
+      number = "1";
+    }
+    const order = orders[`${photograph.value}-${number}`];
     const most = order.length / (side * side);
     const count = Number(k.value);
     const keys = order.subarray(query * most, query * most + count);
@@ -29,9 +34,12 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     for (const panel of document.querySelectorAll(".explored")) {
       panel.hidden = panel.dataset.name !== photograph.value;
-      if (!panel.hidden) {
-        const group = panel.querySelector(".keys");
-        group.replaceChildren(...[...keys].map((key) => {
+      for (const button of panel.querySelectorAll("button")) {
+        button.setAttribute("aria-pressed", button.dataset.number === number);
+      }
+      for (const view of panel.querySelectorAll(".window")) {
+        view.toggleAttribute("hidden", view.dataset.number !== number);
+        view.querySelector(".keys").replaceChildren(...[...keys].map((key) => {
           const square = document.createElementNS("http://www.w3.org/2000/svg", "rect");
           square.setAttribute("x", key % side);
           square.setAttribute("y", Math.floor(key / side));
@@ -39,15 +47,16 @@ document.addEventListener("DOMContentLoaded", () => {
           square.setAttribute("height", 1);
           return square;
         }));
-        const mark = panel.querySelector(".query");
+        const mark = view.querySelector(".query");
         mark.setAttribute("x", query % side);
         mark.setAttribute("y", Math.floor(query / side));
       }
     }
     const share = Math.round((100 * served) / (side * side));
     said.textContent = `Row ${Math.floor(query / side) + 1}, column ${(query % side) + 1}: ` +
-      `${count} keys; itself a key of ${served} of ${side * side} pixels, ${share} %.`;
+      `${count} keys; itself a key of ${served} of ${(side * side).toLocaleString("en")} pixels, ${share} %.`;
     address.set("photograph", photograph.value);
+    address.set("window", number);
     address.set("k", k.value);
     address.set("pixel", query);
     history.replaceState(null, "", `#${address}`);
@@ -71,6 +80,12 @@ document.addEventListener("DOMContentLoaded", () => {
         query = row * side + column;
         draw();
       }
+    });
+  }
+  for (const button of document.querySelectorAll(".photograph button")) {
+    button.addEventListener("click", () => {
+      number = button.dataset.number;
+      draw();
     });
   }
   photograph.addEventListener("change", draw);

@@ -24,7 +24,14 @@ document.addEventListener("DOMContentLoaded", () => {
         line.insertCell().textContent = value;
       }
     }
-    place.append(table);
+    // Names such as peak_over_closed_form do not break, and a phone is narrower than the table.
+    const scroll = document.createElement("div");
+    scroll.className = "scroll";
+    scroll.tabIndex = 0;
+    scroll.setAttribute("role", "region");
+    scroll.setAttribute("aria-label", caption);
+    scroll.append(table);
+    place.append(scroll);
   };
   const show = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
   add("Values", ["quantity", "value", "unit", "99 % interval", "how"],
@@ -36,7 +43,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const environment = record.environment || {};
   add("Run", ["what", "value"], [
     ["command", record.command || ""],
-    ["commit", (environment.commit || "none") + (environment.dirty ? ", changed" : "")],
+    ["commit", (environment.commit || "none") + (environment.dirty ? ", with uncommitted changes" : "")],
     ["date", environment.timestamp || ""],
   ]);
   add("Cell", ["field", "value"], Object.entries(record.cell).map(([name, value]) => [name, show(value)]));

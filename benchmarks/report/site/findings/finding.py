@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from benchmarks.records.record import Record
+from benchmarks.records.record import PORTABLE, Record
 from benchmarks.report import signs
 from benchmarks.report.claims.training import Tested
 from benchmarks.report.judgment import VerdictLabel
@@ -16,6 +16,8 @@ from benchmarks.report.site.library import Claim
 from benchmarks.report.site.scoreboard import ends_of
 
 MOST_WORDS = 25
+# Differences have one scale on all charts; what lies beyond it ends in an arrow at its border.
+_SCALE_DB = (-1.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,13 @@ class Number:
     interval: str
     label: str
     records: tuple[Record, ...]
+
+    @property
+    def machines(self) -> str:
+        """Where it was measured, empty of what does not depend on it."""
+        timed = [record for record in self.records if record.cell.kind not in PORTABLE]
+        names = [record.environment.place for record in timed if record.environment]
+        return " and ".join(dict.fromkeys(names))
 
 
 @dataclass(frozen=True)
@@ -82,11 +91,13 @@ def describe_ends(tested: Tested) -> str:
 def draw_differences(rows: Sequence[tuple[str, Tested]], width: int = 150) -> alt.TopLevelMixin:
     """Differences in dB with their intervals, in the color of the side they are on."""
     values = []
+    least, most = _SCALE_DB
     for name, tested in rows:
         low, high = ends_of(tested) or (tested.found.gain.mean,) * 2
         mean = tested.found.gain.mean
         side = "for us" if mean > 0 else "against us"
-        values.append({"what": name, "dB": mean, "low": low, "high": high, "side": side})
+        row = {"what": name, "dB": mean, "low": max(low, least), "high": min(high, most)}
+        values.append({**row, "side": side, "left": low < least, "right": high > most})
     base = alt.Chart(alt.Data(values=values)).encode(
         y=alt.Y("what:N", sort=None, title=None),
         color=alt.Color(
@@ -95,10 +106,17 @@ def draw_differences(rows: Sequence[tuple[str, Tested]], width: int = 150) -> al
             scale=alt.Scale(domain=["for us", "against us"], range=[signs.FOR, signs.AGAINST]),
         ),
     )
+    scale = alt.Scale(domain=[least, most], clamp=True)
     bars = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", title="difference, dB"), x2=alt.X2("high:Q")
+        x=alt.X("low:Q", title="difference, dB", scale=scale), x2=alt.X2("high:Q")
     )
+    arrows = [
+        base.transform_filter(f"datum.{side}")
+        .mark_point(shape=f"triangle-{side}", size=30, filled=True, opacity=1)
+        .encode(x=alt.X(f"{end}:Q"))
+        for side, end in (("left", "low"), ("right", "high"))
+    ]
     tooltip: list[Any] = ["what:N", alt.Tooltip("dB:Q", format="+.3f")]
     dots = base.mark_circle(size=40, opacity=1).encode(x="dB:Q", tooltip=tooltip)
     zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#444").encode(x="x:Q")
-    return alt.layer(zero, bars, dots).properties(width=width, height=alt.Step(13))
+    return alt.layer(zero, bars, *arrows, dots).properties(width=width, height=alt.Step(13))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.records.cell import Cell, NetworkCell
 from benchmarks.report.claims.training import Tested
 from benchmarks.report.comparisons import keys_of
 from benchmarks.report.judgment import VerdictLabel
@@ -163,36 +164,50 @@ def find_random_k(library: Library) -> Finding | None:
     )
 
 
+def _has_key_graph(cell: Cell) -> bool:
+    return (
+        isinstance(cell, NetworkCell)
+        and cell.model.startswith("kgt")
+        and not cell.model.endswith("-dense")
+    )
+
+
 def find_linear_growth(library: Library) -> Finding | None:
-    """Whether cost grows in proportion to the number of pixels."""
-    claims = [
+    """Whether the cost of key-graph networks grows in proportion to the number of pixels."""
+    judged = [
         claim
         for claim in library.claims()
-        if claim.judgment.claim.startswith("C8 ") and claim.exhibit.profile_name != "smoke"
+        if claim.judgment.claim.startswith("C8 ")
+        and claim.exhibit.profile_name != "smoke"
+        and claim.judgment.verdict != "NOT MEASURED"
+        and all(_has_key_graph(cell) for cell in claim.judgment.cells)
     ]
-    judged = [claim for claim in claims if claim.judgment.verdict != "NOT MEASURED"]
     if not judged:
         return None
-    holds = [claim for claim in judged if claim.judgment.verdict == "HOLDS"]
-    fails = [claim for claim in judged if claim.judgment.verdict == "FAILS"]
-    verdict: VerdictLabel = "UNCLEAR"
-    if len(holds) == len(judged) or fails:
-        verdict = "FAILS" if fails else "HOLDS"
-    first = (fails or judged)[0]
-    records = first.exhibit.records
+    by_verdict: dict[VerdictLabel, list[Claim]] = {"FAILS": [], "UNCLEAR": [], "HOLDS": []}
+    for claim in judged:
+        by_verdict[claim.judgment.verdict].append(claim)
+    verdict = next(label for label, found in by_verdict.items() if found)
+    what = " and ".join(dict.fromkeys(claim.judgment.claim.split()[1] for claim in judged))
+    holds, fails = by_verdict["HOLDS"], by_verdict["FAILS"]
     return Finding(
         key="linear-growth",
         question="Does cost grow with the pixels alone?",
-        sentence=f"Time, memory or FLOPs grow in proportion to the pixels in {len(holds)} of "
-        f"{len(judged)} measured lines; {len(fails)} grow otherwise.",
+        sentence=f"Of key-graph networks, {what} grow in proportion to the pixels in {len(holds)} "
+        f"of {len(judged)} measured lines; {len(fails)} grow otherwise.",
         verdict=verdict,
-        why=first.judgment.evidence,
+        why="; ".join(claim.judgment.evidence for claim in by_verdict[verdict]),
         numbers=(
             Number(
                 f"{len(holds)} of {len(judged)}",
                 f"exponent within {LINEAR[0]:.2f} to {LINEAR[1]:.2f}",
                 "lines that are linear",
-                tuple(records[cell] for cell in first.judgment.cells if cell in records),
+                tuple(
+                    claim.exhibit.records[cell]
+                    for claim in judged
+                    for cell in claim.judgment.cells
+                    if cell in claim.exhibit.records
+                ),
             ),
         ),
         chart=None,

@@ -18,7 +18,7 @@ from benchmarks.report.site.findings.finding import (
     format_db,
 )
 from benchmarks.report.site.library import Library
-from benchmarks.report.site.scoreboard import Square, list_squares
+from benchmarks.report.site.scoreboard import Square, list_squares, side_of
 
 _PEER, _OURS = "smfanet-x4", "kgt-tiny-x4"
 
@@ -38,9 +38,9 @@ def find_against_swinir(library: Library) -> Finding | None:
     words = {
         "HOLDS": "KGT scores above SwinIR of equal size on all {all} tasks and levels.",
         "FAILS": "KGT scores above SwinIR of equal size on {ahead} of {all} tasks and levels, "
-        "below on {behind}, even on {even}.",
+        "below on {behind}, undecided on {even}.",
         "UNCLEAR": "KGT scores above SwinIR of equal size on {ahead} of {all} tasks and levels, "
-        "below on {behind}, even on {even}; too few seeds to judge.",
+        "below on {behind}, undecided on {even}; too few seeds to judge.",
     }
     seeds = min(min(square.tested.found.gain.seeds) for square in squares)
     sentence = words[verdict].format(
@@ -62,12 +62,25 @@ def find_against_swinir(library: Library) -> Finding | None:
         question="Is KGT better than SwinIR?",
         sentence=sentence,
         verdict=verdict,
-        why=f"{why}; small networks of equal size and recipe",
+        why=f"{why}; small networks of equal size{_say_recipes(squares)}. A task counts as above "
+        "or below where the intervals of all its sets with enough images agree",
         numbers=tuple(_number(library, square) for square in (best, worst)),
         chart=draw_differences(drawn),
         about="Difference of KGT less SwinIR in PSNR, dB, of the farthest level of each task.",
-        claims=tuple(square.claim for square in squares),
+        claims=tuple(claim for square in squares for _, claim in square.all),
     )
+
+
+def _say_recipes(squares: list[Square]) -> str:
+    """That both have one recipe, and where they have not."""
+    unlike = {}
+    for square in squares:
+        records = records_of(square.claim.exhibit.records, square.tested)
+        trained = {getattr(record.result, "trained", None) or "" for record in records}
+        if len(trained) > 1:
+            unlike[square.family] = " and ".join(sorted(trained))
+    but = "".join(f"; {family}: {recipes}" for family, recipes in unlike.items())
+    return f" and recipe{but}"
 
 
 def _number(library: Library, square: Square) -> Number:
@@ -97,7 +110,7 @@ def find_against_peer(library: Library) -> Finding | None:
         return None
     largest = max(tests, key=lambda tested: tested.found.gain.images)
     gain = largest.found.gain
-    behind = sum(tested.found.gain.mean < 0 for tested in tests)
+    behind = sum(side_of(tested) == "behind" for tested in tests)
     side = "lower" if gain.mean < 0 else "higher"
     sentence = (
         f"The KGT that ships scores {side} than SMFANet of its size with its authors' weights: "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import altair as alt
 
 from benchmarks.records.cell import AttentionCell, NetworkCell
@@ -11,6 +14,7 @@ from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report import signs
 from benchmarks.report.judgment import VerdictLabel
 from benchmarks.report.series import select
+from benchmarks.report.site.charts import key_axis
 from benchmarks.report.site.findings.finding import Finding, Number
 from benchmarks.report.site.library import Exhibit, Library
 
@@ -47,22 +51,28 @@ def _find_speed(library: Library, profile: str, kernel: str, device: str) -> Fin
     faster = [c.k for c, r in at_most.items() if r.judged == "FASTER"]
     verdicts: dict[str, VerdictLabel] = {"FASTER": "HOLDS", "SLOWER": "FAILS", "SAME": "FAILS"}
     verdict = verdicts.get(result.judged, "UNCLEAR")
-    takes = f"attention to {cell.k} of {most:,} tokens takes {result.ratio.value:.2f}"
+    numbers = [_number(exhibit, cell, result, f"time / dense, k = {cell.k}, N = {most:,}")]
+    every = next((c for c in at_most if c.k >= most), None)
+    if every is not None:
+        # What the kernel gains without leaving out a key.
+        numbers.append(_number(exhibit, every, at_most[every], "the same with every key"))
+    numbers += _compare_at_largest(library, profile, kernel, most)
+    takes = f"attention to {cell.k} of {most:,} tokens takes {_format_ratio(result.ratio.value)}"
     words = {
-        "HOLDS": f"On {device}, {takes} of dense attention's time; it is faster up to "
-        f"k = {max(faster, default=0)}.",
+        "HOLDS": f"On {device}, {takes} of dense attention's time, the graph not counted; "
+        f"{_say_faster(faster)}.",
         "FAILS": f"On {device}, {takes} times dense attention's time; {_say_faster(faster)}.",
         "UNCLEAR": f"On {device}, {takes} times dense attention's time, within what the machine's "
         "noise allows.",
     }
     return Finding(
         key=f"speed-{profile}",
-        question=f"Does the graph save time on {device}?",
+        question=f"Does attention to few keys save time on {device}?",
         sentence=words[verdict],
         verdict=verdict,
         why=f"{result.judged}: {describe_ratio(result)}, noise floor {result.floor.value:.1%}; "
         f"kernel {kernel}, {cell.dtype}, forward, the graph not counted",
-        numbers=(_number(exhibit, cell, result, f"time / dense, k = {cell.k}, N = {most:,}"),),
+        numbers=tuple(numbers),
         chart=_draw_line(at_most, kernel),
         about=f"Time of {kernel} over dense attention's against k, N = {most:,}; 1 is as fast.",
         claims=tuple(
@@ -73,23 +83,61 @@ def _find_speed(library: Library, profile: str, kernel: str, device: str) -> Fin
     )
 
 
+def _compare_at_largest(
+    library: Library, profile: str, kernel: str, above: int
+) -> Iterator[Number]:
+    """The kernel beside dense attention in the largest windows of Table 3, if they are larger."""
+    exhibit = library.find("table", "3", profile)
+    if exhibit is None:
+        return
+    timed = select(exhibit.records, AttentionCell, AttentionLatency)
+    plain = {cell: result for cell, result in timed.items() if not cell.bias}
+    most = max((cell.n for cell in plain), default=0)
+    found = {(c.backend, c.k): (c, r.latency.value) for c, r in plain.items() if c.n == most}
+    both = [k for backend, k in found if backend == kernel and ("dense", k) in found]
+    if most <= above or not both:
+        return
+    k = min(both, key=lambda k: abs(k - most * _KEPT))
+    (ours, ours_ms), (dense, dense_ms) = found[kernel, k], found["dense", k]
+    yield Number(
+        f"{ours_ms / dense_ms:.2f} x",
+        f"medians {ours_ms:.3g} and {dense_ms:.3g} ms, each with an interval of its own",
+        f"time / dense, k = {k}, N = {most:,}, {ours.dtype}",
+        (exhibit.records[ours], exhibit.records[dense]),
+    )
+
+
 def _say_faster(keys: list[int]) -> str:
-    return f"it is faster up to k = {max(keys)}" if keys else "it is faster at no k"
+    return f"faster up to k = {max(keys):,}" if keys else "faster at no k"
 
 
 def describe_ratio(result: LatencyResult) -> str:
-    """The ratio with its interval or, of too few rounds, their range."""
+    """The interval of the ratio or, of too few rounds, their range.
+
+    Its ends have three digits that count, and more where those are the same.
+    """
     lo, hi = result.ratio.interval
+    least = max(2, 2 - math.floor(math.log10(lo)))
+    tried = range(least, least + 3)
+    digits = next((d for d in tried if f"{lo:.{d}f}" != f"{hi:.{d}f}"), least)
+    text = f"{lo:.{digits}f} to {hi:.{digits}f}"
     if result.rounds < MIN_PAIRS:
-        return f"{lo:.2f} to {hi:.2f} in {result.rounds} rounds, too few for an interval"
-    return f"{lo:.2f} to {hi:.2f} (99 %)"
+        return f"{text} in {result.rounds} rounds, too few for an interval"
+    return f"{text} (99 %)"
+
+
+def _format_ratio(ratio: float) -> str:
+    """Two decimals, of small ratios as many as give two digits."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def _number(
     exhibit: Exhibit, cell: AttentionCell | NetworkCell, result: LatencyResult, label: str
 ) -> Number:
     record: Record = exhibit.records[cell]
-    return Number(f"{result.ratio.value:.2f} x", describe_ratio(result), label, (record,))
+    return Number(
+        f"{_format_ratio(result.ratio.value)} x", describe_ratio(result), label, (record,)
+    )
 
 
 def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.TopLevelMixin:
@@ -98,11 +146,8 @@ def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.
         lo, hi = result.ratio.interval
         values.append({"k": cell.k, "ratio": result.ratio.value, "low": lo, "high": hi})
     color = signs.sign_of_backend(kernel).color
-    keys = sorted({cell.k for cell in line})
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X(
-            "k:Q", scale=alt.Scale(type="log", base=2), axis=alt.Axis(values=keys), title="k, keys"
-        )
+        x=key_axis((cell.k for cell in line), title="k, keys")
     )
     ratio = alt.Y("ratio:Q", title="time / dense", axis=alt.Axis(tickCount=4))
     band = base.mark_area(color=color, opacity=0.25).encode(

@@ -48,7 +48,7 @@ def _describe(claim: Claim) -> list[Cell]:
         Cell(judgment.claim, claim.path, style="pin"),
         Cell(claim.code or "ours"),
         Cell(judgment.verdict, style=style),
-        Cell(judgment.evidence, claim.path),
+        Cell(judgment.summary, claim.path),
         Cell(report, claim.exhibit.path),
         Cell(claim.exhibit.profile_name),
     ]

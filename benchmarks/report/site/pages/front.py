@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import NamedTuple
 
-from benchmarks.records.environment import Environment
 from benchmarks.records.record import Record
 from benchmarks.report.site.charts import Chart, add_chart
 from benchmarks.report.site.findings import SHOWN, list_findings
@@ -80,8 +79,14 @@ def _arrange(squares: list[Square]) -> dict[str, list[Square]]:
 
 def _list_absent(library: Library) -> list[tuple[str, str, str]]:
     """What is not measured, why, and the page that says more."""
-    names = ", ".join(dict.fromkeys(spec.name for spec, _ in library.absent))
-    lines = [(f"Studies {names}", "not measured yet", "tables.html")] if names else []
+    lines = [
+        (
+            f"{spec.kind.capitalize()} {spec.name}",
+            f"not begun; {spec.profiles[name].about}",
+            "tables.html",
+        )
+        for spec, name in library.absent
+    ]
     measured = {e.spec.name for e in library.exhibits if e.profile_name != "smoke"}
     lines += [
         (exhibit.title, f"a smoke test alone; {_find_reason(exhibit)}", exhibit.path)
@@ -116,7 +121,7 @@ def _list_places(library: Library) -> list[tuple[str, str, str]]:
     for records in sorted(library.environments().values(), key=len, reverse=True):
         environment = records[0].environment
         assert environment is not None
-        places[_name(environment)] += records
+        places[environment.place] += records
     return [
         (name, f"machines.html#{records[0].environment_key}", _date(records))
         for name, records in sorted(places.items(), key=lambda place: -len(place[1]))
@@ -129,18 +134,10 @@ def _list_machines(library: Library) -> list[Machine]:
     for key, records in library.environments().items():
         environment = records[0].environment
         assert environment is not None
-        name, text = _name(environment), environment.describe()
+        name, text = environment.place, environment.describe()
         content = environment.model_dump_json(exclude={"commit", "dirty", "timestamp"})
         machines.append((len(records), Machine(key, name, text, _date(records), content)))
     return [machine for _, machine in sorted(machines, key=lambda pair: (-pair[0], pair[1]))]
-
-
-def _name(environment: Environment) -> str:
-    """Processor or GPU, and how many threads were used."""
-    if environment.gpus:
-        return ", ".join(dict.fromkeys(environment.gpus))
-    threads = environment.threads
-    return f"{environment.cpu}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _date(records: list[Record]) -> str:

@@ -1,9 +1,11 @@
-"""The method in a picture, and a page where a reader sees the keys of any pixel of a window."""
+"""The method in a picture, and a page where a reader sees the keys of any pixel of windows."""
 
 from __future__ import annotations
 
 import base64
 import io
+import zlib
+from collections import defaultdict
 
 import numpy as np
 import PIL.Image
@@ -22,12 +24,13 @@ _QUERY, _DRAWN = (9, 9), 16
 def add(site: Site, library: Library) -> None:
     """Add the pages; nothing of them is measured, so they need no record."""
     del library
-    windows = list(list_windows())
-    for window in windows:
-        site.add(_path(window, "photograph"), _encode(window.photograph))
-        site.add(_path(window, "window"), _encode(window.pixels))
-        site.add(_path(window, "hubs"), _encode(_paint_hubs(window)))
-    first = windows[0]
+    photographs: dict[str, list[Window]] = defaultdict(list)
+    for window in list_windows():
+        photographs[window.name].append(window)
+        site.add(_path_of_photograph(window), _encode(window.photograph))
+        site.add(_path(window), _encode(window.pixels))
+    first, *_ = next(iter(photographs.values()))
+    hubs = site.add("method/hubs.png", _encode(_paint_hubs(first)))
     query = _QUERY[0] * SIDE + _QUERY[1]
     site.add_page(
         "method.html",
@@ -39,29 +42,38 @@ def add(site: Site, library: Library) -> None:
         edges=[divmod(int(key), SIDE) for key in first.order[query, :_DRAWN]],
         layers=preset(_SHARED).depths[0],
         network=_SHARED,
-        hubs=_describe_hubs(first),
+        hubs={"path": hubs, **_describe_hubs(first)},
     )
     site.add_page(
         "explorer.html",
         "explorer.html",
-        windows=[_describe(window) for window in windows],
+        photographs={
+            name: [_describe(window) for window in windows] for name, windows in photographs.items()
+        },
         side=SIDE,
         keys=KEYS,
-        data={window.name: _pack(window) for window in windows},
+        data={
+            f"{name}-{window.number}": _pack(window)
+            for name, windows in photographs.items()
+            for window in windows
+        },
     )
 
 
-def _path(window: Window, what: str) -> str:
-    return f"method/{window.name}-{what}.png"
+def _path(window: Window) -> str:
+    return f"method/{window.name}-{window.number}.png"
+
+
+def _path_of_photograph(window: Window) -> str:
+    return f"method/{window.name}.png"
 
 
 def _describe(window: Window) -> dict[str, object]:
     height, width = window.photograph.shape[:2]
     return {
-        "name": window.name,
-        "photograph": _path(window, "photograph"),
-        "pixels": _path(window, "window"),
-        "hubs": _path(window, "hubs"),
+        "number": window.number,
+        "photograph": _path_of_photograph(window),
+        "pixels": _path(window),
         "height": height,
         "width": width,
         "top": window.top,
@@ -70,8 +82,8 @@ def _describe(window: Window) -> dict[str, object]:
 
 
 def _pack(window: Window) -> str:
-    """The order of keys as little-endian 16-bit numbers in base 64."""
-    return base64.b64encode(window.order.astype("<u2").tobytes()).decode()
+    """The order of keys as little-endian 16-bit numbers, deflated, in base 64."""
+    return base64.b64encode(zlib.compress(window.order.astype("<u2").tobytes(), 9)).decode()
 
 
 def _describe_hubs(window: Window) -> dict[str, object]:

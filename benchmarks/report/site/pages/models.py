@@ -9,18 +9,22 @@ from pathlib import Path
 
 import altair as alt
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markupsafe import Markup
 
 from baselines import registry
 from baselines.catalog import list_any_models
-from benchmarks.records.cell import NetworkCell
-from benchmarks.records.result import CostResult, NetworkLatency, NetworkMemory
+from benchmarks.data.manifest import MANIFEST
+from benchmarks.records.cell import NetworkCell, QualityCell
+from benchmarks.records.result import CostResult, NetworkLatency, NetworkMemory, QualityResult
 from benchmarks.report.series import select
 from benchmarks.report.signs import LEVELS, shade, sign_of_model
 from benchmarks.report.site.charts import Chart, add_chart
-from benchmarks.report.site.library import Library
+from benchmarks.report.site.library import Exhibit, Library
+from benchmarks.report.site.pages.tasks import describe_slider
+from benchmarks.report.site.pictures import SIDE, Restored
 from benchmarks.report.site.tables import Cell, make_view
-from benchmarks.report.site.writer import Site
+from benchmarks.report.site.writer import Site, write_signs
 from benchmarks.tasks import TASKS
 from kgt import zoo
 from kgt.checkpoints import read_checkpoint
@@ -29,13 +33,24 @@ from kgt.pretrained import find_weights
 _MIB = 2**20
 _MOST_POINTS = 120
 _PICTURE = re.compile(r"^!\[.*\]\(.*\)$", re.MULTILINE)
+# What is measured of a network as a whole, by the results that hold it.
+_TAKEN: dict[str, type] = {
+    "time": NetworkLatency,
+    "memory": NetworkMemory,
+    "parameters and FLOPs": CostResult,
+}
+_MOST_PICTURES = 3
 _HEADER = ("model", "quantity", "value", "input", "k", "backend", "threads", "report")
+
+
+# What a row of a card's scores begins with: task, images, set, protocol, and the PSNR.
+_Score = tuple[str, ...]
 
 
 def add(site: Site, library: Library) -> None:
     """Add the pages."""
     shipped = find_weights(zoo.WEIGHTS) | find_weights(registry.WEIGHTS)
-    taken = _list_taken(library)
+    taken, scored, measuring = _list_taken(library), _list_scored(library), _list_measuring(library)
     rows = []
     for name, weights in shipped.items():
         card = weights.path.with_suffix(".md")
@@ -45,7 +60,16 @@ def add(site: Site, library: Library) -> None:
             f"model/{name}.html",
             "model.html",
             name=name,
-            card=_render_card(card),
+            card=_render_card(card, scored[name]),
+            data=metadata["data"],
+            terms=MANIFEST[metadata["data"]]["train"].source,
+            gallery=[describe_slider(restored) for restored in _choose_pictures(library, tasks)],
+            side=SIDE,
+            missing={
+                what: {_name(exhibit): exhibit.path for exhibit in exhibits}
+                for what, (models, exhibits) in measuring.items()
+                if name not in models
+            },
             chart=_add_curve(site, name, weights.path.with_suffix(".csv")),
             view=make_view("taken", _HEADER, taken.get(name, []), ("quantity", "input")),
             families=dict.fromkeys(TASKS[task].family for task in tasks if task in TASKS),
@@ -95,17 +119,68 @@ def _add_curve(site: Site, name: str, log: Path) -> Chart:
     return add_chart(site, f"curve-{name}", about, alt.hconcat(*panels))
 
 
-def _render_card(path: Path) -> Markup:
+def _choose_pictures(library: Library, tasks: list[str]) -> list[Restored]:
+    """A few pictures of tasks, those on which KGT lies farthest behind."""
+    own = [restored for restored in library.pictures if restored.task in tasks]
+    return sorted(own, key=lambda restored: restored.difference)[:_MOST_PICTURES]
+
+
+def _render_card(path: Path, scored: dict[_Score, str]) -> Markup:
     """A card as HTML; its own markup is text, and its headings begin one level lower.
 
-    Its picture of the training is left out, since the page draws it.
+    Its picture of the training is left out, since the page draws it, and its scores lead to their
+    records.
     """
     parser = MarkdownIt("js-default", {"html": False})
     tokens = parser.parse(_PICTURE.sub("", path.read_text(encoding="utf-8")))
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) + 1}"
+    texts = [token for token in tokens if token.type == "inline"]
+    for place, token in enumerate(texts):
+        for child in token.children or []:
+            child.content = str(write_signs(child.content))
+        score = tuple(text.content for text in texts[place - 4 : place + 1])
+        if score in scored:
+            start = Token("link_open", "a", 1, {"href": f"../{scored[score]}"})
+            token.children = [start, *(token.children or []), Token("link_close", "a", -1)]
     return Markup(parser.renderer.render(tokens, parser.options, {}))
+
+
+def _list_scored(library: Library) -> dict[str, dict[_Score, str]]:
+    """The records of networks as they ship, by model and the row of its card."""
+    found: dict[str, dict[_Score, str]] = defaultdict(dict)
+    for exhibit in library.exhibits:
+        for cell, result in select(exhibit.records, QualityCell, QualityResult).items():
+            psnr = result.quantity("psnr")
+            if psnr and cell.recipe is None and cell.k is None:
+                images = result.partial or f"{result.images} of {result.images}"
+                score = (cell.task, images, cell.dataset, cell.protocol, f"{psnr.value:.2f} dB")
+                found[cell.model][score] = library.path_of(exhibit.records[cell])
+    return found
+
+
+def _list_measuring(library: Library) -> dict[str, tuple[set[str], list[Exhibit]]]:
+    """By what networks take: the models of which it was measured, and where."""
+    found: dict[str, tuple[set[str], list[Exhibit]]] = {}
+    for what, kind in _TAKEN.items():
+        models: set[str] = set()
+        exhibits: list[Exhibit] = []
+        for exhibit in library.exhibits:
+            own = {
+                record.cell.model
+                for record in exhibit.records.values()
+                if isinstance(record.cell, NetworkCell) and isinstance(record.result, kind)
+            }
+            if own and exhibit.profile_name != "smoke":
+                models |= own
+                exhibits.append(exhibit)
+        found[what] = models, exhibits
+    return found
+
+
+def _name(exhibit: Exhibit) -> str:
+    return f"{exhibit.spec.kind} {exhibit.spec.name}"
 
 
 def _list_taken(library: Library) -> dict[str, list[list[Cell]]]:
@@ -117,7 +192,7 @@ def _list_taken(library: Library) -> dict[str, list[list[Cell]]]:
 
         def show(cell: NetworkCell, name: str, value: float, digits: int = 2) -> None:
             path = library.path_of(exhibit.records[cell])  # noqa: B023  (called at once)
-            report = f"{exhibit.spec.kind} {exhibit.spec.name}"  # noqa: B023
+            report = _name(exhibit)  # noqa: B023
             rows[cell.model].append(
                 [
                     Cell(cell.model, path, style="pin"),

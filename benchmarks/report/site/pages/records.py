@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from benchmarks.records.cell import Cell as RecordCell
 from benchmarks.records.cell import PrintedCell
@@ -14,14 +15,25 @@ from benchmarks.report.site.library import Exhibit, Library
 from benchmarks.report.site.tables import Cell, make_view
 from benchmarks.report.site.writer import Site
 
-# The quantity that speaks for a result, the first one that it has.
-_SPEAKING = (
-    *("psnr", "ratio", "growth", "peak", "live_tensors", "flops", "time", "held_out", "loss"),
-    *("latency", "parameters", "stated"),
-)
+# What quantities are called; the first one that a result has speaks for it.
+_NAMES = {
+    "psnr": "PSNR",
+    "ratio": "time / baseline",
+    "peak": "peak memory",
+    "live_tensors": "live tensors",
+    "flops": "cost",
+    "time": "time",
+    "held_out": "held-out PSNR",
+    "loss": "loss",
+    "latency": "median time",
+    "parameters": "parameters",
+    "stated": "stated",
+    "ssim": "SSIM",
+}
 
 _OF_THE_RUN = ("commit", "dirty", "timestamp")
 _MOST_OLDER = 3
+_OF_BYTES = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def describe_records(library: Library, records: Iterable[Record]) -> list[tuple[str, str, str]]:
@@ -33,18 +45,38 @@ def describe_records(library: Library, records: Iterable[Record]) -> list[tuple[
 def summarize(record: Record) -> str:
     """The quantity that speaks for a record, or why it has none."""
     if record.status != "ok":
-        return record.status
+        return describe_status(record)
     quantities = record.result.quantities()
-    name = next((name for name in _SPEAKING if name in quantities), None)
-    return f"{name} {format_quantity(quantities[name])}" if name else ""
+    name = next((name for name in _NAMES if name in quantities), None)
+    return _describe_quantity(name, quantities[name]) if name else ""
+
+
+def describe_status(record: Record) -> str:
+    """The status of a record; weights or images that are not here are no fault of a method."""
+    return "not available" if record.is_absent else record.status
+
+
+def _describe_quantity(name: str, quantity: Quantity) -> str:
+    return f"{_NAMES.get(name, name)} {format_quantity(quantity)}"
 
 
 def format_quantity(quantity: Quantity) -> str:
-    """A value with its unit and interval, to four digits."""
-    text = f"{quantity.value:,.4g} {quantity.unit}".strip()
+    """A value with its unit and interval, to four digits; bytes in the unit that they fill."""
+    unit, size = quantity.unit, 1
+    if unit == "bytes":
+        unit, size = next(
+            ((name, size) for name, size in _OF_BYTES if abs(quantity.value) >= size), (unit, 1)
+        )
+    text = f"{_format_number(quantity.value / size)} {unit}".strip()
     if quantity.lo is not None and quantity.hi is not None:
-        text += f" [{quantity.lo:.4g}, {quantity.hi:.4g}]"
+        lo, hi = (_format_number(end / size) for end in (quantity.lo, quantity.hi))
+        text += f" [{lo}, {hi}]"
     return text
+
+
+def _format_number(value: float) -> str:
+    """A number to four digits, but whole where it has more before the point."""
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
 
 
 def add(site: Site, library: Library) -> None:
@@ -65,7 +97,7 @@ def _add_printed(site: Site, library: Library) -> None:
             Cell(printed.variant),
             Cell(printed.task or ""),
             Cell(printed.dataset or ""),
-            Cell("; ".join(f"{n} {format_quantity(q)}" for n, q in quantities.items())),
+            Cell("; ".join(_describe_quantity(n, q) for n, q in quantities.items())),
             Cell(printed.source),
         ]
         for printed, quantities in _list_printed(library)
@@ -100,6 +132,11 @@ def _add_record(
     if environment := content.get("environment"):
         # The page of its machine has the rest of the environment, and 1,500 pages need not.
         content["environment"] = {name: environment[name] for name in _OF_THE_RUN}
+    series = [quantity for quantity in content.get("metrics", {}).values() if "samples" in quantity]
+    for quantity in series:
+        quantity["samples"] = _round(quantity["samples"])
+    if scores := content.get("per_image"):
+        content["per_image"] = _round(scores)
     site.add_page(
         library.path_of(record),
         "record.html",
@@ -108,8 +145,14 @@ def _add_record(
         exhibit=exhibit,
         older=[_describe_older(one) for one in older[: -_MOST_OLDER - 1 : -1]],
         more=max(len(older) - _MOST_OLDER, 0),
+        rounded=bool(series or scores),
         json=json.dumps(content, separators=(",", ":"), ensure_ascii=False),
     )
+
+
+def _round(content: Any) -> Any:
+    """Numbers at any depth to seven digits: a millionth of a decibel, in half the letters."""
+    return json.loads(json.dumps(content), parse_float=lambda text: float(f"{float(text):.7g}"))
 
 
 def _describe_older(record: Record) -> str:
@@ -124,7 +167,7 @@ def _add_list(site: Site, library: Library, exhibit: Exhibit) -> None:
     rows = [
         [
             Cell(record.cell.id, library.path_of(record), style="pin"),
-            Cell(record.status),
+            Cell(describe_status(record)),
             Cell(summarize(record)),
         ]
         for record in exhibit.report.records.values()

@@ -74,7 +74,7 @@ def _answer_parameters(library: Library) -> Answer:
             record = quoted[printed]
             counted.setdefault(text, Line(text, library.path_of(record)))
     summary = (
-        "Print does not say. KGT is U-shaped but for super-resolution, and wider at its lower "
+        "The paper does not say. KGT is U-shaped but for super-resolution, and wider at its lower "
         "levels; comparisons here are of equal size."
         if counted
         else _NOT_MEASURED

@@ -9,7 +9,7 @@ from benchmarks.records.record import Record
 from benchmarks.records.result import QualityResult
 from benchmarks.report.series import select
 from benchmarks.report.site.library import Library
-from benchmarks.report.site.pictures import PANELS, SIDE, Restored, is_beyond, restore_all
+from benchmarks.report.site.pictures import PANELS, SIDE, Restored
 from benchmarks.report.site.scoreboard import list_squares
 from benchmarks.report.site.tables import Cell, make_view
 from benchmarks.report.site.writer import Site
@@ -29,7 +29,7 @@ _TITLES = {
 def add(site: Site, library: Library) -> None:
     """Add the pages."""
     galleries: dict[str, list[Restored]] = defaultdict(list)
-    for restored in restore_all():
+    for restored in library.pictures:
         for panel, content in restored.pictures.items():
             site.add(picture_path(restored, panel), content)
         galleries[_family_of(restored.task)].append(restored)
@@ -44,8 +44,8 @@ def add(site: Site, library: Library) -> None:
             "task.html",
             title=title,
             squares=own,
-            gallery=[_show(restored) for restored in gallery if not is_beyond(restored.task)],
-            beyond=[_show(restored) for restored in gallery if is_beyond(restored.task)],
+            gallery=[describe_slider(restored) for restored in gallery if not restored.beyond],
+            beyond=[describe_slider(restored) for restored in gallery if restored.beyond],
             side=SIDE,
             view=make_view(
                 "scores",
@@ -83,7 +83,7 @@ def _family_of(name: str) -> str:
     return next(purpose for purpose in PURPOSES if name.startswith(purpose))
 
 
-def _show(restored: Restored) -> dict[str, object]:
+def describe_slider(restored: Restored) -> dict[str, object]:
     """What a slider needs: names and files of its pictures, and how they score."""
     ours, rival = restored.models
     names = {"input": "input", "ours": ours, "rival": rival, "target": "target"}

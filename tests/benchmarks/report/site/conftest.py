@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[4]
-# Small ones of each kind: quality, attention on both devices, networks, quoted numbers.
+# Small ones of each kind: quality, time and memory of attention, networks, quoted numbers.
 FILES = (
     *("study-small-cpu", "study-attention-crossover-gpu", "study-rates-cpu"),
-    *("table-semanir-3-cpu", "table7-cpu"),
+    *("table-semanir-3-cpu", "table3-smoke", "table7-cpu"),
 )
 EVIL = "<script>alert('x')</script> | =cmd()\n**bold** & \"quoted\""
 # What must never stand in a page.

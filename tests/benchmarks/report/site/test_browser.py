@@ -56,13 +56,21 @@ def visit(browser, folder):
     assert faults == []
 
 
-def pages_with_a_record(folder):
-    record = next((folder / "record" / "table7-cpu").glob("[0-9a-f]*.html"))
-    return (*PAGES, record.relative_to(folder).as_posix())
+def pages_with_records(folder):
+    """The pages with a record of quality and one of memory, whose names of quantities are long."""
+    records = [
+        next(
+            path
+            for path in sorted((folder / "record" / exhibit).glob("[0-9a-f]*.html"))
+            if f'"{quantity}"' in path.read_text()
+        )
+        for exhibit, quantity in (("table7-cpu", "psnr"), ("table3-smoke", "peak_over_closed_form"))
+    ]
+    return (*PAGES, *(record.relative_to(folder).as_posix() for record in records))
 
 
 def test_every_type_of_page_loads_draws_its_charts_and_fits_a_phone(visit, folder):
-    for path in pages_with_a_record(folder):
+    for path in pages_with_records(folder):
         page = visit(path, NARROW)
         for place in page.locator(".drawn").all():
             place.scroll_into_view_if_needed()
@@ -74,7 +82,7 @@ def test_every_type_of_page_loads_draws_its_charts_and_fits_a_phone(visit, folde
 
 def test_contrast_and_labels_pass_axe(visit, folder):
     found = {}
-    for path in pages_with_a_record(folder):
+    for path in pages_with_records(folder):
         page = visit(path)
         # What axe would load to look into styles, a page from a file may not.
         options = {"resultTypes": ["violations"], "preload": False}
@@ -144,6 +152,7 @@ def test_a_slider_moves_by_mouse_and_by_keyboard_and_shows_what_is_chosen(visit)
 
 def test_the_explorer_follows_pointer_and_keys(visit):
     page = visit("explorer.html")
+    sync_api.expect(page.locator("#said")).to_contain_text("32 keys")
     window = page.locator(".window:visible")
     box = window.bounding_box()
     page.mouse.move(box["x"] + box["width"] * (20.5 / 32), box["y"] + box["height"] * (4.5 / 32))
@@ -155,6 +164,33 @@ def test_the_explorer_follows_pointer_and_keys(visit):
     window.focus()
     page.keyboard.press("ArrowDown")
     assert said.inner_text().startswith("Row 6, column 21: 8 keys;")
+
+
+def test_a_window_is_chosen_on_the_photograph_and_its_address_restores_it(visit):
+    page = visit("explorer.html")
+    window = page.locator(".window:visible")
+    first = window.get_attribute("aria-label")
+    choices = page.locator(".photograph:visible button")
+    sync_api.expect(choices.first).to_have_attribute("aria-pressed", "true")
+    sync_api.expect(page.locator("#said")).to_contain_text("32 keys")
+    choices.nth(1).click()
+    by_mouse = window.get_attribute("aria-label")
+    choices.nth(2).focus()
+    page.keyboard.press("Enter")
+    by_keyboard, said = window.get_attribute("aria-label"), page.locator("#said").inner_text()
+    assert len({first, by_mouse, by_keyboard}) == 3
+    sync_api.expect(choices.nth(2)).to_have_attribute("aria-pressed", "true")
+    again = visit("explorer.html" + page.url[page.url.index("#") :])
+    sync_api.expect(again.locator("#said")).to_have_text(said)
+    assert again.locator(".window:visible").get_attribute("aria-label") == by_keyboard
+
+
+def test_tables_of_a_card_scroll_and_break_no_word(visit):
+    page = visit("model/kgt-tiny-denoise-color.html", NARROW)
+    cells = page.locator(".card-text td", has_text=re.compile(r"^[\d.]+e-\d+$"))
+    assert cells.count() > 2
+    lines = "cell => cell.clientHeight / parseFloat(getComputedStyle(cell).lineHeight)"
+    assert all(cell.evaluate(lines) < 2 for cell in cells.all())
 
 
 def test_a_table_is_copied_as_csv(visit):

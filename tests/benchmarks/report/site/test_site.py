@@ -1,13 +1,17 @@
+import base64
 import json
 import posixpath
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections import deque
+import zlib
+from collections import Counter, deque
 from html.parser import HTMLParser
+from itertools import combinations
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 
 from benchmarks.records.record import RecordStore
@@ -15,6 +19,7 @@ from benchmarks.report.__main__ import main
 from benchmarks.report.site.build import build_site
 from benchmarks.report.site.findings import list_findings
 from benchmarks.report.site.findings.finding import MOST_WORDS
+from benchmarks.report.site.keys import SIDE, list_windows
 from benchmarks.report.site.library import load_library
 from benchmarks.report.site.writer import MARKER, Site, keep_quotes, mark_code
 from tests.benchmarks.report.site.conftest import EVIL, MARKUP, ROOT
@@ -196,6 +201,10 @@ def test_every_number_of_a_table_leads_to_its_record(site, results):
         assert repr(psnr) in site.files[path].decode()
 
 
+def _to_seven_digits(text):
+    return pytest.approx(float(text), rel=5.1e-7)
+
+
 def test_the_page_of_a_record_holds_all_of_it(site, results):
     library = load_library(results)
     exhibit = library.find("table", "7", "cpu")
@@ -205,7 +214,9 @@ def test_the_page_of_a_record_holds_all_of_it(site, results):
         kept = json.loads(page.text[start : page.text.rindex("}") + 1])
         whole = json.loads(record.model_dump_json(exclude_defaults=True))
         environment, of_the_run = whole.pop("environment"), kept.pop("environment")
-        assert kept == whole
+        for name, quantity in kept["metrics"].items():
+            assert quantity["value"] == whole["metrics"][name]["value"]
+        assert kept == json.loads(json.dumps(whole), parse_float=_to_seven_digits)
         machines = Page(site.files["machines.html"]).text
         for name, value in environment.items():
             if name in ("commit", "dirty", "timestamp"):
@@ -239,8 +250,69 @@ def test_pictures_are_as_many_as_photographs_and_their_scores_are_shown(site):
     assert len(pictures) == 3 * 4
     assert all(site.files[path].startswith(b"\x89PNG") for path in pictures)
     page = Page(site.files["task/denoise-color.html"])
-    assert len(re.findall(r"difference [+-]\d\.\d\d dB", page.text)) == 3
+    assert len(re.findall(r"difference [+\N{MINUS SIGN}]\d\.\d\d dB", page.text)) == 3
     assert "No picture: no weights ship" in Page(site.files["tasks.html"]).text
+
+
+def test_the_page_of_a_network_shows_pictures_terms_and_why_a_quantity_is_missing(site, results):
+    path = "model/kgt-tiny-denoise-color.html"
+    page = Page(site.files[path])
+    assert "Apache-2.0" in page.text
+    assert "Berkeley Segmentation Dataset" in page.text
+    assert site.files[path].count(b"<img-comparison-slider") == 3
+    assert "task/denoise-color.html" in {resolve(path, link)[0] for link in page.links}
+    assert "No memory: measured in table semanir-3 , among whose rows" in page.text
+    assert "table/table-semanir-3-cpu.html" in {resolve(path, link)[0] for link in page.links}
+
+
+def test_scores_of_a_card_lead_to_their_records(site, results):
+    library = load_library(results)
+    exhibit = library.find("study", "small", "cpu")
+    shipped = "swinir-tiny-weather"
+    page = site.files[f"model/{shipped}.html"].decode()
+    linked = dict(re.findall(r'<td><a href="\.\./(record/[^"]+)">([^<]+) dB</a></td>', page))
+    own = {
+        library.path_of(record): f"{record.result.quantity('psnr').value:.2f}"
+        for record in exhibit.report.records.values()
+        if record.cell.model == shipped
+    }
+    assert len(own) == 3
+    assert linked == own
+
+
+def test_every_negative_number_of_a_text_has_a_minus_sign(site):
+    signed = 0
+    for path, data in site.files.items():
+        if path.endswith(".html"):
+            shown = re.sub(
+                r"(?s)<(script|pre|textarea|code|option)\b.*?</\1>|<[^>]*>", " ", data.decode()
+            )
+            assert not re.findall(r"(?<![\w.-])-\d.{20}", shown), path
+            signed += "\N{MINUS SIGN}0." in shown
+    assert signed > 3
+
+
+def test_the_explorer_offers_windows_of_each_photograph_and_stays_small(site):
+    page = site.files["explorer.html"].decode()
+    assert len(page) < 700_000
+    packed = json.loads(re.search(r'id="orders">(.*?)</script>', page)[1])
+    windows = {f"{window.name}-{window.number}": window for window in list_windows()}
+    assert packed.keys() == windows.keys()
+    for name, text in packed.items():
+        order = np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2")
+        assert np.array_equal(order, windows[name].order.ravel())
+    places = [(window.name, window.top, window.left) for window in windows.values()]
+    for one, other in combinations(places, 2):
+        if one[0] == other[0]:
+            assert max(abs(one[1] - other[1]), abs(one[2] - other[2])) >= SIDE
+    assert min(Counter(name for name, *_ in places).values()) >= 3
+
+
+def test_files_of_others_come_with_their_licenses(site):
+    assert b"University of Washington" in site.files["vendor/LICENSE.vega"]
+    named = re.findall(rb"`(LICENSE\.[\w-]+)`", site.files["vendor/README.md"])
+    there = {path for path in site.files if path.startswith("vendor/LICENSE")}
+    assert {f"vendor/{name.decode()}" for name in named} == there
 
 
 def test_a_site_replaces_all_of_an_earlier_one(site, tmp_path):

@@ -1,14 +1,19 @@
-"""The workflow that publishes the site."""
+"""The workflow that publishes the site, and how it and the one of regressions link one another."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
 
+import pytest
 import yaml
 
 from benchmarks.report.__main__ import _build_parser
 from tests.benchmarks.report.site.conftest import ROOT
 
-WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "pages.yml").read_text())
+FOLDER = ROOT / ".github" / "workflows"
+WORKFLOW = yaml.safe_load((FOLDER / "pages.yml").read_text())
 BUILD, PUBLISH = (WORKFLOW["jobs"][name] for name in ("build", "publish"))
 
 
@@ -36,3 +41,28 @@ def test_actions_are_pinned_to_a_major_version():
     used = [s["uses"] for job in (BUILD, PUBLISH) for s in job["steps"] if "uses" in s]
     assert len(used) == 4
     assert all(re.fullmatch(r"actions/[\w-]+@v\d+", name) for name in used)
+
+
+@pytest.mark.skipif(not shutil.which("jq"), reason="jq encodes the name of the branch")
+@pytest.mark.parametrize(
+    ("workflow", "step", "other"),
+    [("pages", "Where it is", "regression"), ("regression", "Summary", "pages")],
+)
+def test_summaries_of_a_pull_request_link_the_runs_of_its_branch(workflow, step, other, tmp_path):
+    (job, *_) = yaml.safe_load((FOLDER / f"{workflow}.yml").read_text())["jobs"].values()
+    (run,) = [found["run"] for found in job["steps"] if found.get("name") == step]
+    written = tmp_path / "summary.md"
+    environment = {
+        "GITHUB_STEP_SUMMARY": str(written),
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "owner/name",
+        "GITHUB_RUN_ID": "17",
+        "GITHUB_HEAD_REF": "topic/a&b",
+    }
+    subprocess.run(
+        ["bash", "-e", "-c", run], check=True, cwd=tmp_path, env={**os.environ, **environment}
+    )
+    actions = "https://github.com/owner/name/actions"
+    links = re.findall(r"\]\((.+?)\)", written.read_text())
+    assert f"{actions}/workflows/{other}.yml?query=branch%3Atopic%2Fa%26b" in links
+    assert (f"{actions}/runs/17" in links) == (workflow == "pages")

@@ -1,0 +1,76 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.quality.seeds import MIN_SEEDS, SeededGain
+from benchmarks.report.claims import training
+from benchmarks.report.comparisons import Comparison
+from benchmarks.report.site.findings.finding import draw_differences
+from benchmarks.report.site.findings.speed import find_speed_on_gpu
+from benchmarks.report.site.library import load_library
+from benchmarks.report.site.scoreboard import list_squares
+from tests.benchmarks.making import make_cell
+
+RESULTS = Path(__file__).parents[4] / "results"
+
+
+def _test(dataset, ends, images=68, seeds=1, recipe=None):
+    """A comparison whose interval over images has these ends."""
+    arms = [
+        make_cell("quality", model=f"{family}-tiny-x4", dataset=dataset, recipe=recipe)
+        for family in ("kgt", "swinir")
+    ]
+    over = ends if seeds >= MIN_SEEDS else (None, None)
+    gain = SeededGain(sum(ends) / 2, *over, ends, (seeds, seeds), images, {})
+    found = Comparison(*arms, ("kgt", "swinir"), gain, f"sr-x4 on {dataset}", ())
+    return training.Tested(f"{training.BEATS_SWINIR} ({dataset})", found, 0.0, "")
+
+
+def _square(*tests):
+    (square,) = list_squares(SimpleNamespace(tests=[(test, None) for test in tests]))
+    return square
+
+
+@pytest.mark.parametrize(
+    ("tests", "side", "count"),
+    [
+        ([_test("A", (0.1, 0.2)), _test("B", (0.01, 0.02))], "ahead", "2 of 2"),
+        ([_test("A", (0.1, 0.2)), _test("B", (-0.01, 0.02))], "even", "1 of 2"),
+        ([_test("A", (-0.2, -0.1)), _test("B", (-0.2, -0.1))], "behind", "0 of 2"),
+        ([_test("A", (0.1, 0.2)), _test("Five", (-9, 1), images=5)], "ahead", "1 of 1"),
+        ([_test("Five", (-9, 1), images=5)], "even", "0 of 1"),
+        ([_test("A", (0.1, 0.2)), _test("B", (-2, -1), recipe="study")], "ahead", "1 of 1"),
+    ],
+)
+def test_a_task_is_won_where_all_sets_that_may_be_judged_agree(tests, side, count):
+    square = _square(*tests)
+    assert (square.side, square.count) == (side, count)
+    assert [tested for tested, _ in square.all] == tests
+
+
+def test_what_ships_is_shown_until_a_study_has_seeds_enough():
+    ships = _test("A", (-0.1, 0.1), images=20)
+    study = _test("A", (0.1, 0.2), images=99, seeds=MIN_SEEDS - 1, recipe="study")
+    assert _square(study, ships).tested is ships
+    judged = _test("A", (0.1, 0.2), images=20, seeds=MIN_SEEDS, recipe="study")
+    assert _square(ships, judged).tested is judged
+
+
+def test_differences_share_a_scale_and_what_lies_beyond_ends_in_an_arrow():
+    drawn = draw_differences([("far", _test("A", (-3, 0.3))), ("near", _test("B", (0.1, 0.2)))])
+    rows = drawn.to_dict()["layer"][1]["data"]["values"]
+    assert [(row["low"], row["high"], row["left"], row["right"]) for row in rows] == [
+        (-1.5, 0.3, True, False),
+        (0.1, 0.2, False, False),
+    ]
+
+
+def test_a_loss_in_small_windows_does_not_hide_a_win_in_large_ones():
+    numbers = find_speed_on_gpu(load_library(RESULTS)).numbers
+    first, *_, last = numbers
+    assert "N = 1,024" in first.label
+    assert "N = 8,192" in last.label
+    assert float(first.text.split()[0]) > 1 > float(last.text.split()[0])
+    assert len(last.records) == 2
+    assert all("H100" in number.machines for number in numbers)
