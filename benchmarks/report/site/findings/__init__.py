@@ -12,6 +12,7 @@ from benchmarks.report.site.findings.method import (
     find_linear_growth,
     find_random_k,
     find_selection,
+    find_similarity,
 )
 from benchmarks.report.site.findings.quality import find_against_peer, find_against_swinir
 from benchmarks.report.site.findings.speed import (
@@ -28,8 +29,9 @@ RULES = (
     find_speed_on_gpu,
     find_network_time,
     find_selection,
-    find_fewer_keys,
+    find_similarity,
     find_against_peer,
+    find_fewer_keys,
     find_random_k,
     find_linear_growth,
 )

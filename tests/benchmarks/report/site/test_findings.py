@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -6,7 +7,8 @@ import pytest
 from benchmarks.quality.seeds import MIN_SEEDS, SeededGain
 from benchmarks.report.claims import training
 from benchmarks.report.comparisons import Comparison
-from benchmarks.report.site.findings.finding import draw_differences
+from benchmarks.report.site.findings.finding import MOST_WORDS, draw_differences
+from benchmarks.report.site.findings.method import find_similarity
 from benchmarks.report.site.findings.speed import find_speed_on_gpu
 from benchmarks.report.site.library import load_library
 from benchmarks.report.site.scoreboard import list_squares
@@ -55,6 +57,37 @@ def test_what_ships_is_shown_until_a_study_has_seeds_enough():
     assert _square(study, ships).tested is ships
     judged = _test("A", (0.1, 0.2), images=20, seeds=MIN_SEEDS, recipe="study")
     assert _square(ships, judged).tested is judged
+
+
+@pytest.mark.parametrize(
+    ("cosine", "verdict", "said"),
+    [
+        (
+            (0.1, 0.2),
+            "HOLDS",
+            "by up to +0.15 dB against as many by dot product: better in all 1 cases",
+        ),
+        (
+            (-0.1, 0.2),
+            "UNCLEAR",
+            "by up to +0.05 dB against as many by dot product: ahead in 1 of 1 cases, undecided",
+        ),
+        ((-0.2, -0.1), "FAILS", "ahead in 0 of 1 cases, not all"),
+    ],
+)
+def test_selections_that_look_at_no_token_do_not_decide_about_others(cosine, verdict, said):
+    tests = []
+    for similarity, ends in (("cosine", cosine), ("random", (-0.9, -0.8))):
+        test = _test("A", ends, seeds=MIN_SEEDS)
+        arm = test.found.ours.model_copy(update={"model": f"kgt-tiny:similarity={similarity}"})
+        claim = f"C9 keys by {similarity} restore better than as many by dot"
+        tests.append(test._replace(claim=claim, found=replace(test.found, ours=arm)))
+    shown = SimpleNamespace(exhibit=SimpleNamespace(records={}))
+    finding = find_similarity(SimpleNamespace(tests=[(test, shown) for test in tests]))
+    assert finding.verdict == verdict
+    assert finding.sentence.startswith("Keys by cosine change")
+    assert said in finding.sentence
+    assert len(finding.sentence.split()) <= MOST_WORDS
 
 
 def test_differences_share_a_scale_and_what_lies_beyond_ends_in_an_arrow():
