@@ -68,6 +68,12 @@ class Finding:
         """The page with its evidence."""
         return f"finding/{self.key}.html"
 
+    @property
+    def machines(self) -> str:
+        """Where its numbers were measured, empty where they depend on no machine."""
+        named = (number.machines for number in self.numbers if number.machines)
+        return " and ".join(dict.fromkeys(named))
+
 
 def format_db(value: float, digits: int = 2) -> str:
     """A difference in dB with its sign; what rounds to nothing is +0."""

@@ -56,7 +56,6 @@ def _find_speed(library: Library, profile: str, kernel: str, device: str) -> Fin
     if every is not None:
         # What the kernel gains without leaving out a key.
         numbers.append(_number(exhibit, every, at_most[every], "the same with every key"))
-    numbers += _compare_at_largest(library, profile, kernel, most)
     takes = f"attention to {cell.k} of {most:,} tokens takes {_format_ratio(result.ratio.value)}"
     words = {
         "HOLDS": f"On {device}, {takes} of dense attention's time, the graph not counted; "
@@ -65,6 +64,8 @@ def _find_speed(library: Library, profile: str, kernel: str, device: str) -> Fin
         "UNCLEAR": f"On {device}, {takes} times dense attention's time, within what the machine's "
         "noise allows.",
     }
+    if verdict != "HOLDS":
+        numbers += _compare_at_largest(library, profile, kernel, most)
     return Finding(
         key=f"speed-{profile}",
         question=f"Does attention to few keys save time on {device}?",
