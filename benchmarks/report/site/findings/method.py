@@ -83,61 +83,69 @@ def _similarity_of(tested: Tested) -> str:
     return tested.found.ours.described.fields.get("similarity", "dot")
 
 
-def find_similarity(library: Library) -> Finding | None:
-    """Whether keys that are selected in another way restore better than as many as printed."""
-    tests = [
-        pair
-        for pair in _list_tests(library, "C9 ")
-        if "restore better than as many by dot" in pair[0].claim
-        and _similarity_of(pair[0]) not in _CONTROLS
-    ]
+def _find_by_measure(
+    key: str, question: str, tests: _Tests, words: dict[VerdictLabel, str], about: str
+) -> Finding | None:
+    """A finding of ways to select keys, whose words may name the best of them and its lead."""
 
     def say(verdict: VerdictLabel, leading: tuple[Tested, Claim]) -> str:
         best = max((tested for tested, _ in tests), key=lambda tested: tested.found.gain.mean)
-        ends = {
-            "HOLDS": "better in all {all} cases",
-            "FAILS": "ahead in {ahead} of {all} cases, not all",
-            "UNCLEAR": "ahead in {ahead} of {all} cases, undecided",
-        }[verdict].format(ahead=_count_ahead(tests), all=len(tests))
-        return (
-            f"Keys by {_similarity_of(best)} change PSNR by up to "
-            f"{format_db(best.found.gain.mean)} against as many by dot product: {ends}."
+        return words[verdict].format(
+            all=len(tests),
+            ahead=_count_ahead(tests),
+            best=_similarity_of(best),
+            lead=format_db(best.found.gain.mean),
         )
 
     return _find(
-        key="similarity",
-        question="Do keys by another measure restore better?",
+        key=key,
+        question=question,
         tests=tests,
         say=say,
-        name=lambda t: f"{_similarity_of(t)}, {t.found.ours.dataset}",
+        name=lambda tested: f"{_similarity_of(tested)}, {tested.found.ours.dataset}",
+        about=about,
+    )
+
+
+def find_similarity(library: Library) -> Finding | None:
+    """Whether keys that are selected in another way restore better than as many as printed."""
+    text = "Keys by {best} change PSNR by up to {lead} against as many by dot product: "
+    return _find_by_measure(
+        key="similarity",
+        question="Do keys by another measure restore better?",
+        tests=[
+            pair
+            for pair in _list_tests(library, "C9 ")
+            if "restore better than as many by dot" in pair[0].claim
+            and _similarity_of(pair[0]) not in _CONTROLS
+        ],
+        words={
+            "HOLDS": text + "better in all {all} cases.",
+            "FAILS": text + "ahead in {ahead} of {all} cases, not all.",
+            "UNCLEAR": text + "ahead in {ahead} of {all} cases, undecided.",
+        },
         about="Difference of keys by another measure less as many by dot product in PSNR, dB.",
     )
 
 
 def find_selection(library: Library) -> Finding | None:
     """Whether the keys that a graph selects restore better than every key of the window."""
-    tests = [
-        pair for pair in _list_tests(library, "C9 ") if "restore better than all" in pair[0].claim
-    ]
-
-    def say(verdict: VerdictLabel, leading: tuple[Tested, Claim]) -> str:
-        words = {
-            "HOLDS": "Selected keys restore better than every key of the window in all {all} cases",
-            "FAILS": "Selected keys do not always restore better than every key: ahead in {ahead} "
-            "of {all} cases",
-            "UNCLEAR": "Selected keys score above every key of the window in {ahead} of {all} "
-            "cases, undecided",
-        }
-        best = max(tests, key=lambda pair: pair[0].found.gain.mean)
-        text = words[verdict].format(all=len(tests), ahead=_count_ahead(tests))
-        return f"{text}; best by {_similarity_of(best[0])}."
-
-    return _find(
+    return _find_by_measure(
         key="selection",
         question="Do selected keys beat all keys?",
-        tests=tests,
-        say=say,
-        name=lambda t: f"{_similarity_of(t)}, {t.found.ours.dataset}",
+        tests=[
+            pair
+            for pair in _list_tests(library, "C9 ")
+            if "restore better than all" in pair[0].claim
+        ],
+        words={
+            "HOLDS": "Selected keys restore better than every key of the window in all {all} "
+            "cases; best by {best}.",
+            "FAILS": "Selected keys do not always restore better than every key: ahead in {ahead} "
+            "of {all} cases; best by {best}.",
+            "UNCLEAR": "Selected keys score above every key of the window in {ahead} of {all} "
+            "cases, undecided; best by {best}.",
+        },
         about="Difference of selected keys less every key in PSNR, dB.",
     )
 
