@@ -15,6 +15,11 @@ from benchmarks.tasks import get_metric
 MISSING = "-"
 
 
+def is_missing(text: str) -> bool:
+    """Whether a text stands for no value; a footnote's mark may follow the dash."""
+    return not text or (text.startswith(MISSING) and text[1:2] in ("", " "))
+
+
 @dataclass(frozen=True)
 class Entry:
     """One entry: its text for people and its numbers for programs, by column suffix.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.cli.escaping import escape_csv, escape_latex, escape_markdown
 from benchmarks.records.cell import Cell
-from benchmarks.report.entries import MISSING, Entry
+from benchmarks.report.entries import Entry, is_missing
 from benchmarks.report.judgment import Judgment, count_decided
 from benchmarks.report.tables import Table
 
@@ -118,7 +118,7 @@ def _list_cells(row: list[Entry]) -> set[Cell]:
 
 
 def _count_values(entries: Iterable[Entry]) -> int:
-    return sum(bool(entry.text) and not entry.text.startswith(MISSING) for entry in entries)
+    return sum(not is_missing(entry.text) for entry in entries)
 
 
 def _choose_columns(table: Table, rows: list[list[Entry]]) -> list[int]:

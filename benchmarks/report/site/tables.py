@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from benchmarks.plan.specs import Column
-from benchmarks.report.entries import MISSING, Entry
+from benchmarks.report.entries import MISSING, Entry, is_missing
 from benchmarks.report.render import render_csv, render_latex
 from benchmarks.report.site.library import Exhibit, Library
 
@@ -88,9 +88,7 @@ def make_view(
         forms: the table as text to copy.
         offered: by column, values that its filter offers though no row may have them.
     """
-    empty = [
-        n for n in range(len(header)) if rows and all(_is_missing(row[n].text) for row in rows)
-    ]
+    empty = [n for n in range(len(header)) if rows and all(is_missing(row[n].text) for row in rows)]
     kept = [n for n in range(len(header)) if n not in empty]
     cells = [[row[n] for n in kept] for row in rows]
     names = [header[n] for n in kept]
@@ -104,11 +102,6 @@ def make_view(
     columns = [_list_keys(column) for column in zip(*cells, strict=True)]
     keys = [list(row) for row in zip(*columns, strict=True)]
     return TableView(key, names, cells, keys, filters, [header[n] for n in empty], forms or {})
-
-
-def _is_missing(text: str) -> bool:
-    """Whether a text stands for no value; a footnote's mark may follow the dash."""
-    return not text or (text.startswith(MISSING) and text[1:2] in ("", " "))
 
 
 def _list_keys(column: Sequence[Cell]) -> Sequence[float | str | None]:
@@ -134,7 +127,7 @@ def view_exhibit(library: Library, exhibit: Exhibit) -> TableView:
             style = styles.get((index, column), "")
             if column == pinned:
                 style = "pin"
-            elif entry.text and _is_missing(entry.text):
+            elif entry.text and is_missing(entry.text):
                 style = "missing"
             cells.append(Cell(entry.text, path, _order(entry), style))
         rows.append(cells)
@@ -149,7 +142,7 @@ def _order(entry: Entry) -> float | str:
             continue
         if isinstance(value, int | float):
             return float(f"{value:.8g}")
-    return "" if entry.text.startswith(MISSING) else entry.text
+    return "" if is_missing(entry.text) else entry.text
 
 
 def _rank_values(exhibit: Exhibit) -> dict[tuple[int, int], str]:

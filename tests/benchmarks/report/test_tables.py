@@ -13,7 +13,7 @@ from benchmarks.records.environment import capture_environment
 from benchmarks.records.result import Quantity
 from benchmarks.report.claims import judge_claims
 from benchmarks.report.claims.training import list_tested
-from benchmarks.report.entries import Entry, format_result
+from benchmarks.report.entries import Entry, format_result, is_missing
 from benchmarks.report.index import write_index
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.plots import draw_plot
@@ -173,6 +173,14 @@ def test_a_long_table_shows_what_decides_and_folds_the_rest():
     assert all(f"| row {index} |" in folded for index in range(40))
     assert "All 40 rows and 12 columns" in folded
     assert "Of 1 claim, 1 holds, 0 fail, and 0 are unclear or not measured." in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [("", True), ("-", True), ("- [1]", True), ("-0.5", False), ("-0.002 / -0.0001", False)],
+)
+def test_a_negative_number_is_a_value(text, missing):
+    assert is_missing(text) is missing
 
 
 def test_rows_that_nobody_measured_are_folded():
