@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.report.site.library import Library, load_library
@@ -18,6 +19,7 @@ from benchmarks.report.site.pages import (
     speed,
     tasks,
 )
+from benchmarks.report.site.pictures import restore_all
 from benchmarks.report.site.vega import bundle_vega
 from benchmarks.report.site.writer import Site
 
@@ -26,12 +28,13 @@ _PAGES: tuple[Callable[[Site, Library], None], ...] = (
     exhibits.add,
     claims.add,
     records.add,
-    tasks.add,
-    models.add,
     speed.add,
     method.add,
     reviewers.add,
     history.add,
+    # These show pictures, which are restored meanwhile.
+    tasks.add,
+    models.add,
 )
 
 
@@ -44,11 +47,14 @@ def build_site(results: Path) -> Site:
     Raises:
         ValueError: there is no folder of records.
     """
-    library = load_library(results)
-    site = Site()
-    site.add_assets()
-    site.add_beside("assets/vega.js", bundle_vega)
-    for add in _PAGES:
-        add(site, library)
-    site.finish()
+    with ThreadPoolExecutor(1) as pool:
+        # Networks leave the interpreter free, so pages are made while pictures are restored.
+        pictures = pool.submit(restore_all)
+        library = load_library(results, pictures.result)
+        site = Site()
+        site.add_assets()
+        site.add_beside("assets/vega.js", bundle_vega)
+        for add in _PAGES:
+            add(site, library)
+        site.finish()
     return site

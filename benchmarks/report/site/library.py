@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,11 @@ class Exhibit:
         return f"table/{self.name}.html"
 
     @property
+    def records_path(self) -> str:
+        """The page of its records."""
+        return f"record/{self.name}.html"
+
+    @property
     def records(self) -> Records:
         """By cell, the printed ones too."""
         return self.report.everything
@@ -87,14 +92,20 @@ class Library:
         exhibits: in the order of their numbers and names.
         absent: specifications with a profile that is more than a smoke test and has no record.
         folder: where the records lie.
+        restore: makes the pictures, or waits for them.
     """
 
     def __init__(
-        self, exhibits: list[Exhibit], absent: list[tuple[TableSpec, ProfileName]], folder: Path
+        self,
+        exhibits: list[Exhibit],
+        absent: list[tuple[TableSpec, ProfileName]],
+        folder: Path,
+        restore: Callable[[], list[Restored]],
     ) -> None:
         self.exhibits, self.absent, self.folder = exhibits, absent, folder
-        self._names = {
-            id(record): exhibit.name
+        self._restore = restore
+        self._pages = {
+            id(record): exhibit.records_path
             for exhibit in exhibits
             for record in exhibit.report.records.values()
         }
@@ -126,14 +137,14 @@ class Library:
 
     @cached_property
     def pictures(self) -> list[Restored]:
-        """All restored pictures, which depend on no record; they take minutes."""
-        return list(restore_all())
+        """All restored pictures, which depend on no record."""
+        return self._restore()
 
     def path_of(self, record: Record) -> str:
-        """The page of a record; printed numbers have one for all, with a row for each."""
-        if isinstance(record.cell, PrintedCell):
-            return f"printed.html#{record.cell.hash}"
-        return f"record/{self._names[id(record)]}/{record.cell.hash}.html"
+        """The page that shows a record, and its place there."""
+        printed = isinstance(record.cell, PrintedCell)
+        page = "printed.html" if printed else self._pages[id(record)]
+        return f"{page}#{record.cell.hash}"
 
     def printed(self) -> dict[Cell, Record]:
         """The records of printed numbers."""
@@ -179,8 +190,12 @@ class Library:
         return found
 
 
-def load_library(results: Path) -> Library:
+def load_library(results: Path, restore: Callable[[], list[Restored]] = restore_all) -> Library:
     """Read and judge all records in a folder of results.
+
+    Args:
+        results: the folder with `records`.
+        restore: makes the pictures that are shown beside them.
 
     Raises:
         ValueError: there is no folder of records.
@@ -197,7 +212,7 @@ def load_library(results: Path) -> Library:
             exhibits += larger or found
             recorded = {exhibit.profile_name for exhibit in found}
             absent += [(spec, name) for name in spec.profiles if name not in recorded | {"smoke"}]
-    return Library(exhibits, absent, results)
+    return Library(exhibits, absent, results, restore)
 
 
 def _load_exhibit(spec: TableSpec, name: str, results: Path) -> Exhibit | None:

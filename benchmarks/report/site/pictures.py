@@ -59,17 +59,19 @@ class Restored:
         return self.psnr["ours"] - self.psnr.get("rival", self.psnr["ours"])
 
 
-def restore_all() -> Iterator[Restored]:
+def restore_all() -> list[Restored]:
     """All tasks that networks ship for, and levels beyond their training.
 
     The photographs of a task come in the order of our difference to the rival, worst first.
     """
+    found: list[Restored] = []
     with tempfile.TemporaryDirectory() as folder:
         dataset = _cut_photographs(Path(folder))
         for tasks, beyond in ((_list_tasks(), False), (_list_beyond(), True)):
             for task in tasks:
                 restored = _restore(task, dataset, beyond)
-                yield from sorted(restored, key=lambda r: (r.difference, r.image))
+                found += sorted(restored, key=lambda r: (r.difference, r.image))
+    return found
 
 
 def _list_tasks() -> list[Task]:

@@ -1,8 +1,12 @@
-// Lays the record out as tables, from the JSON on its page.
+// Lays the record that the address names out as tables, from its JSON on the page.
 "use strict";
-document.addEventListener("DOMContentLoaded", () => {
-  const record = JSON.parse(document.getElementById("json").textContent);
-  const place = document.getElementById("values");
+const layOut = () => {
+  const shown = document.getElementById(location.hash.slice(1));
+  if (!shown || !shown.matches(".record") || shown.querySelector("table")) {
+    return;
+  }
+  const record = JSON.parse(shown.querySelector("pre").textContent);
+  const place = shown.querySelector(".values");
   const add = (caption, head, rows) => {
     if (!rows.length) {
       return;
@@ -49,4 +53,6 @@ document.addEventListener("DOMContentLoaded", () => {
   add("Cell", ["field", "value"], Object.entries(record.cell).map(([name, value]) => [name, show(value)]));
   add("What else was found", ["check", "value"],
     Object.entries(record.checks || {}).map(([name, value]) => [name, show(value)]));
-});
+};
+document.addEventListener("DOMContentLoaded", layOut);
+window.addEventListener("hashchange", layOut);

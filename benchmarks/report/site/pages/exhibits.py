@@ -68,6 +68,5 @@ def _add_exhibit(site: Site, library: Library, exhibit: Exhibit) -> None:
         chart=chart,
         claims=claims,
         verdicts={verdict: verdicts[verdict] for verdict in _ORDER if verdicts[verdict]},
-        list_path=f"record/{exhibit.name}/index.html",
         count=len(exhibit.report.records),
     )

@@ -30,7 +30,7 @@ def add(site: Site, library: Library) -> None:
                 short += 1
                 continue
             trend = judge_series(series)
-            path = paths.get(trend.name, f"record/{exhibit.name}/index.html")
+            path = paths.get(trend.name, exhibit.records_path)
             rows.append(_describe(trend, path, exhibit.name))
     rows.sort(key=lambda row: str(row[4].order))
     view = make_view(

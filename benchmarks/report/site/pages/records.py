@@ -1,11 +1,11 @@
-"""A page per record, and a list of them per table or study."""
+"""A page of records per table or study, which shows their list or the one its address names."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.records.cell import Cell as RecordCell
 from benchmarks.records.cell import PrintedCell
@@ -79,13 +79,27 @@ def _format_number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
 
 
+class Entry(NamedTuple):
+    """A record on its page.
+
+    Attributes:
+        record, summary: the record, and its quantity that speaks for it.
+        older: a line for each of the newest records that it stands for.
+        more: how many are older still.
+        json: the record, with the environment only as far as it is of this run.
+    """
+
+    record: Record
+    summary: str
+    older: list[str]
+    more: int
+    json: str
+
+
 def add(site: Site, library: Library) -> None:
     """Add the pages."""
     for exhibit in library.exhibits:
-        older = _group_older(exhibit)
-        for cell, record in exhibit.report.records.items():
-            _add_record(site, library, exhibit, record, older.get(cell, []))
-        _add_list(site, library, exhibit)
+        _add_records(site, library, exhibit)
     _add_printed(site, library)
 
 
@@ -125,27 +139,41 @@ def _group_older(exhibit: Exhibit) -> dict[RecordCell, list[Record]]:
     return older
 
 
-def _add_record(
-    site: Site, library: Library, exhibit: Exhibit, record: Record, older: list[Record]
-) -> None:
+def _add_records(site: Site, library: Library, exhibit: Exhibit) -> None:
+    older = _group_older(exhibit)
+    records = exhibit.report.records
+    rows = [
+        [
+            Cell(record.cell.id, library.path_of(record), style="pin"),
+            Cell(describe_status(record)),
+            Cell(summarize(record)),
+        ]
+        for record in records.values()
+    ]
+    site.add_page(
+        exhibit.records_path,
+        "records.html",
+        exhibit=exhibit,
+        view=make_view("records", ("cell", "status", "value"), rows, ("status",)),
+        entries=[_describe(record, older.get(cell, [])) for cell, record in records.items()],
+    )
+
+
+def _describe(record: Record, older: list[Record]) -> Entry:
     content = record.model_dump(mode="json", exclude_defaults=True)
     if environment := content.get("environment"):
-        # The page of its machine has the rest of the environment, and 1,500 pages need not.
+        # The page of machines has the rest of the environment, and 1,500 records need not.
         content["environment"] = {name: environment[name] for name in _OF_THE_RUN}
-    series = [quantity for quantity in content.get("metrics", {}).values() if "samples" in quantity]
-    for quantity in series:
-        quantity["samples"] = _round(quantity["samples"])
+    for quantity in content.get("metrics", {}).values():
+        if "samples" in quantity:
+            quantity["samples"] = _round(quantity["samples"])
     if scores := content.get("per_image"):
         content["per_image"] = _round(scores)
-    site.add_page(
-        library.path_of(record),
-        "record.html",
-        record=record,
-        summary=summarize(record),
-        exhibit=exhibit,
+    return Entry(
+        record,
+        summarize(record),
         older=[_describe_older(one) for one in older[: -_MOST_OLDER - 1 : -1]],
         more=max(len(older) - _MOST_OLDER, 0),
-        rounded=bool(series or scores),
         json=json.dumps(content, separators=(",", ":"), ensure_ascii=False),
     )
 
@@ -161,18 +189,3 @@ def _describe_older(record: Record) -> str:
         return summarize(record)
     commit = (environment.commit or "no commit")[:12]
     return f"{environment.timestamp}, {commit}, environment {environment.key}: {summarize(record)}"
-
-
-def _add_list(site: Site, library: Library, exhibit: Exhibit) -> None:
-    rows = [
-        [
-            Cell(record.cell.id, library.path_of(record), style="pin"),
-            Cell(describe_status(record)),
-            Cell(summarize(record)),
-        ]
-        for record in exhibit.report.records.values()
-    ]
-    view = make_view("records", ("cell", "status", "value"), rows, ("status",))
-    title = f"{exhibit.title} ({exhibit.profile_name})"
-    path = f"record/{exhibit.name}/index.html"
-    site.add_page(path, "records.html", view=view, title=title, up=exhibit.path)

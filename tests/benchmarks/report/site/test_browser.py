@@ -22,7 +22,7 @@ PAGES = (
     *("unread.html", "table/table7-cpu.html", "table/study-small-cpu.html"),
     *("table/table-semanir-3-cpu.html", "claim/study-small-cpu-1.html"),
     *("finding/against-swinir.html", "task/denoise-color.html"),
-    *("model/kgt-tiny-denoise-color.html", "record/table7-cpu/index.html"),
+    *("model/kgt-tiny-denoise-color.html", "record/table7-cpu.html"),
 )
 WIDE, NARROW = 1400, 390
 
@@ -58,15 +58,13 @@ def visit(browser, folder):
 
 def pages_with_records(folder):
     """The pages with a record of quality and one of memory, whose names of quantities are long."""
-    records = [
-        next(
-            path
-            for path in sorted((folder / "record" / exhibit).glob("[0-9a-f]*.html"))
-            if f'"{quantity}"' in path.read_text()
-        )
-        for exhibit, quantity in (("table7-cpu", "psnr"), ("table3-smoke", "peak_over_closed_form"))
-    ]
-    return (*PAGES, *(record.relative_to(folder).as_posix() for record in records))
+    records = []
+    for exhibit, quantity in (("table7-cpu", "psnr"), ("table3-smoke", "peak_over_closed_form")):
+        path = f"record/{exhibit}.html"
+        before, _, _ = (folder / path).read_text().partition(f'"{quantity}"')
+        digest = re.findall(r'<section class="record" id="(\w+)">', before)[-1]
+        records.append(f"{path}#{digest}")
+    return (*PAGES, *records)
 
 
 def test_every_type_of_page_loads_draws_its_charts_and_fits_a_phone(visit, folder):
@@ -210,3 +208,24 @@ def test_without_scripts_charts_are_pictures_and_tables_are_there(browser, folde
     assert page.locator(".drawn img").count() == 1
     assert page.locator("table#table tbody tr").count() > 20
     context.close()
+
+
+def test_the_address_of_a_record_shows_that_one_and_leads_back_to_the_list(visit):
+    page = visit("table/table7-cpu.html")
+    links = page.locator('table#table a[href*="record/"]')
+    link = links.filter(has_text=re.compile(r"^\d+\.\d\d")).first
+    shown = link.inner_text()
+    link.click()
+    record = page.locator(".record:visible")
+    assert record.count() == 1
+    sync_api.expect(record.locator(".lead")).to_contain_text(shown)
+    sync_api.expect(record.locator(".values")).to_contain_text("psnr")
+    assert not page.locator("table#records").is_visible()
+    record.get_by_role("link", name=re.compile("^All ")).click()
+    assert page.locator("table#records").is_visible()
+    assert record.count() == 0
+    other = page.locator("table#records tbody td:first-child a").last
+    name = other.inner_text()
+    other.click()
+    sync_api.expect(record.locator("h2")).to_have_text(name)
+    assert record.locator(".values table").count() > 1
