@@ -76,7 +76,9 @@ VERDICTS = {
 # Where noise leaves open what is ahead.
 OPEN = "#d0d0d0"
 # Arms of a study that are neither models nor backends, such as ways to select keys, in their order.
-ARMS = ("#0072b2", "#d55e00", "#aa4499", "#e69f00", "#56b4e9", "#882255", "#332288", "#6b6b6b")
+ARMS = ("#223388", "#cc77bb", "#889900", "#9966ff", "#662200", "#998866", "#443344", "#0000ff")
+# What is drawn on white has at least this contrast to it (WCAG 2.1, 1.4.11).
+LEAST_CONTRAST = 3.0
 # Levels of a task are its shades.
 LEVELS = "#0072b2"
 # Ends of the scale of a difference: against us, none, for us.
@@ -106,7 +108,7 @@ def color_apart(names: Iterable[str], sign_of: Callable[[str], Sign]) -> dict[st
 
 
 def shade(color: str, index: int, count: int) -> str:
-    """The shade of a color for one of several levels, the first one lightest.
+    """The shade of a color for one of several levels, the first one lightest but seen on white.
 
     Raises:
         ValueError: for an index that is none of the count's.
@@ -114,10 +116,16 @@ def shade(color: str, index: int, count: int) -> str:
     if not 0 <= index < count:
         raise ValueError(f"there is no shade {index} of {count}")
     hue, light, saturation = colorsys.rgb_to_hls(*_parse(color))
+
+    def at(lightness: float) -> str:
+        return _format(colorsys.hls_to_rgb(hue, lightness, saturation))
+
     # From halfway to white down to the color itself, and on to a darker one where there are many.
     lightest, darkest = light + (1 - light) * 0.45, light * 0.75
+    while contrast(at(lightest), "#ffffff") < LEAST_CONTRAST:
+        lightest, darkest = lightest - 0.01, darkest - 0.005
     place = 0.65 if count == 1 else index / (count - 1)
-    return _format(colorsys.hls_to_rgb(hue, lightest + (darkest - lightest) * place, saturation))
+    return at(lightest + (darkest - lightest) * place)
 
 
 def blend(share: float) -> str:

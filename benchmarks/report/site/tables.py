@@ -114,7 +114,10 @@ def _list_keys(column: Sequence[Cell]) -> Sequence[float | str | None]:
 
 
 def view_exhibit(library: Library, exhibit: Exhibit) -> TableView:
-    """The table of an exhibit; the first column with a model's or contender's name is pinned."""
+    """The table of an exhibit, with the rows of which nothing is measured at its end.
+
+    The first column with a model's or contender's name is pinned.
+    """
     table, spec = exhibit.report.table, exhibit.spec
     styles = _rank_values(exhibit)
     named = [n for n, name in enumerate(spec.rows) if name in ("model", "contender", "backend")]
@@ -131,6 +134,8 @@ def view_exhibit(library: Library, exhibit: Exhibit) -> TableView:
                 style = "missing"
             cells.append(Cell(entry.text, path, _order(entry), style))
         rows.append(cells)
+    values = slice(len(spec.rows), len(spec.rows) + len(spec.columns))
+    rows.sort(key=lambda cells: all(is_missing(cell.text) for cell in cells[values]))
     forms = {"CSV": render_csv(table), "LaTeX": render_latex(table)}
     return make_view("table", table.header, rows, [*spec.rows, "source"], forms)
 

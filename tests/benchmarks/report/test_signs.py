@@ -54,9 +54,30 @@ def test_no_model_has_the_color_of_a_backend():
             assert distance > 10, (model, backend, distance)
 
 
-def test_every_sign_is_seen_on_white():
+@pytest.mark.parametrize("how", [None, *sorted(SEEN)])
+def test_arms_of_a_study_are_told_apart_by_color(how):
+    for one, other in combinations(signs.ARMS, 2):
+        assert np.linalg.norm(see(one, how) - see(other, how)) > 15, (one, other)
+
+
+def test_no_arm_has_the_color_of_a_model_or_of_a_backend():
     for sign in (sign for table in list_signs() for sign in table):
-        assert signs.contrast(sign.color, "#ffffff") >= 3, sign
+        for arm in signs.ARMS:
+            assert np.linalg.norm(see(arm, None) - see(sign.color, None)) > 10, (arm, sign)
+
+
+def test_every_sign_is_seen_on_white():
+    colors = [sign.color for table in list_signs() for sign in table]
+    for color in (*colors, *signs.ARMS):
+        assert signs.contrast(color, "#ffffff") >= 3, color
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_every_shade_is_seen_on_white(count):
+    colors = [sign.color for table in list_signs() for sign in table]
+    for color in (*colors, signs.LEVELS):
+        for index in range(count):
+            assert signs.contrast(signs.shade(color, index, count), "#ffffff") >= 3, color
 
 
 @pytest.mark.parametrize("how", [None, *sorted(SEEN)])

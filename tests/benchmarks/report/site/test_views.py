@@ -8,7 +8,7 @@ from tests.benchmarks.making import make_record
 
 
 def view(rows, columns, cells):
-    """The view of a study with these columns, of cells with fields and results."""
+    """The view of a study with these columns, of cells with fields and results, or unmeasured."""
     grids = [{name: [value] for name, value in fields.items()} for fields, _ in cells]
     common = {"n": 64, "k": 8, "windows": 1, "heads": 1, "head_dim": 1}
     common |= {"graph": "photo", "dtype": "float32", "mode": "forward"}
@@ -19,7 +19,9 @@ def view(rows, columns, cells):
     )
     planned = spec.profiles["cpu"].cells()
     records = {
-        cell: make_record(cell, **result) for cell, (_, result) in zip(planned, cells, strict=True)
+        cell: make_record(cell, **result)
+        for cell, (_, result) in zip(planned, cells, strict=True)
+        if result is not None
     }
     table = build_table(spec, "cpu", spec.profiles["cpu"], records, None, [])
     exhibit = SimpleNamespace(spec=spec, report=SimpleNamespace(table=table))
@@ -75,6 +77,15 @@ def test_what_a_formula_is_off_by_is_no_contest():
     shown = view(["contender"], columns, cells)
     assert [style for _, style in styles(shown, "peak")] == ["best", "second"]
     assert [style for _, style in styles(shown, "off")] == ["", ""]
+
+
+def test_rows_without_a_value_come_last():
+    columns = [{"header": "ms", "kind": "latency", "metric": "latency", "format": "ms"}]
+    missing = {"kind": "latency", "backend": "sdpa", "baseline": "dense"}, None
+    cells = [missing, time("native", "dense", 2.0, 8.0), time("flex", "dense", 3.0, 8.0)]
+    shown = view(["contender"], columns, cells)
+    assert [row[0].text for row in shown.rows] == ["native", "flex", "sdpa"]
+    assert [text for text, _ in styles(shown, "ms")][:2] == ["2.00", "3.00"]
 
 
 def test_seeds_of_one_arm_do_not_compete():
