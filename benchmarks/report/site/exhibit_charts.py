@@ -36,6 +36,7 @@ from benchmarks.report.site.scoreboard import ends_of
 
 _Values = list[dict[str, Any]]
 _AUTO = "auto"
+_MOST_BELOW_ONE_ANOTHER = 6
 
 
 def draw_exhibit(exhibit: Exhibit) -> tuple[str, alt.TopLevelMixin] | None:
@@ -307,21 +308,26 @@ def _draw_networks(exhibit: Exhibit) -> _Found:
         y=alt.Y("network:N", sort=names, title=None),
         color=color_by(names, signs.sign_of_model, "network").legend(None),
     )
-    scale = alt.Scale(type="log")
+    scale = alt.Scale(type="log", nice=False, padding=8)
+    axis = alt.Axis(format="~s", labelOverlap="greedy", labelSeparation=6)
     title = f"median time of a call, ms ({_name_bars(timed.values())})"
-    bars = base.mark_rule().encode(x=alt.X("low:Q", scale=scale, title=title), x2="high:Q")
+    bars = base.mark_rule().encode(
+        x=alt.X("low:Q", scale=scale, title=title, axis=axis), x2="high:Q"
+    )
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(
-        x=alt.X("ms:Q", scale=scale, title=title, axis=alt.Axis(format="~s")),
+        x=alt.X("ms:Q", scale=scale, title=title, axis=axis),
         shape=shape_by(names, signs.sign_of_model, "network").legend(None),
         tooltip=["network:N", "where:N", alt.Tooltip("ms:Q", format=",.1f"), "rounds:Q"],
     )
     places = list(dict.fromkeys(row["where"] for row in values))
     header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start", labelFontWeight=600)
+    columns = 1 if len(places) <= _MOST_BELOW_ONE_ANOTHER else 2
     chart = (
         alt.layer(bars, dots, data=_data(values))
-        .properties(width=460, height=alt.Step(16))
-        .facet(row=alt.Row("where:N", sort=places, title=None, header=header))
+        .properties(width=460 if columns == 1 else 330, height=alt.Step(16))
+        .facet(facet=alt.Facet("where:N", sort=places, title=None, header=header), columns=columns)
         .resolve_scale(y="independent")
+        .properties(align="all")
     )
     return "Median time of a call of each network, a panel per problem.", chart
 
