@@ -23,6 +23,11 @@ _SOURCES = ("kgt", "baselines", "benchmarks", "pyproject.toml")
 _KEY_IGNORES = {"commit", "dirty", "timestamp"}
 
 
+def describe_threads(count: int) -> str:
+    """How many threads, e.g. "2 threads"."""
+    return f"{count} thread{'s' if count > 1 else ''}"
+
+
 class Environment(BaseModel):
     """Where and with what a measurement was taken.
 
@@ -69,7 +74,7 @@ class Environment(BaseModel):
         """Processor or GPU, and how many threads were used."""
         if self.gpus:
             return ", ".join(dict.fromkeys(self.gpus))
-        return f"{self.cpu}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.cpu}, {describe_threads(self.threads)}"
 
     def describe(self) -> str:
         """One line for the foot of a table, without host names or paths."""

@@ -15,6 +15,7 @@ from benchmarks.cli.escaping import escape_markdown, render_table
 from benchmarks.data.datasets import load_dataset
 from benchmarks.models import create_for_task
 from benchmarks.quality import evaluate, paired_gain
+from benchmarks.records.environment import describe_threads
 from benchmarks.tasks import get_task
 from benchmarks.training.data import open_datasets, split_images
 from benchmarks.training.journal import CURVE, DESCRIPTION, LOG
@@ -169,7 +170,6 @@ def _card_path(model_name: str, suffix: str) -> Path:
 def _describe_machine(description: dict[str, Any]) -> str:
     """The machine that trained, from the description in a run folder."""
     environment, processes = description["environment"], description["processes"]
-    count = environment["threads"]
-    threads = f"{count} thread{'s' if count > 1 else ''} of {environment['cpu']}"
+    threads = f"{describe_threads(environment['threads'])} of {environment['cpu']}"
     every = threads if processes == 1 else f"{processes} processes with {threads} each"
     return escape_markdown(every)

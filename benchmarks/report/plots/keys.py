@@ -8,6 +8,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from benchmarks.records.cell import NetworkCell
+from benchmarks.records.environment import describe_threads
 from benchmarks.records.result import NetworkLatency, NetworkMemory, Quantity
 from benchmarks.report.plots import panels
 from benchmarks.report.series import Records, ResultT, select
@@ -50,7 +51,7 @@ def draw(records: Records) -> Figure:
             if dtype in dtypes
         ),
         *(
-            panels.entry(f"{count} thread{'s'[: count - 1]}", color="0.4", ls=style)
+            panels.entry(describe_threads(count), color="0.4", ls=style)
             for count, style in _THREAD_STYLES.items()
             if count in counts
         ),

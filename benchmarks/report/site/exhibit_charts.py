@@ -17,6 +17,7 @@ from benchmarks.records.cell import (
     TrainingCell,
 )
 from benchmarks.records.description import Description
+from benchmarks.records.environment import describe_threads
 from benchmarks.records.result import (
     AttentionLatency,
     LatencyResult,
@@ -295,7 +296,7 @@ def _draw_networks(exhibit: Exhibit) -> _Found:
     for cell, result in sorted(timed.items(), key=lambda pair: pair[0].pixels):
         lo, hi = result.latency.interval
         window = f"windows of {cell.window}" if cell.window else None
-        threads = f"{cell.threads} thread{'s' * (cell.threads > 1)}" if cell.threads else None
+        threads = describe_threads(cell.threads) if cell.threads else None
         where = (cell.task, f"input {cell.input}", window, cell.dtype, threads)
         values.append(
             {"network": cell.contender, "where": ", ".join(filter(None, where))}
