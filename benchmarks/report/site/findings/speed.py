@@ -158,7 +158,7 @@ def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.
         y=ratio, tooltip=["k:Q", alt.Tooltip("ratio:Q", format=".3f")]
     )
     even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(color="#444").encode(y="y:Q")
-    return alt.layer(even, band, points).properties(width=190, height=70)
+    return alt.layer(even, band, points).properties(width=190, height=58)
 
 
 def find_network_time(library: Library) -> Finding | None:
@@ -211,4 +211,4 @@ def _draw_bars(values: dict[str, float]) -> alt.TopLevelMixin:
         )
     )
     even = alt.Chart(alt.Data(values=[{"x": 1}])).mark_rule(color="#444").encode(x="x:Q")
-    return alt.layer(bars, even).properties(width=150, height=alt.Step(18))
+    return alt.layer(bars, even).properties(width=150, height=alt.Step(15))
