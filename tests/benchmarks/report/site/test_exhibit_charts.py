@@ -101,7 +101,20 @@ def test_networks_on_different_inputs_are_panels_and_bars_are_called_what_they_a
         ("input 64x64", "kgt-s"),
         ("input 64x64", "swinir-m"),
     ]
-    assert chart["facet"]["row"]["sort"] == ["input 64x64", "input 128x128"]
+    assert chart["columns"] == 1
+    assert chart["facet"]["sort"] == ["input 64x64", "input 128x128"]
     titles = [title for title in find(chart, "title") if title and "median time" in title]
     assert titles
     assert all(("range where fewer than 8 rounds" in title) is said for title in titles)
+
+
+def test_many_inputs_are_panels_in_two_columns():
+    records = [
+        make_record(
+            make_cell("latency", model="kgt-s", input=f"{8 * n}x64"),
+            latency=Quantity(value=5.0, lo=4.0, hi=6.0),
+        )
+        for n in range(1, 8)
+    ]
+    _, chart = draw(records)
+    assert chart["columns"] == 2
