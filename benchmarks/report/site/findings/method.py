@@ -93,6 +93,7 @@ def _find_by_measure(
         return words[verdict].format(
             all=len(tests),
             ahead=_count_ahead(tests),
+            decided=sum(tested.verdict == "HOLDS" for tested, _ in tests),
             best=_similarity_of(best),
             lead=format_db(best.found.gain.mean),
         )
@@ -122,7 +123,7 @@ def find_similarity(library: Library) -> Finding | None:
         words={
             "HOLDS": text + "better in all {all} cases.",
             "FAILS": text + "ahead in {ahead} of {all} cases, not all.",
-            "UNCLEAR": text + "ahead in {ahead} of {all} cases, undecided.",
+            "UNCLEAR": text + "ahead in {ahead} of {all} cases, decided in {decided}.",
         },
         about="Difference of keys by another measure less as many by dot product in PSNR, dB.",
     )
@@ -144,7 +145,7 @@ def find_selection(library: Library) -> Finding | None:
             "FAILS": "Selected keys do not always restore better than every key: ahead in {ahead} "
             "of {all} cases; best by {best}.",
             "UNCLEAR": "Selected keys score above every key of the window in {ahead} of {all} "
-            "cases, undecided; best by {best}.",
+            "cases, decided in {decided}; best by {best}.",
         },
         about="Difference of selected keys less every key in PSNR, dB.",
     )

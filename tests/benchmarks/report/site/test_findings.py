@@ -8,7 +8,7 @@ from benchmarks.quality.seeds import MIN_SEEDS, SeededGain
 from benchmarks.report.claims import training
 from benchmarks.report.comparisons import Comparison
 from benchmarks.report.site.findings.finding import MOST_WORDS, draw_differences
-from benchmarks.report.site.findings.method import find_similarity
+from benchmarks.report.site.findings.method import find_selection, find_similarity
 from benchmarks.report.site.findings.speed import find_speed_on_gpu
 from benchmarks.report.site.library import load_library
 from benchmarks.report.site.scoreboard import list_squares
@@ -70,7 +70,7 @@ def test_what_ships_is_shown_until_a_study_has_seeds_enough():
         (
             (-0.1, 0.2),
             "UNCLEAR",
-            "by up to +0.05 dB against as many by dot product: ahead in 1 of 1 cases, undecided",
+            "by up to +0.05 dB against as many by dot product: ahead in 1 of 1 cases, decided in 0",
         ),
         ((-0.2, -0.1), "FAILS", "ahead in 0 of 1 cases, not all"),
     ],
@@ -87,6 +87,18 @@ def test_selections_that_look_at_no_token_do_not_decide_about_others(cosine, ver
     assert finding.verdict == verdict
     assert finding.sentence.startswith("Keys by cosine change")
     assert said in finding.sentence
+    assert len(finding.sentence.split()) <= MOST_WORDS
+
+
+def test_a_finding_of_several_cases_says_in_how_many_it_is_decided():
+    tests = [
+        _test(name, ends, seeds=MIN_SEEDS)._replace(claim="C9 64 keys restore better than all")
+        for name, ends in (("A", (0.1, 0.2)), ("B", (-0.1, 0.2)), ("C", (-0.3, 0.1)))
+    ]
+    shown = SimpleNamespace(exhibit=SimpleNamespace(records={}))
+    finding = find_selection(SimpleNamespace(tests=[(test, shown) for test in tests]))
+    assert finding.verdict == "UNCLEAR"
+    assert "in 2 of 3 cases, decided in 1; best by dot" in finding.sentence
     assert len(finding.sentence.split()) <= MOST_WORDS
 
 
