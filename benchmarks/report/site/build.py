@@ -32,9 +32,6 @@ _PAGES: tuple[Callable[[Site, Library], None], ...] = (
     method.add,
     reviewers.add,
     history.add,
-    # These show pictures, which are restored meanwhile.
-    tasks.add,
-    models.add,
 )
 
 
@@ -47,14 +44,16 @@ def build_site(results: Path) -> Site:
     Raises:
         ValueError: there is no folder of records.
     """
+    library = load_library(results)
+    site = Site()
+    site.add_assets()
+    site.add_beside("assets/vega.js", bundle_vega)
     with ThreadPoolExecutor(1) as pool:
         # Networks leave the interpreter free, so pages are made while pictures are restored.
         pictures = pool.submit(restore_all)
-        library = load_library(results, pictures.result)
-        site = Site()
-        site.add_assets()
-        site.add_beside("assets/vega.js", bundle_vega)
         for add in _PAGES:
             add(site, library)
-        site.finish()
+        tasks.add(site, library, pictures.result())
+        models.add(site, library, pictures.result())
+    site.finish()
     return site

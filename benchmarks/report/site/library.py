@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,6 @@ from benchmarks.report.claims.training import Tested, list_tested
 from benchmarks.report.judgment import Judgment
 from benchmarks.report.reproduction import Report, Reproduction
 from benchmarks.report.series import Records
-from benchmarks.report.site.pictures import Restored, restore_all
 
 KINDS: tuple[SpecKind, ...] = ("table", "study")
 
@@ -92,18 +91,12 @@ class Library:
         exhibits: in the order of their numbers and names.
         absent: specifications with a profile that is more than a smoke test and has no record.
         folder: where the records lie.
-        restore: makes the pictures, or waits for them.
     """
 
     def __init__(
-        self,
-        exhibits: list[Exhibit],
-        absent: list[tuple[TableSpec, ProfileName]],
-        folder: Path,
-        restore: Callable[[], list[Restored]],
+        self, exhibits: list[Exhibit], absent: list[tuple[TableSpec, ProfileName]], folder: Path
     ) -> None:
         self.exhibits, self.absent, self.folder = exhibits, absent, folder
-        self._restore = restore
         self._pages = {
             id(record): exhibit.records_path
             for exhibit in exhibits
@@ -134,11 +127,6 @@ class Library:
                 keys = [(test, (id(exhibit), test.claim)) for test in list_tested(exhibit.records)]
                 found += [(test, claims[key]) for test, key in keys if key in claims]
         return found
-
-    @cached_property
-    def pictures(self) -> list[Restored]:
-        """All restored pictures, which depend on no record."""
-        return self._restore()
 
     def path_of(self, record: Record) -> str:
         """The page that shows a record, and its place there."""
@@ -190,12 +178,8 @@ class Library:
         return found
 
 
-def load_library(results: Path, restore: Callable[[], list[Restored]] = restore_all) -> Library:
+def load_library(results: Path) -> Library:
     """Read and judge all records in a folder of results.
-
-    Args:
-        results: the folder with `records`.
-        restore: makes the pictures that are shown beside them.
 
     Raises:
         ValueError: there is no folder of records.
@@ -212,7 +196,7 @@ def load_library(results: Path, restore: Callable[[], list[Restored]] = restore_
             exhibits += larger or found
             recorded = {exhibit.profile_name for exhibit in found}
             absent += [(spec, name) for name in spec.profiles if name not in recorded | {"smoke"}]
-    return Library(exhibits, absent, results, restore)
+    return Library(exhibits, absent, results)
 
 
 def _load_exhibit(spec: TableSpec, name: str, results: Path) -> Exhibit | None:

@@ -47,8 +47,8 @@ _HEADER = ("model", "quantity", "value", "input", "k", "backend", "threads", "re
 _Score = tuple[str, ...]
 
 
-def add(site: Site, library: Library) -> None:
-    """Add the pages."""
+def add(site: Site, library: Library, pictures: list[Restored]) -> None:
+    """Add the pages, with a few of the restored pictures each."""
     shipped = find_weights(zoo.WEIGHTS) | find_weights(registry.WEIGHTS)
     taken, scored, measuring = _list_taken(library), _list_scored(library), _list_measuring(library)
     rows = []
@@ -63,7 +63,7 @@ def add(site: Site, library: Library) -> None:
             card=_render_card(card, scored[name]),
             data=metadata["data"],
             terms=MANIFEST[metadata["data"]]["train"].source,
-            gallery=[describe_slider(restored) for restored in _choose_pictures(library, tasks)],
+            gallery=[describe_slider(restored) for restored in _choose_pictures(pictures, tasks)],
             side=SIDE,
             missing={
                 what: {_name(exhibit): exhibit.path for exhibit in exhibits}
@@ -119,9 +119,9 @@ def _add_curve(site: Site, name: str, log: Path) -> Chart:
     return add_chart(site, f"curve-{name}", about, alt.hconcat(*panels))
 
 
-def _choose_pictures(library: Library, tasks: list[str]) -> list[Restored]:
+def _choose_pictures(pictures: list[Restored], tasks: list[str]) -> list[Restored]:
     """A few pictures of tasks, those on which KGT lies farthest behind."""
-    own = [restored for restored in library.pictures if restored.task in tasks]
+    own = [restored for restored in pictures if restored.task in tasks]
     return sorted(own, key=lambda restored: restored.difference)[:_MOST_PICTURES]
 
 

@@ -26,10 +26,10 @@ _TITLES = {
 }
 
 
-def add(site: Site, library: Library) -> None:
-    """Add the pages."""
+def add(site: Site, library: Library, pictures: list[Restored]) -> None:
+    """Add the pages, with all restored pictures."""
     galleries: dict[str, list[Restored]] = defaultdict(list)
-    for restored in library.pictures:
+    for restored in pictures:
         for panel, content in restored.pictures.items():
             site.add(picture_path(restored, panel), content)
         galleries[_family_of(restored.task)].append(restored)
