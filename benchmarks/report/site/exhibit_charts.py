@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import mode
 from typing import Any
 
@@ -309,14 +310,15 @@ def _draw_networks(exhibit: Exhibit) -> _Found:
         y=alt.Y("network:N", sort=names, title=None),
         color=color_by(names, signs.sign_of_model, "network").legend(None),
     )
-    scale = alt.Scale(type="log", nice=False, padding=8)
-    axis = alt.Axis(format="~s", labelOverlap="greedy", labelSeparation=6)
-    title = f"median time of a call, ms ({_name_bars(timed.values())})"
-    bars = base.mark_rule().encode(
-        x=alt.X("low:Q", scale=scale, title=title, axis=axis), x2="high:Q"
+    time = partial(
+        alt.X,
+        scale=alt.Scale(type="log", nice=False, padding=8),
+        axis=alt.Axis(format="~s", labelOverlap="greedy", labelSeparation=6),
+        title=f"median time of a call, ms ({_name_bars(timed.values())})",
     )
+    bars = base.mark_rule().encode(x=time("low:Q"), x2="high:Q")
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(
-        x=alt.X("ms:Q", scale=scale, title=title, axis=axis),
+        x=time("ms:Q"),
         shape=shape_by(names, signs.sign_of_model, "network").legend(None),
         tooltip=["network:N", "where:N", alt.Tooltip("ms:Q", format=",.1f"), "rounds:Q"],
     )

@@ -142,20 +142,21 @@ def _group_older(exhibit: Exhibit) -> dict[RecordCell, list[Record]]:
 def _add_records(site: Site, library: Library, exhibit: Exhibit) -> None:
     older = _group_older(exhibit)
     records = exhibit.report.records
+    entries = [_describe(record, older.get(cell, [])) for cell, record in records.items()]
     rows = [
         [
-            Cell(record.cell.id, library.path_of(record), style="pin"),
-            Cell(describe_status(record)),
-            Cell(summarize(record)),
+            Cell(entry.record.cell.id, library.path_of(entry.record), style="pin"),
+            Cell(describe_status(entry.record)),
+            Cell(entry.summary),
         ]
-        for record in records.values()
+        for entry in entries
     ]
     site.add_page(
         exhibit.records_path,
         "records.html",
         exhibit=exhibit,
         view=make_view("records", ("cell", "status", "value"), rows, ("status",)),
-        entries=[_describe(record, older.get(cell, [])) for cell, record in records.items()],
+        entries=entries,
     )
 
 

@@ -221,6 +221,7 @@ def test_the_address_of_a_record_shows_that_one_and_leads_back_to_the_list(visit
     sync_api.expect(record.locator(".lead")).to_contain_text(shown)
     sync_api.expect(record.locator(".values")).to_contain_text("psnr")
     assert not page.locator("table#records").is_visible()
+    assert page.locator('a[href="#main"]').count() == 0  # it would name something else
     record.get_by_role("link", name=re.compile("^All ")).click()
     assert page.locator("table#records").is_visible()
     assert record.count() == 0
