@@ -94,7 +94,7 @@ def measure_memory_cell(cell: AttentionCell) -> AttentionMemory:
     make_call(make_inputs(small), cell.backend, small)()
     inputs = make_inputs(cell)
     call = StageCall(make_call(inputs, cell.backend, cell), inputs.graph)
-    peak = (measure_device_peak if cell.device else measure_peak)(call)
+    peak, out = (measure_device_peak if cell.device else measure_peak)(call)
     expected: dict[str, Any] = {}
     cost = closed_form(cell)
     if cost is not None:
@@ -105,7 +105,7 @@ def measure_memory_cell(cell: AttentionCell) -> AttentionMemory:
             expected["peak_over_closed_form"] = Quantity(value=ratio)
     # The latency cell compares with the reference; equal digests show that this output is that one.
     return AttentionMemory(
-        **summarize_memory(peak), **expected, **_describe(inputs, call()), backend=cell.backend
+        **summarize_memory(peak), **expected, **_describe(inputs, out), backend=cell.backend
     )
 
 

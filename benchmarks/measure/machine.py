@@ -223,7 +223,8 @@ def check_memory_probe() -> Finding:
         torch.ones(PROBE_BYTES // 4)
 
     fill()
-    return judge_probe(measure_peak(fill).peak_bytes)
+    peak, _ = measure_peak(fill)
+    return judge_probe(peak.peak_bytes)
 
 
 def judge_probe(peak_bytes: int | None) -> Finding:

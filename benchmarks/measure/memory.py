@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from kgt.tiles.memory import M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, LiveTensorBytes, set_malloc
 
 _PROC = Path("/proc")
+_Out = TypeVar("_Out")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class PeakMemory:
     peak_missing: str | None = None
 
 
-def measure_peak(fn: Callable[[], object]) -> PeakMemory:
+def measure_peak(fn: Callable[[], _Out]) -> tuple[PeakMemory, _Out]:
     """Measure the peak memory of a call, in two calls: resident set first, then tensor bytes.
 
     The calls are apart because counting tensors allocates memory itself. Measure every
@@ -46,7 +48,7 @@ def measure_peak(fn: Callable[[], object]) -> PeakMemory:
         fn: does the same work each time it is called.
 
     Returns:
-        Peaks above the state before the call, in bytes.
+        Peaks above the state before the call, in bytes, and what the second call returned.
     """
     begin = time.perf_counter()
     try:
@@ -54,11 +56,12 @@ def measure_peak(fn: Callable[[], object]) -> PeakMemory:
     except OSError as error:
         peak_bytes, peak_missing = None, f"needs Linux's /proc/self/clear_refs ({error.strerror})"
     with LiveTensorBytes() as counter:
-        fn()
-    return PeakMemory(peak_bytes, counter.peak, time.perf_counter() - begin, peak_missing)
+        out = fn()
+    called_s = time.perf_counter() - begin
+    return PeakMemory(peak_bytes, counter.peak, called_s, peak_missing), out
 
 
-def measure_device_peak(fn: Callable[[], object]) -> PeakMemory:
+def measure_device_peak(fn: Callable[[], _Out]) -> tuple[PeakMemory, _Out]:
     """Measure the peak memory of a call on the current CUDA device; as `measure_peak` else.
 
     The allocator's own count needs no fresh process.
@@ -70,9 +73,9 @@ def measure_device_peak(fn: Callable[[], object]) -> PeakMemory:
     fn()
     peak_bytes = torch.cuda.max_memory_allocated() - before
     with LiveTensorBytes() as counter:
-        fn()
+        out = fn()
     torch.cuda.synchronize()
-    return PeakMemory(peak_bytes, counter.peak, time.perf_counter() - begin)
+    return PeakMemory(peak_bytes, counter.peak, time.perf_counter() - begin), out
 
 
 def _measure_peak_rss_bytes(fn: Callable[[], object]) -> int:

@@ -180,5 +180,5 @@ def measure_network_memory(job: tuple[NetworkCell, int]) -> NetworkMemory:
     call = make_network_call(cell, batch)
     # The first step makes the optimizer's state, and the first call of all loads libraries.
     call()
-    peak = (measure_device_peak if cell.device else measure_peak)(call)
+    peak, _ = (measure_device_peak if cell.device else measure_peak)(call)
     return NetworkMemory(**summarize_memory(peak))

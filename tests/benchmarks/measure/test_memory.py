@@ -49,7 +49,7 @@ from benchmarks.measure import memory
 
 memory.pin_allocator(reuse=False)
 memory.measure_peak(lambda: torch.ones(25))  # the first call loads what torch needs
-readings = [memory.measure_peak(work) for work in {works}]
+readings = [memory.measure_peak(work)[0] for work in {works}]
 print(json.dumps([asdict(reading) for reading in readings]))
 """
         root = Path(memory.__file__).parents[2]
@@ -91,7 +91,8 @@ def test_status_fields_are_bytes():
 
 def test_missing_proc_is_said_and_never_filled_in(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "_PROC", tmp_path / "absent")
-    reading = measure_peak(lambda: torch.ones(25))
+    reading, out = measure_peak(lambda: torch.ones(25))
+    assert torch.equal(out, torch.ones(25))
     assert reading.peak_bytes is None
     assert "clear_refs" in reading.peak_missing
     assert reading.live_tensor_bytes == 100
