@@ -48,9 +48,14 @@ def _parser() -> Parser:
         help="of features of photographs, or uniform keys (to be built: normal features)",
     )
 
+    heads = Parser(add_help=False)
+    heads.add_argument("--heads", type=positive, default=6, help="heads of attention")
+    heads.add_argument("--head-dim", type=positive, default=30, help="channels of a head")
+    heads.add_argument("--bias", action="store_true", help="with a position-bias table")
+
     attention = commands.add_parser(
         "attention",
-        parents=[common, window],
+        parents=[common, window, heads],
         help="attention backends on one problem",
         examples=(
             "python -m benchmarks.measure attention --backends dense,native --k 64,128",
@@ -64,8 +69,6 @@ def _parser() -> Parser:
         required=True,
         help="a comma list of backends, or dense (no graph)",
     )
-    attention.add_argument("--heads", type=positive, default=6, help="heads of attention")
-    attention.add_argument("--head-dim", type=positive, default=30, help="channels of a head")
     attention.add_argument(
         "--dtype",
         default="float32",
@@ -79,7 +82,6 @@ def _parser() -> Parser:
         help="backward is forward and backward",
     )
     add_device(attention, default="cpu")
-    attention.add_argument("--bias", action="store_true", help="with a position-bias table")
     attention.add_argument(
         "--layers",
         type=positive,
@@ -98,6 +100,17 @@ def _parser() -> Parser:
         "--structure",
         action="store_true",
         help="print hubs, unused nodes and shared keys of the graphs; time nothing",
+    )
+
+    commands.add_parser(
+        "roofline",
+        parents=[common, window, heads],
+        help="native attention beside the least time that this processor allows",
+        description="graph_ms: both products over the pairs of the graph at the peak of a large "
+        "matrix product; union_ms: over the unions of the keys of 16 queries, as native multiplies "
+        "them unless it gathers; memory_ms: inputs, graph and output at the bandwidth of a copy. "
+        "Forward, float32.",
+        examples=("python -m benchmarks.measure roofline --tokens 1024 --k 64,128,512",),
     )
 
     model = commands.add_parser(

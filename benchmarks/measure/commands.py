@@ -19,6 +19,7 @@ from benchmarks.cli.terminal import print_table
 from benchmarks.measure.attention import WrongOutputError, check_call, layers_of, synchronizer
 from benchmarks.measure.builders import BUILDERS, choose_builders, count_wrong_rows
 from benchmarks.measure.cost import count_cost, describe_cost
+from benchmarks.measure.estimates import estimate_kernels
 from benchmarks.measure.kernels import TARGETS, bless, judge_usage, load_blessed, measure_usage
 from benchmarks.measure.memory import pin_allocator
 from benchmarks.measure.networks import make_network_call
@@ -29,7 +30,7 @@ from benchmarks.measure.restoration import (
     photograph,
     restore_both_ways,
 )
-from benchmarks.measure.roofline import estimate_kernels
+from benchmarks.measure.roofline import count_work, describe_roofline, make_peak_calls
 from benchmarks.measure.sandbox import run_isolated
 from benchmarks.measure.structure import describe_structure
 from benchmarks.measure.timing import measure_latency
@@ -88,21 +89,14 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
     device = _choose_cell_device(options)
     for n in options.tokens:
         for k in options.k:
-            cell = AttentionCell(
-                kind="latency",
-                n=n,
-                k=k,
-                backend="auto",
-                windows=options.windows,
-                heads=options.heads,
-                head_dim=options.head_dim,
-                graph=options.graph,
-                bias=options.bias,
+            cell = _make_cell(
+                options,
+                n,
+                k,
                 layers=options.layers,
                 device=device,
                 dtype=options.dtype,
                 mode=options.mode,
-                seed=options.seed,
             )
             inputs = make_inputs(cell)
             calls = {}
@@ -114,6 +108,41 @@ def _measure_attention(options: argparse.Namespace) -> Iterator[Row]:
             layers = layers_of(calls)
             for row in _compare(calls, options, layers, device):
                 yield {"tokens": n, "k": min(k, n), **row, "stage_calls": layers[row["contender"]]}
+
+
+def _make_cell(options: argparse.Namespace, n: int, k: int, **fields: Any) -> AttentionCell:
+    return AttentionCell(
+        kind="latency",
+        n=n,
+        k=k,
+        backend="auto",
+        windows=options.windows,
+        heads=options.heads,
+        head_dim=options.head_dim,
+        graph=options.graph,
+        bias=options.bias,
+        seed=options.seed,
+        **{"dtype": "float32", "mode": "forward"} | fields,
+    )
+
+
+def _measure_roofline(options: argparse.Namespace) -> Iterator[Row]:
+    for n, k in product(options.tokens, options.k):
+        cell = _make_cell(options, n, k)
+        inputs = make_inputs(cell)
+        call = make_stage_call(inputs, "native", cell)
+        check_call(inputs, call, "native", cell)
+        calls = {"native": call, **make_peak_calls()}
+        median_ms = {
+            row["contender"]: row["median_ms"]
+            for row in _compare(calls, options, layers_of({"native": call}))
+        }
+        native_ms = median_ms.pop("native")
+        yield {
+            "tokens": n,
+            "k": min(k, n),
+            **describe_roofline(count_work(inputs), native_ms, median_ms),
+        }
 
 
 def _choose_cell_device(options: argparse.Namespace) -> Literal["cuda"] | None:
@@ -254,6 +283,7 @@ def _restore(options: argparse.Namespace) -> Iterator[Row]:
 _COMMANDS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "attention": _measure_attention,
     "graph": _measure_graph,
+    "roofline": _measure_roofline,
     "model": _measure_model,
     "cost": _count_cost,
     "restore": _restore,

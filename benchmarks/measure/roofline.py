@@ -1,100 +1,84 @@
-"""How fast the Triton kernels could be on GPUs that nobody has timed them on: an estimate.
+"""How near `native` comes to what this processor can do: a roofline whose peaks are measured.
 
-A time is the longest of three: bytes from L2 at its bandwidth, bytes from memory at its, FLOPs at
-the peak of the units that do them. It is a lower bound; launches, latency and softmax come on top.
+A kernel takes at least as long as its FLOPs at the processor's peak, and at least as long as its
+bytes at the bandwidth of the memory. Both peaks are those that torch's own operators reach here: a
+large matrix product, and a copy that no cache holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import product
+from functools import partial
 from typing import Any
 
-from kgt.attention.triton.tiling import TILE
+import torch
+from torch import Tensor
 
-WINDOWS, HEADS, NODES, DIM, PADDED_DIM = 4, 6, 1024, 30, 32
-# Keys in the union of a tile over k: of windows of 32 x 32 tokens of photographs in 180 random
-# features (`photo_tokens`), as `tile_keys` makes them.
-UNION_OVER_K = {64: 5.6, 128: 3.75, 256: 2.42, 512: 1.52}
+from benchmarks.measure.problems import AttentionInputs
+from kgt.attention.native.backend import GROUP, PLAN_HEADER, plan_groups
+
+_SIDE = 768  # of the matrices; three of them fit into the second-level caches of two cores
+_COPIED_BYTES = 2**28
+PRODUCT, COPY = "product", "copy"
 
 
 @dataclass(frozen=True)
-class Gpu:
-    """Peaks of a GPU, in TB/s and TFLOP/s, dense.
+class Work:
+    """What attention along a graph has to do.
 
     Attributes:
-        memory: bandwidth of the device memory.
-        l2: bandwidth of the L2 cache.
-        float32: without matrix units.
-        matrix_float32: products of float32 as the tile kernel makes them: a third of TF32 on
-            NVIDIA (three products), float32 matrix units on AMD.
-        matrix_bfloat16: bfloat16 on matrix units.
-        source: where the numbers are from.
+        graph_flop: FLOPs of both products over the pairs of the graph: no method does less.
+        union_flop: FLOPs where every group of queries multiplies the union of its keys.
+        moved_bytes: inputs, graph, plan and output, each once.
     """
 
-    memory: float
-    l2: float
-    float32: float
-    matrix_float32: float
-    matrix_bfloat16: float
-    source: str
+    graph_flop: int
+    union_flop: int
+    moved_bytes: int
 
 
-# NVIDIA prints no L2 bandwidth after the A100: 5120 bytes per clock at boost is assumed of all.
-GPUS = {
-    "A100": Gpu(2.04, 7.2, 19.5, 156 / 3, 312, "A100 80GB SXM data sheet, GA100 white paper"),
-    "H100": Gpu(3.35, 9.4, 67, 495 / 3, 989, "H100 SXM data sheet; L2 assumed"),
-    "B200": Gpu(8.0, 9.4, 75, 1100 / 3, 2250, "HGX B200 data sheet; L2 assumed"),
-    "MI300X": Gpu(5.3, 34.4, 163.4, 163.4, 1307, "MI300X data sheet, CDNA3 white paper"),
-}
+def make_peak_calls() -> dict[str, Callable[[], Tensor]]:
+    """The calls whose times are the peaks, to be timed in the same rounds as the kernel."""
+    left, right = torch.ones(2, _SIDE, _SIDE).unbind()
+    product = torch.empty(_SIDE, _SIDE)
+    source = torch.ones(_COPIED_BYTES // 4)
+    target = torch.empty_like(source)
+    return {
+        PRODUCT: partial(torch.mm, left, right, out=product),
+        COPY: partial(target.copy_, source),
+    }
 
 
-def estimate_kernels() -> Iterator[dict[str, Any]]:
-    """Estimates of both kernels' forward passes on every GPU, for k of a photograph's graph."""
-    sizes = {"float32": 4, "bfloat16": 2}
-    for dtype, k, kernel, name in product(sizes, UNION_OVER_K, ("gather", "tile"), GPUS):
-        union = min(NODES, round(k * UNION_OVER_K[k]))
-        figures = bound(kernel, GPUS[name], sizes[dtype], k, union)
-        named = {"estimate": kernel, "gpu": name, "dtype": dtype, "k": k}
-        yield {**named, **figures, "source": GPUS[name].source}
+def count_work(inputs: AttentionInputs) -> Work:
+    """What a forward pass on the inputs has to do; FLOPs are two for a multiply-add."""
+    windows, heads, nodes, dim = inputs.q.shape
+    plan = plan_groups(inputs.graph)
+    groups = windows * -(-nodes // GROUP)
+    _, keys, pairs = plan[: PLAN_HEADER * groups].view(groups, PLAN_HEADER).long().sum(0).tolist()
+    per_pair = 4 * heads * dim
+    tensors = inputs.q, inputs.k, inputs.v, inputs.q, inputs.graph.indices, plan
+    return Work(per_pair * pairs, per_pair * GROUP * keys, sum(t.nbytes for t in tensors))
 
 
-def bound(kernel: str, gpu: Gpu, size: int, k: int, union: int) -> dict[str, Any]:
-    """Bytes, FLOPs and the bound on the time of one forward pass.
+def describe_roofline(work: Work, native_ms: float, peak_ms: Mapping[str, float]) -> dict[str, Any]:
+    """Peaks, and the least times that they allow beside the time that was measured.
 
     Args:
-        kernel: "gather" or "tile".
-        gpu: its peaks.
-        size: bytes of an element, 4 or 2.
-        k: keys of a query.
-        union: keys of a tile of 32 queries.
+        work: what has to be done.
+        native_ms: milliseconds of the kernel.
+        peak_ms: milliseconds of the calls of `make_peak_calls`.
     """
-    queries = WINDOWS * HEADS * NODES
-    once = 4 * queries * DIM * size
-    if kernel == "gather":
-        # Every query reads its indices, and a row of K and of V for each.
-        l2 = queries * k * (2 * DIM * size + 4)
-        memory = once + WINDOWS * NODES * k * 4
-        flops = 4 * queries * k * DIM
-        peak = gpu.float32
-    else:
-        # Every tile reads its union and its bits, and a row of K and of V for each.
-        l2 = queries // TILE * union * (2 * DIM * size + 8)
-        memory = once + WINDOWS * NODES // TILE * union * 8
-        flops = 4 * queries * union * PADDED_DIM
-        peak = gpu.matrix_float32 if size == 4 else gpu.matrix_bfloat16
-    # Terabytes and teraflops a second are millions a microsecond.
-    times = {
-        "L2": l2 / gpu.l2 / 1e6,
-        "memory": memory / gpu.memory / 1e6,
-        "FLOPs": flops / peak / 1e6,
-    }
-    limit = max(times, key=lambda name: times[name])
+    flop_per_ms = 2 * _SIDE**3 / peak_ms[PRODUCT]
+    bytes_per_ms = 2 * _COPIED_BYTES / peak_ms[COPY]
     return {
-        "l2_mb": l2 / 1e6,
-        "memory_mb": memory / 1e6,
-        "gflop": flops / 1e9,
-        "bound_us": times[limit],
-        "bound_by": limit,
+        "peak_gflop_s": flop_per_ms / 1e6,
+        "peak_gb_s": bytes_per_ms / 1e6,
+        "graph_gflop": work.graph_flop / 1e9,
+        "union_gflop": work.union_flop / 1e9,
+        "moved_mb": work.moved_bytes / 1e6,
+        "graph_ms": work.graph_flop / flop_per_ms,
+        "union_ms": work.union_flop / flop_per_ms,
+        "memory_ms": work.moved_bytes / bytes_per_ms,
+        "native_ms": native_ms,
     }

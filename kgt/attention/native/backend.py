@@ -34,6 +34,9 @@ from kgt.attention.operators import (
 
 MAX_HEAD_DIM = 64
 MAX_NODES = 65_535
+# Of a plan, see groups.h: queries of a group, and the numbers that stand for each: a hash of its
+# rows, its distinct keys, and its pairs of a query and a key.
+GROUP, PLAN_HEADER = 16, 3
 _DEVICES = ("cpu",)
 _DTYPES = (torch.float32, torch.bfloat16)
 
@@ -73,9 +76,9 @@ def _fake_plan_at_full_length(indices: Tensor) -> Tensor:
 
 
 def _most_numbers(windows: int, nodes: int, k: int) -> int:
-    """Of a plan: for each group of 16 queries three numbers, and their distinct keys, padded."""
-    union = -(-min(nodes, 16 * k) // 96) * 96
-    return windows * -(-nodes // 16) * (3 + union)
+    """Of a plan: for each group of queries its numbers, and its distinct keys, padded."""
+    union = -(-min(nodes, GROUP * k) // 96) * 96
+    return windows * -(-nodes // GROUP) * (PLAN_HEADER + union)
 
 
 @once

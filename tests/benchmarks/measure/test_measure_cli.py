@@ -91,6 +91,17 @@ def test_layers_share_what_a_backend_derives(monkeypatch, capsys):
     }
 
 
+def test_roofline_sets_native_beside_what_the_processor_allows(capsys):
+    command = "roofline --tokens 64 --k 8,64 --windows 1 --heads 2 --head-dim 4 --budget 0.1 --json"
+    code, out, _ = run(command, capsys)
+    assert code == 0
+    few, every = json.loads(out)
+    assert (few["k"], every["k"]) == (8, 64)
+    assert every["graph_gflop"] == pytest.approx(8 * few["graph_gflop"])
+    assert every["union_gflop"] == every["graph_gflop"]
+    assert min(few["native_ms"], few["peak_gflop_s"], few["peak_gb_s"], few["memory_ms"]) > 0
+
+
 def test_graph_compares_the_builders(capsys):
     code, out, _ = run(f"{GRAPH} --json", capsys)
     assert code == 0

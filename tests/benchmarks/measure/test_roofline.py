@@ -1,42 +1,48 @@
 import pytest
+import torch
 
-from benchmarks.measure.roofline import GPUS, Gpu, bound, estimate_kernels
+from benchmarks.measure.problems import AttentionInputs, random_graph
+from benchmarks.measure.roofline import (
+    COPY,
+    PRODUCT,
+    Work,
+    count_work,
+    describe_roofline,
+    make_peak_calls,
+)
+from kgt.attention.native import load_operators
 
-SLOW_L2 = Gpu(memory=1e6, l2=1, float32=1e6, matrix_float32=1e6, matrix_bfloat16=1e6, source="")
-SLOW_MATH = Gpu(memory=1e6, l2=1e6, float32=1, matrix_float32=2, matrix_bfloat16=4, source="")
-
-
-def test_gathers_read_a_key_and_a_value_for_every_pair():
-    found = bound("gather", SLOW_L2, size=4, k=64, union=300)
-    # 4 windows x 6 heads x 1024 queries x 64 keys, of 2 x 30 float32 and an index of 4 bytes.
-    assert found["l2_mb"] == pytest.approx(4 * 6 * 1024 * 64 * 244 / 1e6)
-    assert found["bound_by"] == "L2"
-    assert found["bound_us"] == pytest.approx(found["l2_mb"])
-
-
-def test_tiles_read_the_union_once_for_32_queries():
-    found = bound("tile", SLOW_L2, size=2, k=64, union=320)
-    assert found["l2_mb"] == pytest.approx(4 * 6 * 32 * 320 * (2 * 30 * 2 + 8) / 1e6)
+WORK = Work(graph_flop=10**9, union_flop=3 * 10**9, moved_bytes=10**8)
 
 
-def test_flops_are_done_by_the_units_of_the_kernel():
-    # Two products of 2 x 32 (padded) FLOPs for every pair of a query and its tile's union.
-    tile = 4 * 6 * 1024 * 320 * 4 * 32 / 1e6
-    assert bound("tile", SLOW_MATH, 4, 64, 320)["bound_us"] == pytest.approx(tile / 2)
-    assert bound("tile", SLOW_MATH, 2, 64, 320)["bound_us"] == pytest.approx(tile / 4)
-    gather = 4 * 6 * 1024 * 64 * 4 * 30 / 1e6
-    assert bound("gather", SLOW_MATH, 2, 64, 320)["bound_us"] == pytest.approx(gather)
+def test_work_is_that_of_the_pairs_and_of_the_unions_of_blocks():
+    load_operators()
+    windows, heads, nodes, dim, k = 2, 3, 64, 5, 7
+    graph = random_graph(windows, nodes, k, torch.Generator().manual_seed(0))
+    q = torch.zeros(windows, heads, nodes, dim)
+    work = count_work(AttentionInputs(q, q, q, graph))
+    # Queries of a window of 8 x 8 are done in blocks of 4 x 4.
+    rows = graph.indices.view(windows, 2, 4, 2, 4, k).transpose(2, 3).reshape(-1, 16 * k)
+    keys = sum(len(set(row)) for row in rows.tolist())
+    assert work.graph_flop == 4 * heads * dim * windows * nodes * k
+    assert work.union_flop == 4 * heads * dim * 16 * keys
+    assert work.moved_bytes > 4 * q.nbytes + graph.indices.nbytes
 
 
-def test_estimates_name_their_source_and_grow_with_k():
-    rows = list(estimate_kernels())
-    assert {row["gpu"] for row in rows} == set(GPUS)
-    assert all(row["source"] for row in rows)
-    for kernel in ("gather", "tile"):
-        times = [
-            row["bound_us"]
-            for row in rows
-            if (row["estimate"], row["gpu"], row["dtype"]) == (kernel, "A100", "float32")
-        ]
-        assert len(times) == 4
-        assert times == sorted(times)
+def test_peak_calls_compute_what_they_are_named_after():
+    calls = make_peak_calls()
+    product, copied = calls[PRODUCT](), calls[COPY]()
+    assert (product == len(product)).all()
+    assert copied.nbytes >= 2**28
+    assert (copied[:: 2**16] == 1).all()
+
+
+def test_least_times_follow_the_peaks():
+    found = describe_roofline(WORK, 50.0, {PRODUCT: 10.0, COPY: 100.0})
+    # 2 x 768^3 FLOPs in 10 ms, and 2^28 bytes read and written in 100.
+    assert found["peak_gflop_s"] == pytest.approx(2 * 768**3 / 10e-3 / 1e9)
+    assert found["peak_gb_s"] == pytest.approx(2 * 2**28 / 100e-3 / 1e9)
+    assert found["graph_ms"] == pytest.approx(1e3 / found["peak_gflop_s"])
+    assert found["union_ms"] == pytest.approx(3 * found["graph_ms"])
+    assert found["memory_ms"] == pytest.approx(100 / found["peak_gb_s"])
+    assert found["native_ms"] == 50
