@@ -132,7 +132,7 @@ def _measure_roofline(options: argparse.Namespace) -> Iterator[Row]:
         inputs = make_inputs(cell)
         call = make_stage_call(inputs, "native", cell)
         check_call(inputs, call, "native", cell)
-        calls = {"native": call, **make_peak_calls()}
+        calls: dict[str, Callable[[], object]] = {"native": call, **make_peak_calls()}
         median_ms = {
             row["contender"]: row["median_ms"]
             for row in _compare(calls, options, layers_of({"native": call}))
