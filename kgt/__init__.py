@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kgt.restoring import restore_file, restore_picture
     from kgt.tiles.bands import restore, restore_bands
     from kgt.tiles.plan import plan_tiles
+    from kgt.video.restoring import restore_clip
     from kgt.zoo import build_model, create_model, list_models
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ _HOMES = {
     "plan_tiles": "tiles.plan",
     "restore": "tiles.bands",
     "restore_bands": "tiles.bands",
+    "restore_clip": "video.restoring",
     "restore_file": "restoring",
     "restore_picture": "restoring",
 }

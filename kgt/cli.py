@@ -28,6 +28,7 @@ _LINE_EVERY_S, _LOOK_BACK_S = 10, 1800
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory")
 # What to install for packages that the extra `bench` does not have.
 _EXTRAS = {
+    "av": "video",
     **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "export"),
     "hyperqueue": "sweep",
     **dict.fromkeys(("altair", "jinja2", "markdown_it", "vl_convert"), "site"),

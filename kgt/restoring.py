@@ -116,6 +116,16 @@ def restore_file(
     write_bands(path, rows, (width, height), picture)
 
 
+def choose_picture_tile(
+    net: Restorer, picture: Picture, *, overlap: int = OVERLAP, byte_budget: int = BYTE_BUDGET
+) -> int | None:
+    """The tile that "auto" stands for, None where the picture goes through the network whole."""
+    image = _make_input(picture.pixels, net)
+    if image.shape[-2] * image.shape[-1] <= _SMALL_PIXELS:
+        return None
+    return plan_tiles(net, image, overlap=overlap, byte_budget=byte_budget, streamed=True).tile
+
+
 def _open(picture: Source) -> Picture:
     if isinstance(picture, Picture):
         return picture
@@ -143,12 +153,9 @@ def _restore_rows(
 ) -> Iterator[NDArray[Any]]:
     """Restored samples [rows, scale * w, channels] of the picture, from top to bottom."""
     pixels, scale = picture.pixels, net.scale
+    if tile == "auto":
+        tile = choose_picture_tile(net, picture, overlap=overlap, byte_budget=byte_budget)
     body, image = split_whole(net, _make_input(pixels, net))
-    if tile == "auto" and image.shape[-2] * image.shape[-1] <= _SMALL_PIXELS:
-        tile = None
-    elif tile == "auto":
-        plan = plan_tiles(body, image, overlap=overlap, byte_budget=byte_budget, streamed=True)
-        tile = plan.tile
     height, width = (scale * length for length in pixels.shape[:2])
     top = 0
     for band in restore_bands(body, image, tile, overlap=overlap, on_progress=on_progress):

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "kgt": {
         *("kgt", "torch", "triton"),
-        *("PIL", "numpy", "onnxruntime", "pyvips", "rich", "safetensors"),
+        *("PIL", "av", "numpy", "onnxruntime", "pyvips", "rich", "safetensors"),
     },
     "baselines": {
         *("baselines", "kgt", "torch", "numpy", "safetensors"),
@@ -57,7 +57,17 @@ FLOORS = {
             "checkpoints",
             "pretrained",
         ),
-        *("zoo", "tiles", "pictures", "restoring", "export", "__init__", "command", "__main__"),
+        *(
+            "zoo",
+            "tiles",
+            "pictures",
+            "restoring",
+            "video",
+            "export",
+            "__init__",
+            "command",
+            "__main__",
+        ),
     ),
     "benchmarks": (
         *("__init__", "records", "cli", "data", "tasks", "models", "measure", "quality"),
@@ -173,7 +183,7 @@ def test_nothing_imports_the_tests():
 
 
 def test_the_model_alone_loads_nothing_that_only_pictures_need():
-    others = "{'PIL', 'cv2', 'pyvips', 'rich', 'safetensors'}"
+    others = "{'PIL', 'av', 'cv2', 'pyvips', 'rich', 'safetensors'}"
     code = f"import sys, kgt; kgt.create_model('kgt-tiny-x2'); print({others} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

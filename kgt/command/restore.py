@@ -1,9 +1,10 @@
-"""Restore pictures with trained networks and classical methods.
+"""Restore pictures and clips with trained networks and classical methods.
 
-Each is restored in as many bits as it has, stands upright, and keeps transparency, color profile
-and Exif. Nothing is overwritten without --force, and no file appears that is not complete.
+A picture is restored in as many bits as it has, stands upright, and keeps transparency, color
+profile and Exif. A clip is restored frame by frame and keeps its time stamps and its sound. Nothing
+is overwritten without --force, and no file appears that is not complete.
 
-Exit codes: 0 when every picture was restored, 2 on wrong use, 3 on failure of any picture.
+Exit codes: 0 when everything was restored, 2 on wrong use, 3 on failure of any picture or clip.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from kgt.tasks import PURPOSES
 from kgt.tiles.arguments import add_tiles
 
 if TYPE_CHECKING:
+    from kgt.command.jobs import Job
     from kgt.contract import Restorer
-    from kgt.pictures.jobs import Job
     from kgt.pictures.picture import Picture
 
 
@@ -44,23 +45,28 @@ def add(commands: Any) -> None:
     """Add the command."""
     restore = commands.add_parser(
         "restore",
-        help="restore pictures",
+        help="restore pictures and clips",
         description=__doc__,
         examples=(
             "kgt restore photo.jpg -o restored.png --task denoise-color",
             "kgt restore photos -o restored --task jpeg-color",
             "kgt restore 'scans/*.tif' -o large --task sr-x4 --model swinir-tiny-x4",
             "kgt restore noisy.png -o clean.png --model ffdnet-color --sigma 25 --compare both.png",
+            "kgt restore clip.mp4 -o restored.mp4 --task denoise-color",
         ),
     )
     restore.add_argument(
-        "inputs", nargs="+", metavar="IN", help="a picture, a folder of pictures, or a pattern"
+        "inputs",
+        nargs="+",
+        metavar="IN",
+        help="a picture, a clip, a folder of pictures, or a pattern",
     )
     restore.add_argument(
         "-o",
         "--out",
         required=True,
-        help="a file for one picture (.png, .jpg, .webp, .tif), else a folder, of PNG files",
+        help="a file for one picture (.png, .jpg, .webp, .tif) or clip (.mp4, .mov, .mkv), else a "
+        "folder, of PNG and MP4 files",
     )
     restore.add_argument(
         "--task",
@@ -99,7 +105,7 @@ def add(commands: Any) -> None:
 
 
 def _restore(options: argparse.Namespace) -> Exit:
-    from kgt.pictures.jobs import plan_jobs
+    from kgt.command.jobs import plan_jobs
     from kgt.tiles.memory import keep_freed_memory
     from kgt.tiles.plan import place_tiles
 
@@ -123,11 +129,15 @@ def _restore(options: argparse.Namespace) -> Exit:
     with show_progress("restore", len(jobs)) as report:
         for done, job in enumerate(jobs):
 
-            def on_progress(share: float, what: str = job.source.name, done: int = done) -> None:
-                report(what, done + share)
+            def on_progress(
+                share: float, what: str = "", name: str = job.source.name, done: int = done
+            ) -> None:
+                report(f"{name}: {what}" if what else name, done + share)
 
             try:
-                row = _restore_job(network, job, options, on_progress)
+                row = (_restore_clip if job.is_clip else _restore_picture)(
+                    network, job, options, on_progress
+                )
                 if side_by_side:
                     _join(job).save(side_by_side)
             except ModuleNotFoundError:  # no picture goes without it
@@ -138,7 +148,8 @@ def _restore(options: argparse.Namespace) -> Exit:
                 _say(f"{job.source} failed: {reason}")
             else:
                 files.append(row)
-                _say("{in} -> {out}, {size[0]}x{size[1]}, {seconds} s".format(**row))
+                frames = f"{row['frames']} frames, " if job.is_clip else ""
+                _say("{in} -> {out}, {size[0]}x{size[1]}, {}{seconds} s".format(frames, **row))
     if options.json:
         model = {"model": name, "weights": options.weights}
         summary = {"task": options.task, **model, "files": files, "failed": failed}
@@ -146,8 +157,8 @@ def _restore(options: argparse.Namespace) -> Exit:
     return Exit.FAILURE if failed else Exit.FINE
 
 
-def _restore_job(
-    network: Restorer, job: Job, options: argparse.Namespace, on_progress: Callable[[float], None]
+def _restore_picture(
+    network: Restorer, job: Job, options: argparse.Namespace, on_progress: Callable[..., None]
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
     from kgt.pictures.domain import find_mismatch
@@ -176,6 +187,30 @@ def _restore_job(
     }
 
 
+def _restore_clip(
+    network: Restorer, job: Job, options: argparse.Namespace, on_progress: Callable[..., None]
+) -> dict[str, Any]:
+    """Restore one clip into its file, and describe that: as a picture, and its frames."""
+    from kgt.video.restoring import restore_clip
+
+    start = time.perf_counter()
+    make_folder(job.target.parent)
+    restored = restore_clip(
+        *(network, job.source, job.target, options.tile),
+        byte_budget=options.byte_budget * 2**20,
+        on_progress=lambda what, share: on_progress(share, what),
+    )
+    if restored.left_out:
+        _say(f"warning: {job.target} is without {', '.join(restored.left_out)}")
+    return {
+        "in": str(job.source),
+        "out": str(job.target),
+        "size": [*restored.size],
+        "frames": restored.clip.frames,
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+
+
 def _plan_comparison(options: argparse.Namespace, jobs: Sequence[Job]) -> Path | None:
     """The file of --compare.
 
@@ -188,6 +223,8 @@ def _plan_comparison(options: argparse.Namespace, jobs: Sequence[Job]) -> Path |
         return None
     if len(jobs) > 1:
         raise ValueError(f"--compare is for one picture, and there are {len(jobs)}")
+    if jobs[0].is_clip:
+        raise ValueError(f"--compare is for a picture, and {jobs[0].source} is a clip")
     path = Path(options.compare)
     find_format(path)
     files = {file.resolve() for job in jobs for file in (job.source, job.target)}

@@ -15,6 +15,8 @@ from kgt.command import main
 from kgt.command.restore import _OTHERS
 from kgt.pictures import write
 from kgt.tasks import PURPOSES
+from tests.kgt.video.making import read as read_clip
+from tests.kgt.video.making import write as write_clip
 
 DENOISE = "kgt-tiny-denoise-color"
 # Task and scale of the networks that each task of the command line is for.
@@ -306,6 +308,37 @@ def test_an_interrupted_run_leaves_nothing_half_done(here, monkeypatch, capsys):
     assert restore("in", "-o", "out") == 3
     assert "interrupted" in capsys.readouterr().err
     assert [path.name for path in (here / "out").iterdir()] == ["a.png"]
+
+
+def test_a_clip_is_restored_beside_pictures(here, capsys):
+    clip = write_clip(here / "clip.mov", range(2))
+    draw(here / "in.png", 9, 14, 3)
+    assert restore("clip.mov", "in.png", "-o", "out", "--json") == 0
+    captured = capsys.readouterr()
+    assert "clip.mov -> out/clip.mp4, 64x48, 2 frames, " in captured.err
+    row, _ = json.loads(captured.out)["files"]
+    assert (row["out"], row["size"], row["frames"]) == ("out/clip.mp4", [64, 48], 2)
+    net = kgt.create_model(DENOISE, pretrained=True).eval()
+    kgt.restore_clip(net, clip, here / "python.mp4")
+    for one, other in zip(
+        read_clip(here / "python.mp4")[0], read_clip("out/clip.mp4")[0], strict=True
+    ):
+        assert np.array_equal(one, other)
+
+
+def test_what_a_clip_cannot_have_is_refused(here, capsys, monkeypatch):
+    write_clip(here / "clip.mkv", range(1), attachment=True)
+    assert restore("clip.mkv", "-o", "out.png") == 2
+    assert "suffix '.png'; written are .mp4, .mov, .mkv" in capsys.readouterr().err
+    assert restore("clip.mkv", "-o", "out.mkv", "--compare", "both.png") == 2
+    assert "--compare is for a picture, and clip.mkv is a clip" in capsys.readouterr().err
+    assert restore("clip.mkv", "-o", "out.mkv") == 0
+    assert "warning: out.mkv is without stream 1 (attachment)" in capsys.readouterr().err
+    for name in [name for name in sys.modules if name.startswith("kgt.video.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert restore("clip.mkv", "-o", "other.mkv") == 2
+    assert "the package av is missing here: pip install 'kgt[video]'" in capsys.readouterr().err
 
 
 def test_long_runs_tell_what_is_left(here, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Which pictures are restored, and into which files."""
+"""Which pictures and clips are restored, and into which files."""
 
 from __future__ import annotations
 
@@ -9,30 +9,36 @@ from pathlib import Path
 
 from kgt.files import refuse_existing
 from kgt.pictures.formats import FORMATS, READ_SUFFIXES, find_format
+from kgt.video.formats import CONTAINERS, find_container, is_clip
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to restore.
+    """One picture or clip to restore.
 
     Attributes:
-        source: file of the picture.
-        target: file of the restored picture.
+        source: its file.
+        target: file of what is restored.
     """
 
     source: Path
     target: Path
 
+    @property
+    def is_clip(self) -> bool:
+        """Whether it is a clip."""
+        return is_clip(self.source)
+
 
 def plan_jobs(inputs: Sequence[str], out: str, *, force: bool = False) -> list[Job]:
-    """Find the pictures, and name the files that they become.
+    """Find the pictures and clips, and name the files that they become.
 
     Args:
         inputs: files; folders, searched with their subfolders for the suffixes of pictures; and
             patterns such as `*.jpg`, or `**/*.jpg` for all subfolders.
-        out: for one picture, a file, if this has a suffix and is no folder; else a folder, in
-            which pictures become PNG files of the same name, and subfolders of an input folder
-            stay.
+        out: for one picture or clip, a file, if this has a suffix and is no folder; else a folder,
+            in which pictures become PNG files of the same name and clips MP4 files, and subfolders
+            of an input folder stay.
         force: files that exist may be overwritten.
 
     Raises:
@@ -44,12 +50,15 @@ def plan_jobs(inputs: Sequence[str], out: str, *, force: bool = False) -> list[J
     is_folder = folder.is_dir() or out.endswith(os.sep) or not folder.suffix
     is_single = len(named) == 1 and not Path(inputs[0]).is_dir()
     if is_single and not is_folder:
-        find_format(folder)
         jobs = [Job(named[0][0], folder)]
-    elif folder.is_file() or (folder.suffix.lower() in FORMATS and not is_folder):
+        (find_container if jobs[0].is_clip else find_format)(folder)
+    elif folder.is_file() or (folder.suffix.lower() in {**FORMATS, **CONTAINERS} and not is_folder):
         raise ValueError(f"{out} is a file; name a folder for pictures of a folder, or for several")
     else:
-        jobs = [Job(source, folder / name.with_suffix(".png")) for source, name in named]
+        jobs = [
+            Job(source, folder / name.with_suffix(".mp4" if is_clip(source) else ".png"))
+            for source, name in named
+        ]
     _check_targets(jobs, force)
     return jobs
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from kgt.pictures.jobs import plan_jobs
+from kgt.command.jobs import plan_jobs
 
 
 @pytest.fixture
