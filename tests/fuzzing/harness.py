@@ -26,7 +26,7 @@ from kgt.errors import Failure
 
 TARGETS = (
     *("pictures", "recipes", "records", "checkpoints", "descriptions", "commands"),
-    "attention",
+    *("attention", "clips"),
 )
 PROJECT = ("kgt", "baselines", "benchmarks", "tests")
 LIMIT_S, LIMIT_BYTES, LONGEST_ERROR = 20, 4 * 2**30, 2000
