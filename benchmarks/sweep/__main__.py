@@ -14,6 +14,7 @@ import argparse
 import shlex
 import signal
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,11 +125,12 @@ def _sweep(options: argparse.Namespace, command: str) -> Exit:
     for record in taken:
         work.store.append(record)
     tasks = _describe_tasks(sweep, pending, options)
+    begin = time.time()
     with _as_interrupt(signal.SIGTERM), show_progress("sweep", len(tasks)) as report:
         failed = engine(
             tasks,
             Extent(started.environment.threads, started.environment.cores, options.workers),
-            lambda done: report(f"{done} of {len(tasks)} jobs", done),
+            lambda done: report(f"{done} of {len(tasks)} jobs{_find_news(sweep, begin)}", done),
         )
     if failed:
         _say_failures({name: sweep.last_words(name) or why for name, why in failed.items()})
@@ -137,6 +139,14 @@ def _sweep(options: argparse.Namespace, command: str) -> Exit:
     last = sweep.jobs[-1].name
     print(sweep.path(last, "log").read_text(), end="", file=sys.stderr)
     return Exit(sweep.last_run(last).exit)
+
+
+def _find_news(sweep: Sweep, begin: float) -> str:
+    """What a job of this sweep has said last of all, with its name."""
+    said = {log.stat().st_mtime: log.stem for log in sweep.folder.glob("*.log")}
+    name = said[max(said)] if said and max(said) >= begin else ""
+    words = sweep.last_words(name).removeprefix("sweep: ") if name else ""
+    return f"; {name}: {words}" if words else ""
 
 
 def _say_failures(reasons: Mapping[str, str]) -> None:

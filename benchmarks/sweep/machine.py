@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from kgt.cache import find_in_cache
+from kgt.cli import say
 from kgt.files import locked
 
 
@@ -18,6 +20,16 @@ def reserve_machine(alone: bool) -> Iterator[None]:
     """
     door, room = (find_in_cache(f"machines/{platform.node()}.{part}") for part in ("door", "room"))
     with ExitStack() as stack:
-        with locked(door):
-            stack.enter_context(locked(room, shared=not alone))
+        with ExitStack() as at_door:
+            _enter(at_door, door, shared=False)
+            _enter(stack, room, shared=not alone)
         yield
+
+
+def _enter(stack: ExitStack, path: Path, shared: bool) -> None:
+    """Take a lock into a stack, and say so where one has to wait."""
+    try:
+        stack.enter_context(locked(path, shared=shared, wait=False))
+    except BlockingIOError:
+        say("sweep", "waits until other jobs on this machine have ended")
+        stack.enter_context(locked(path, shared=shared))

@@ -35,12 +35,14 @@ def waits(holder):
     return not holder.has.wait(0.3)
 
 
-def test_jobs_share_a_machine_and_one_that_times_has_it_alone():
+def test_jobs_share_a_machine_and_one_that_times_has_it_alone(capsys):
     first, second = Holder(False), Holder(False)
     assert first.has.wait(10)
     assert second.has.wait(10)
+    assert capsys.readouterr().err == ""
     timing = Holder(True)
     assert waits(timing)
+    assert capsys.readouterr().err == "sweep: waits until other jobs on this machine have ended\n"
     first.end()
     assert waits(timing)
     second.end()

@@ -1,5 +1,6 @@
 """Jobs in this process, on cells that take no time, and sweeps of them."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -207,6 +208,29 @@ def test_a_dry_run_says_jobs_and_hours_of_what_was_measured(sweep, tmp_path, cap
     out, err = capsys.readouterr()
     assert "4 cells, 2 recorded; 3 jobs" in err
     assert "without 2 jobs" in out
+
+
+def test_progress_tells_what_a_job_has_said_last(sweep, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("kgt.cli._LINE_EVERY_S", 0)
+    sweep.folder.mkdir(parents=True)
+    old = sweep.path("render-old", "log")
+    old.write_text("sweep: an earlier sweep")
+    os.utime(old, (1, 1))
+
+    def run_tasks(tasks, extent, on_done):
+        on_done(0)
+        tasks[1].log.write_text("sweep: step 4 of 600\n\n")
+        on_done(0)
+        for task in tasks:
+            do_job(sweep, task.name, None, "", tmp_path / "reports")
+        tasks[-1].log.touch()
+        return {}
+
+    monkeypatch.setattr("benchmarks.sweep.local.run_tasks", run_tasks)
+    run_main(folder=tmp_path)
+    said = [line for line in capsys.readouterr().err.splitlines() if " of 5 jobs" in line]
+    assert said[0] == "sweep: 0 of 5 jobs"
+    assert said[1] == f"sweep: 0 of 5 jobs; {sweep.jobs[TRAIN].name}: step 4 of 600"
 
 
 def test_what_finished_jobs_recorded_is_not_done_again(sweep, measured, tmp_path, monkeypatch):
