@@ -32,6 +32,7 @@ class Clip:
     Attributes:
         path: its file.
         size: width and height of a frame in pixels, upright.
+        turns: quarter turns to the left that bring a frame upright, 0 to 3.
         frames: how many there are.
         rate: frames per second on average.
         bits: of a sample.
@@ -41,6 +42,7 @@ class Clip:
 
     path: Path
     size: tuple[int, int]
+    turns: int
     frames: int
     rate: Fraction
     bits: int
@@ -111,15 +113,16 @@ def inspect_clip(path: Path, on_progress: Callable[[int], object] = lambda frame
                 f"{path} is cut short: {end_s - start_s:.1f} s of the {announced_s:.1f} s that it "
                 "announces are there"
             )
-        upright = (first.width, first.height)
+        size, turns = (first.width, first.height), first.rotation // 90 % 4
         return Clip(
-            path,
-            upright[::-1] if first.rotation % 180 else upright,
-            count,
-            video.average_rate or Fraction(25),
-            max(component.bits for component in first.format.components),
-            first.format.name,
-            _find_matrix(first),
+            path=path,
+            size=size[::-1] if turns % 2 else size,
+            turns=turns,
+            frames=count,
+            rate=video.average_rate or Fraction(25),
+            bits=max(component.bits for component in first.format.components),
+            pixel_format=first.format.name,
+            matrix=_find_matrix(first),
         )
 
 
@@ -155,4 +158,4 @@ def to_rgb(frame: VideoFrame, clip: Clip) -> NDArray[Any]:
     """Samples [h, w, 3] of a frame, upright: uint8, or uint16 where a sample has more bits."""
     kind = "rgb24" if clip.bits <= 8 else "rgb48le"
     samples = frame.reformat(format=kind, src_colorspace=clip.matrix).to_ndarray()
-    return np.ascontiguousarray(np.rot90(samples, frame.rotation // 90 % 4))
+    return np.ascontiguousarray(np.rot90(samples, clip.turns))

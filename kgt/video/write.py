@@ -45,10 +45,8 @@ class ClipWriter:
         context = self._video.codec_context
         assert video.time_base is not None
         context.time_base = video.time_base
-        ratio = video.sample_aspect_ratio
-        if ratio:
-            turned = (video.width > video.height) != (self._video.width > self._video.height)
-            context.sample_aspect_ratio = 1 / ratio if turned else ratio
+        if ratio := video.sample_aspect_ratio:
+            context.sample_aspect_ratio = 1 / ratio if self._clip.turns % 2 else ratio
         self._container.metadata.update(source.metadata)
         for stream in source.streams:
             if stream is video:

@@ -30,6 +30,7 @@ def write(
     attachment=False,
     matrix=None,
     full_range=False,
+    shape=None,
 ):
     """Write a clip of drawn frames at multiples of a unit of time."""
     with av.open(str(path), "w") as container:
@@ -40,6 +41,8 @@ def write(
             video.codec_context.colorspace = matrix
         if full_range:
             video.codec_context.color_range = 2
+        if shape:
+            video.codec_context.sample_aspect_ratio = shape
         if rotation:
             video.set_display_rotation(rotation)
         track = container.add_stream("aac", rate=44_100) if sound else None

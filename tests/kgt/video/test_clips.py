@@ -9,6 +9,7 @@ from torch import nn
 
 from kgt import Picture, restore_clip, restore_picture
 from kgt.network.windows import check_image
+from kgt.video.formats import READ_SUFFIXES
 from tests.kgt.video.making import (
     SIZE,
     draw,
@@ -52,6 +53,22 @@ def test_every_frame_is_the_restored_picture_of_its_frame(suffix, tmp_path):
     assert first.format.name == "yuv420p"
     for frame, out in zip(frames, shown, strict=True):
         assert psnr(out, restore_picture(net, Picture(frame)).pixels) > 38
+
+
+CODECS = {
+    ".webm": "libvpx-vp9",
+    ".avi": "mpeg4",
+    **dict.fromkeys((".mpg", ".mpeg", ".ts"), "mpeg2video"),
+}
+
+
+@pytest.mark.parametrize("suffix", READ_SUFFIXES)
+def test_every_kind_of_file_is_read(suffix, tmp_path):
+    codec = CODECS.get(suffix, "libx264")
+    clip = write(tmp_path / f"clip{suffix}", range(6), codec=codec, options=())
+    assert restore_clip(Stub(), clip, tmp_path / "out.mkv").clip.frames == 6
+    steps = np.diff(np.float64(read(tmp_path / "out.mkv")[1]))
+    assert steps == pytest.approx([0.04] * 5, abs=1e-3)
 
 
 def test_frames_need_not_be_equally_far_apart(tmp_path):
@@ -126,6 +143,14 @@ def test_a_turned_clip_stands_upright(rotation, tmp_path):
     shown, _, first = read(tmp_path / "out.mp4")
     assert first.rotation == 0
     assert psnr(shown[0], upright[..., ::-1]) > 30
+
+
+@pytest.mark.parametrize(("rotation", "shape"), [(0, (4, 3)), (180, (4, 3)), (90, (3, 4))])
+def test_pixels_that_are_no_squares_stay_so(rotation, shape, tmp_path):
+    made = {"size": (64, 64), "rotation": rotation, "shape": Fraction(4, 3)}
+    restore_clip(Stub(), write(tmp_path / "clip.mp4", **made), tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(*shape)
 
 
 def test_sound_is_copied_as_it_is(tmp_path):
