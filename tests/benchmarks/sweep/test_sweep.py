@@ -197,7 +197,9 @@ def test_a_job_of_a_fresh_process_renders_the_committed_page(tmp_path):
     stem = "study-rates-cpu"
     records = tmp_path / "results" / "records"
     records.mkdir(parents=True)
-    shutil.copy(ROOT / "results" / "records" / f"{stem}.jsonl", records)
+    for path in (ROOT / "results" / "records").glob(f"{stem}*"):  # the file, and parts beside it
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, records / path.name)
     render = Sweep("rates", "cpu", tmp_path / "results").jobs[-1].name
     words = ["--study", "rates", "--profile", "cpu", "--job", render]
     folders = ["--results", tmp_path / "results", "--reports", tmp_path]
