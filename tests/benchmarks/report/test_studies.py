@@ -27,7 +27,9 @@ def test_every_study_has_three_seeds_and_three_sets_that_can_be_judged(study):
         seeds.add(cell.seed)
         sets.add(cell.dataset)
     for seeds, sets in arms.values():
-        assert seeds == {1, 2, 3}
+        # From the first on, so that none is chosen.
+        assert len(seeds) >= 3
+        assert seeds == set(range(1, len(seeds) + 1))
         assert len(sets) >= 3
     assert min(MANIFEST[cell.dataset]["test"].count for cell in cells) >= 18
     assert "small-scale" in get_spec(study, kind="study").title
