@@ -49,6 +49,11 @@ class Clip:
     pixel_format: str
     matrix: int
 
+    @property
+    def rgb_format(self) -> str:
+        """FFmpeg's name of the samples that are restored: of 8 bits, or 16 for any more."""
+        return "rgb24" if self.bits <= 8 else "rgb48le"
+
 
 @contextmanager
 def open_clip(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
@@ -156,6 +161,5 @@ def _find_matrix(frame: VideoFrame) -> int:
 
 def to_rgb(frame: VideoFrame, clip: Clip) -> NDArray[Any]:
     """Samples [h, w, 3] of a frame, upright: uint8, or uint16 where a sample has more bits."""
-    kind = "rgb24" if clip.bits <= 8 else "rgb48le"
-    samples = frame.reformat(format=kind, src_colorspace=clip.matrix).to_ndarray()
+    samples = frame.reformat(format=clip.rgb_format, src_colorspace=clip.matrix).to_ndarray()
     return np.ascontiguousarray(np.rot90(samples, clip.turns))

@@ -69,9 +69,8 @@ class ClipWriter:
 
     def write(self, samples: NDArray[Any], frame: VideoFrame) -> None:
         """Encode samples [h, w, 3] in the place of a frame."""
-        kind = "rgb24" if samples.itemsize == 1 else "rgb48le"
         matrix = self._clip.matrix
-        restored = av.VideoFrame.from_ndarray(samples, format=kind).reformat(
+        restored = av.VideoFrame.from_ndarray(samples, format=self._clip.rgb_format).reformat(
             format=self._video.pix_fmt,
             dst_colorspace=matrix,
             dst_color_range=frame.color_range or None,
