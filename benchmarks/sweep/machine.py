@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Timer
 
 from kgt.cache import find_in_cache
 from kgt.cli import say
@@ -27,9 +28,10 @@ def reserve_machine(alone: bool) -> Iterator[None]:
 
 
 def _enter(stack: ExitStack, path: Path, shared: bool) -> None:
-    """Take a lock into a stack, and say so where one has to wait."""
+    """Take a lock into a stack, and say so where one has to wait longer than others pass a door."""
+    notice = Timer(1, say, ("sweep", "waits until other jobs on this machine have ended"))
+    notice.start()
     try:
-        stack.enter_context(locked(path, shared=shared, wait=False))
-    except BlockingIOError:
-        say("sweep", "waits until other jobs on this machine have ended")
         stack.enter_context(locked(path, shared=shared))
+    finally:
+        notice.cancel()
