@@ -42,7 +42,8 @@ class Chart(NamedTuple):
 
 def add_chart(site: Site, name: str, about: str, chart: alt.TopLevelMixin) -> Chart:
     """Add the SVG of a chart to a site; the page gets the chart itself."""
-    spec = chart.configure(**_STYLE).to_dict()
+    # Vega-Lite itself is the judge of a chart, a line further; to validate it takes longer.
+    spec = chart.configure(**_STYLE).to_dict(validate=False)
     # Names of data sets are digests of their values; those of views count what was drawn before.
     spec = _round(_name_views(spec))
     site.add_beside(f"charts/{name}.svg", draw_svg, json.dumps(spec))

@@ -110,10 +110,16 @@ def _draw_tests(exhibit: Exhibit) -> _Found:
             color=alt.Color("verdict:N", scale=alt.Scale(domain=verdicts, range=colors)),
         )
         title = "difference in PSNR, dB, with its 99 % interval"
-        bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title), x2="high:Q")
-        tooltip = ["where:N", alt.Tooltip("dB:Q", format="+.3f"), "verdict:N"]
-        dots = base.mark_circle(size=45, opacity=1).encode(x="dB:Q", tooltip=tooltip)
-        zero = alt.Chart(_data([{"x": 0}])).mark_rule(color="#444").encode(x="x:Q")
+        bars = base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("low:Q", title=title), x2=alt.X2("high:Q")
+        )
+        tooltip = [
+            alt.Tooltip("where:N"),
+            alt.Tooltip("dB:Q", format="+.3f"),
+            alt.Tooltip("verdict:N"),
+        ]
+        dots = base.mark_circle(size=45, opacity=1).encode(x=alt.X("dB:Q"), tooltip=tooltip)
+        zero = alt.Chart(_data([{"x": 0}])).mark_rule(color="#444").encode(x=alt.X("x:Q"))
         layered = alt.layer(zero, bars, dots).properties(title=claim, width=520)
         charts.append(layered.properties(height=alt.Step(16)))
     about = (
@@ -145,13 +151,13 @@ def _draw_attention(exhibit: Exhibit) -> _Found:
     title, scale = f"time / {baseline}", alt.Scale(type="log")
     y = alt.Y("ratio:Q", scale=scale, title=title, axis=alt.Axis(format="g"))
     tooltip: list[Any] = [
-        "backend:N",
-        "graph:N",
-        "k:Q",
+        alt.Tooltip("backend:N"),
+        alt.Tooltip("graph:N"),
+        alt.Tooltip("k:Q"),
         alt.Tooltip("ratio:Q", format=".3f"),
-        "verdict:N",
+        alt.Tooltip("verdict:N"),
     ]
-    even = alt.Chart(_data([{"y": 1}])).mark_rule(color="#444").encode(y="y:Q")
+    even = alt.Chart(_data([{"y": 1}])).mark_rule(color="#444").encode(y=alt.Y("y:Q"))
     panels = []
     for n in sorted({row["N"] for row in values}):
         own = [row for row in values if row["N"] == n]
@@ -167,7 +173,7 @@ def _draw_attention(exhibit: Exhibit) -> _Found:
         lines = base.transform_filter(~chosen).mark_line()
         panel = alt.layer(
             even,
-            base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2="high:Q"),
+            base.mark_rule().encode(y=alt.Y("low:Q", title=title), y2=alt.Y2("high:Q")),
             lines.encode(y=y, strokeDash=alt.StrokeDash("graph:N", title="graph")),
             marked.transform_filter(~chosen).mark_point(filled=True, size=45, opacity=1),
             marked.transform_filter(chosen).mark_point(size=110, opacity=1),
@@ -201,18 +207,22 @@ def _draw_sweeps(exhibit: Exhibit) -> _Found:
     for axis in dict.fromkeys(row["axis"] for row in values):
         base = alt.Chart(_data([row for row in values if row["axis"] == axis])).encode(
             x=alt.X("value:N", title=axis, sort=None, axis=alt.Axis(labelAngle=0)),
-            xOffset="pair:N",
+            xOffset=alt.XOffset("pair:N"),
             color=color_by(pairs, sign_of, "pair"),
         )
         scale = alt.Scale(type="log")
         y = alt.Y("ratio:Q", scale=scale, title="time / baseline", axis=alt.Axis(format="g"))
         bars = base.mark_rule(strokeWidth=2).encode(
-            y=alt.Y("low:Q", scale=scale, title="time / baseline"), y2="high:Q"
+            y=alt.Y("low:Q", scale=scale, title="time / baseline"), y2=alt.Y2("high:Q")
         )
         dots = base.mark_point(filled=True, size=45, opacity=1).encode(
             y=y,
             shape=shape_by(pairs, sign_of, "pair"),
-            tooltip=["pair:N", "value:N", alt.Tooltip("ratio:Q", format=".3f")],
+            tooltip=[
+                alt.Tooltip("pair:N"),
+                alt.Tooltip("value:N"),
+                alt.Tooltip("ratio:Q", format=".3f"),
+            ],
         )
         panels.append(alt.layer(bars, dots).properties(width=200, height=170))
     timed = select(exhibit.records, AttentionCell, AttentionLatency).values()
@@ -256,7 +266,11 @@ def _draw_quality(exhibit: Exhibit) -> _Found:
                 fill=alt.Fill("color:N", scale=None),
                 fillOpacity=alt.FillOpacity("source:N", scale=filled, legend=legend),
                 shape=alt.Shape("shape:N", scale=None),
-                tooltip=["model:N", alt.Tooltip("psnr:Q", format=".3f"), "source:N"],
+                tooltip=[
+                    alt.Tooltip("model:N"),
+                    alt.Tooltip("psnr:Q", format=".3f"),
+                    alt.Tooltip("source:N"),
+                ],
             )
             .properties(width=250, height=alt.Step(14), title=where)
         )
@@ -282,7 +296,7 @@ def _draw_restoration(exhibit: Exhibit) -> _Found:
         .encode(
             x=alt.X("value:Q", title=quantity),
             y=alt.Y("what:N", sort=None, title=None),
-            tooltip=["what:N", alt.Tooltip("value:Q", format=".2f")],
+            tooltip=[alt.Tooltip("what:N"), alt.Tooltip("value:Q", format=".2f")],
         )
         .properties(width=260, height=alt.Step(16))
         for quantity in _names(values, "quantity")
@@ -316,11 +330,16 @@ def _draw_networks(exhibit: Exhibit) -> _Found:
         axis=alt.Axis(format="~s", labelOverlap="greedy", labelSeparation=6),
         title=f"median time of a call, ms ({_name_bars(timed.values())})",
     )
-    bars = base.mark_rule().encode(x=time("low:Q"), x2="high:Q")
+    bars = base.mark_rule().encode(x=time("low:Q"), x2=alt.X2("high:Q"))
     dots = base.mark_point(filled=True, size=50, opacity=1).encode(
         x=time("ms:Q"),
         shape=shape_by(names, signs.sign_of_model, "network").legend(None),
-        tooltip=["network:N", "where:N", alt.Tooltip("ms:Q", format=",.1f"), "rounds:Q"],
+        tooltip=[
+            alt.Tooltip("network:N"),
+            alt.Tooltip("where:N"),
+            alt.Tooltip("ms:Q", format=",.1f"),
+            alt.Tooltip("rounds:Q"),
+        ],
     )
     places = list(dict.fromkeys(row["where"] for row in values))
     header = alt.Header(labelAngle=0, labelOrient="top", labelAnchor="start", labelFontWeight=600)
@@ -362,7 +381,11 @@ def _draw_rates(exhibit: Exhibit) -> _Found:
         )
         dots = base.mark_point(filled=True, size=45, opacity=1).encode(
             shape=shape_by(names, signs.sign_of_model, "model"),
-            tooltip=["model:N", "lr:Q", alt.Tooltip("psnr:Q", format=".3f")],
+            tooltip=[
+                alt.Tooltip("model:N"),
+                alt.Tooltip("lr:Q"),
+                alt.Tooltip("psnr:Q", format=".3f"),
+            ],
         )
         panel = alt.layer(base.mark_line(), dots)
         panels.append(panel.properties(width=220, height=180, title=where))

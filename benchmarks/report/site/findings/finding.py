@@ -122,7 +122,7 @@ def draw_differences(rows: Sequence[tuple[str, Tested]], width: int = 150) -> al
         .encode(x=alt.X(f"{end}:Q"))
         for side, end in (("left", "low"), ("right", "high"))
     ]
-    tooltip: list[Any] = ["what:N", alt.Tooltip("dB:Q", format="+.3f")]
-    dots = base.mark_circle(size=40, opacity=1).encode(x="dB:Q", tooltip=tooltip)
-    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#444").encode(x="x:Q")
+    tooltip: list[Any] = [alt.Tooltip("what:N"), alt.Tooltip("dB:Q", format="+.3f")]
+    dots = base.mark_circle(size=40, opacity=1).encode(x=alt.X("dB:Q"), tooltip=tooltip)
+    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#444").encode(x=alt.X("x:Q"))
     return alt.layer(zero, bars, *arrows, dots).properties(width=width, height=alt.Step(13))

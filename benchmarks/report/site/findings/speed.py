@@ -152,12 +152,12 @@ def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.
     )
     ratio = alt.Y("ratio:Q", title="time / dense", axis=alt.Axis(tickCount=4))
     band = base.mark_area(color=color, opacity=0.25).encode(
-        y=alt.Y("low:Q", title="time / dense"), y2="high:Q"
+        y=alt.Y("low:Q", title="time / dense"), y2=alt.Y2("high:Q")
     )
     points = base.mark_line(color=color, point=alt.OverlayMarkDef(color=color, size=25)).encode(
-        y=ratio, tooltip=["k:Q", alt.Tooltip("ratio:Q", format=".3f")]
+        y=ratio, tooltip=[alt.Tooltip("k:Q"), alt.Tooltip("ratio:Q", format=".3f")]
     )
-    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(color="#444").encode(y="y:Q")
+    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(color="#444").encode(y=alt.Y("y:Q"))
     return alt.layer(even, band, points).properties(width=190, height=58)
 
 
@@ -207,8 +207,8 @@ def _draw_bars(values: dict[str, float]) -> alt.TopLevelMixin:
         .encode(
             x=alt.X("ratio:Q", title="time / SwinIR-M"),
             y=alt.Y("what:N", sort=None, title=None),
-            tooltip=["what:N", alt.Tooltip("ratio:Q", format=".3f")],
+            tooltip=[alt.Tooltip("what:N"), alt.Tooltip("ratio:Q", format=".3f")],
         )
     )
-    even = alt.Chart(alt.Data(values=[{"x": 1}])).mark_rule(color="#444").encode(x="x:Q")
+    even = alt.Chart(alt.Data(values=[{"x": 1}])).mark_rule(color="#444").encode(x=alt.X("x:Q"))
     return alt.layer(bars, even).properties(width=150, height=alt.Step(15))

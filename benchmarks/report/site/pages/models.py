@@ -101,7 +101,7 @@ def _add_curve(site: Site, name: str, log: Path) -> Chart:
     left = (
         alt.Chart(alt.Data(values=loss))
         .mark_line(color=sign_of_model(name).color)
-        .encode(x="step:Q", y=alt.Y("loss:Q", scale=alt.Scale(type="log")))
+        .encode(x=alt.X("step:Q"), y=alt.Y("loss:Q", scale=alt.Scale(type="log")))
     )
     tasks = list(dict.fromkeys(point["task"] for point in held))
     shades = [shade(LEVELS, index, len(tasks)) for index in range(len(tasks))]
@@ -109,7 +109,7 @@ def _add_curve(site: Site, name: str, log: Path) -> Chart:
         alt.Chart(alt.Data(values=held))
         .mark_line(point=True)
         .encode(
-            x="step:Q",
+            x=alt.X("step:Q"),
             y=alt.Y("PSNR:Q", title="PSNR, dB", scale=alt.Scale(zero=False)),
             color=alt.Color("task:N", scale=alt.Scale(domain=tasks, range=shades)),
         )

@@ -140,11 +140,17 @@ def _draw_map(
         # Beside a wide map there is no room for it.
         color=alt.Color("fastest:N", scale=scale, legend=alt.Legend(orient="top")),
         tooltip=[
-            *("N:O", "k:O", "fastest:N", alt.Tooltip("least:N", title="least time"), "second:N"),
+            alt.Tooltip("N:O"),
+            alt.Tooltip("k:O"),
+            alt.Tooltip("fastest:N"),
+            alt.Tooltip("least:N", title="least time"),
+            alt.Tooltip("second:N"),
             alt.Tooltip("lead:Q", format=".2f"),
         ],
     )
-    texts = base.mark_text(fontSize=11).encode(text="text:N", color=alt.Color("ink:N", scale=None))
+    texts = base.mark_text(fontSize=11).encode(
+        text=alt.Text("text:N"), color=alt.Color("ink:N", scale=None)
+    )
     chart = alt.layer(squares, texts).resolve_scale(color="independent")
     about = (
         f"{exhibit.title} ({exhibit.profile_name}): the fastest backend at every N and k, and how "
