@@ -161,17 +161,13 @@ def _restore_picture(
     network: Restorer, job: Job, options: argparse.Namespace, on_progress: Callable[..., None]
 ) -> dict[str, Any]:
     """Restore one picture into its file, and describe that: files, size in pixels, seconds."""
-    from kgt.pictures.domain import find_mismatch
     from kgt.pictures.picture import Picture
     from kgt.restoring import restore_file
 
     start = time.perf_counter()
     on_progress(0)
     picture = Picture.read(job.source)
-    if not (options.model or options.weights) and (
-        mismatch := find_mismatch(picture, options.task)
-    ):
-        _say(f"warning: {job.source} {mismatch}")
+    _warn_of_mismatch(job, picture, options)
     # Before a folder is made for what no file can hold.
     picture.check_format(job.target, network.scale)
     make_folder(job.target.parent)
@@ -191,14 +187,20 @@ def _restore_clip(
     network: Restorer, job: Job, options: argparse.Namespace, on_progress: Callable[..., None]
 ) -> dict[str, Any]:
     """Restore one clip into its file, and describe that: as a picture, and its frames."""
+    from kgt.pictures.picture import Picture
+    from kgt.video.read import inspect_clip, read_first
     from kgt.video.restoring import restore_clip
 
+    def report(what: str, share: float) -> None:
+        on_progress(share, what)
+
     start = time.perf_counter()
+    clip = inspect_clip(job.source, report)
+    _warn_of_mismatch(job, Picture(read_first(clip)), options)
     make_folder(job.target.parent)
+    budget = options.byte_budget * 2**20
     restored = restore_clip(
-        *(network, job.source, job.target, options.tile),
-        byte_budget=options.byte_budget * 2**20,
-        on_progress=lambda what, share: on_progress(share, what),
+        *(network, clip, job.target, options.tile), byte_budget=budget, on_progress=report
     )
     if restored.left_out:
         _say(f"warning: {job.target} is without {', '.join(restored.left_out)}")
@@ -206,9 +208,19 @@ def _restore_clip(
         "in": str(job.source),
         "out": str(job.target),
         "size": [*restored.size],
-        "frames": restored.clip.frames,
+        "frames": clip.frames,
         "seconds": round(time.perf_counter() - start, 2),
     }
+
+
+def _warn_of_mismatch(job: Job, picture: Picture, options: argparse.Namespace) -> None:
+    """Warn where a picture, or the first of a clip, is not what a network that ships is for."""
+    from kgt.pictures.domain import find_mismatch
+
+    if not (options.model or options.weights) and (
+        mismatch := find_mismatch(picture, options.task)
+    ):
+        _say(f"warning: {job.source} {mismatch}")
 
 
 def _plan_comparison(options: argparse.Namespace, jobs: Sequence[Job]) -> Path | None:

@@ -79,12 +79,14 @@ def open_clip(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise OSError(f"{path} is no clip, or damaged: {reason}") from error
 
 
-def inspect_clip(path: Path, on_progress: Callable[[int], object] = lambda frames: None) -> Clip:
+def inspect_clip(
+    path: Path, on_progress: Callable[[str, float], object] = lambda what, share: None
+) -> Clip:
     """Decode all of a clip, so that what cannot be restored is refused before time is spent.
 
     Args:
         path: the file.
-        on_progress: called with the number of frames that were looked at.
+        on_progress: called with what is going on, and 0: nothing is restored yet.
 
     Raises:
         OSError: as `open_clip`; a frame is damaged, or the file ends early.
@@ -108,7 +110,7 @@ def inspect_clip(path: Path, on_progress: Callable[[int], object] = lambda frame
                 assert frame.pts is not None
                 last_pts = frame.pts
                 count += 1
-                on_progress(count)
+                on_progress(f"looking at frame {count}", 0)
         if first is None:
             raise OSError(f"{path} has no frame that can be decoded")
         announced_s = (container.duration or 0) / av.time_base
@@ -157,6 +159,16 @@ def _find_matrix(frame: VideoFrame) -> int:
     if frame.format.is_rgb or frame.colorspace in (0, _UNSPECIFIED):
         return _BT709 if frame.height >= _HIGH_DEFINITION else _BT601
     return int(frame.colorspace)
+
+
+def read_first(clip: Clip) -> NDArray[Any]:
+    """Samples of the first frame, as of `to_rgb`.
+
+    Raises:
+        OSError: the file is another by now, or gone.
+    """
+    with open_clip(clip.path) as (container, video):
+        return to_rgb(next(container.decode(video)), clip)
 
 
 def to_rgb(frame: VideoFrame, clip: Clip) -> NDArray[Any]:

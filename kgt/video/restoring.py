@@ -37,7 +37,7 @@ class RestoredClip:
 
 def restore_clip(
     net: Restorer,
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Clip,
     path: str | os.PathLike[str],
     tile: int | Literal["auto"] | None = "auto",
     *,
@@ -54,7 +54,7 @@ def restore_clip(
 
     Args:
         net: a restorer.
-        source: a clip, as FFmpeg decodes it.
+        source: the file of a clip, as FFmpeg decodes it, or what `inspect_clip` found in one.
         path: a file ending in .mp4, .mov or .mkv, which gets H.264; one that is there is replaced.
         tile: as for `restore_bands`; "auto" is chosen once, for all frames.
         overlap: as for `restore`.
@@ -65,9 +65,9 @@ def restore_clip(
         ValueError: as `inspect_clip` and `restore_picture`; for a suffix that is not written.
         OSError: as `inspect_clip`, or the file cannot be written.
     """
-    source, path = Path(source), Path(path)
+    path = Path(path)
     find_container(path)
-    clip = inspect_clip(source, lambda frames: on_progress(f"looking at frame {frames}", 0))
+    clip = source if isinstance(source, Clip) else inspect_clip(Path(source), on_progress)
     width, height = (net.scale * length for length in clip.size)
     begin, done = time.monotonic(), 0
 
@@ -86,7 +86,10 @@ def restore_clip(
             net, picture, tile, overlap=overlap, byte_budget=byte_budget, on_progress=report
         )
 
-    with open_clip(source) as (container, video), write_clip(path, clip, (width, height)) as writer:
+    with (
+        open_clip(clip.path) as (container, video),
+        write_clip(path, clip, (width, height)) as writer,
+    ):
         writer.add_streams(container, video)
         for packet in container.demux():
             if packet.stream is not video:

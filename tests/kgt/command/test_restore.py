@@ -130,10 +130,19 @@ def test_a_mosaic_stands_beside_its_colors(here):
 
 
 def test_what_the_network_was_not_trained_on_is_told(here, capsys):
-    noise = np.random.default_rng(0).normal(128, 25, (80, 80, 1)).clip(0, 255).astype(np.uint8)
-    PIL.Image.fromarray(noise.repeat(3, -1)).save("gray.png")
-    assert restore("gray.png", "-o", "out.png") == 0
-    assert "warning: gray.png has noise that is the same" in capsys.readouterr().err
+    def paint(number, width, height):
+        noise = np.random.default_rng(number).normal(128, 25, (height, width, 1))
+        return noise.clip(0, 255).astype(np.uint8).repeat(3, -1)
+
+    PIL.Image.fromarray(paint(0, 80, 80)).save("gray.png")
+    write_clip(here / "gray.mkv", range(2), size=(80, 80), paint=paint)
+    for name, out in (("gray.png", "out.png"), ("gray.mkv", "out.mkv")):
+        assert restore(name, "-o", out) == 0
+        err = capsys.readouterr().err
+        assert err.count("warning: ") == 1
+        assert f"warning: {name} has noise that is the same" in err
+        assert restore(name, "-o", out, "--model", "nl-means", "--force") == 0
+        assert "warning" not in capsys.readouterr().err
 
 
 def test_pictures_grow_by_the_scale_of_their_task(here):

@@ -31,8 +31,9 @@ def write(
     matrix=None,
     full_range=False,
     shape=None,
+    paint=draw,
 ):
-    """Write a clip of drawn frames at multiples of a unit of time."""
+    """Write a clip of painted frames at multiples of a unit of time."""
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=25, options=dict(options))
         (video.width, video.height), video.pix_fmt = size, pixels
@@ -49,7 +50,7 @@ def write(
         if attachment:
             container.add_attachment("note.txt", "text/plain", b"a note")
         for number, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(draw(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(paint(number, *size), format="rgb24")
             frame = frame.reformat(
                 format=pixels, dst_colorspace=matrix, dst_color_range=2 if full_range else None
             )
