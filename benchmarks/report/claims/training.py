@@ -32,7 +32,9 @@ _LITTLE = 0.1
 _ONE_FOR_ALL = "C6 one model for many degradation levels loses little"
 BEATS_SWINIR = "C7 KGT beats SwinIR at the same parameters"
 # The similarity that is printed, and those that look at no token.
-_PRINTED, _CONTROLS = "dot", ("nearest", "random")
+_PRINTED = "dot"
+# Selections that look at no token, which are there to be beaten.
+CONTROLS = ("nearest", "random")
 
 
 class Tested(NamedTuple):
@@ -111,8 +113,8 @@ def judge_small_kgt_against_swinir(records: Records) -> list[Judgment]:
 def _test_selection(records: Records) -> list[Tested]:
     def against_printed(ours: Arm, theirs: Arm) -> bool:
         own, other = _selected_by(ours), _selected_by(theirs)
-        printed = _PRINTED in (own, other) and own not in (None, *_CONTROLS)
-        favored = other in _CONTROLS if own == _PRINTED else other == _PRINTED
+        printed = _PRINTED in (own, other) and own not in (None, *CONTROLS)
+        favored = other in CONTROLS if own == _PRINTED else other == _PRINTED
         return printed and favored and _differ_by(ours, theirs, similarity=other)
 
     def against_all(ours: Arm, theirs: Arm) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from benchmarks.report.site.findings.finding import Finding
 from benchmarks.report.site.findings.method import (
+    find_controls,
     find_fewer_keys,
     find_linear_growth,
     find_random_k,
@@ -28,6 +29,7 @@ RULES = (
     find_speed_on_cpu,
     find_speed_on_gpu,
     find_network_time,
+    find_controls,
     find_selection,
     find_similarity,
     find_against_peer,

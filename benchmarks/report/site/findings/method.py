@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.records.cell import Cell, NetworkCell
-from benchmarks.report.claims.training import Tested
-from benchmarks.report.comparisons import keys_of
+from benchmarks.report.claims.training import CONTROLS, Tested
+from benchmarks.report.comparisons import Arm, keys_of
 from benchmarks.report.judgment import VerdictLabel
 from benchmarks.report.networks import LINEAR
 from benchmarks.report.site.findings.finding import (
@@ -19,8 +19,6 @@ from benchmarks.report.site.findings.finding import (
 from benchmarks.report.site.findings.quality import records_of
 from benchmarks.report.site.library import Claim, Library
 
-# Selections that look at no token, which are there to be beaten.
-_CONTROLS = ("nearest", "random")
 _Tests = list[tuple[Tested, Claim]]
 
 
@@ -49,6 +47,11 @@ def _number(pair: tuple[Tested, Claim], label: str) -> Number:
     return Number(format_db(tested.found.gain.mean), describe_ends(tested), label, records)
 
 
+def _prefer_judged(tests: _Tests) -> _Tests:
+    """Comparisons with seeds enough for a verdict; all where none has."""
+    return [pair for pair in tests if not pair[0].reasons] or tests
+
+
 def _count_ahead(tests: _Tests) -> int:
     return sum(tested.found.gain.mean > 0 for tested, _ in tests)
 
@@ -61,11 +64,11 @@ def _find(
     name: Callable[[Tested], str],
     about: str,
 ) -> Finding | None:
-    """A finding of comparisons, whose sentence is about the one that lies farthest from even."""
+    """A finding of comparisons, whose sentence is about the judged one farthest from even."""
     if not tests:
         return None
     verdict = _sum_up(tests)
-    leading = max(tests, key=lambda pair: abs(pair[0].found.gain.mean))
+    leading = max(_prefer_judged(tests), key=lambda pair: abs(pair[0].found.gain.mean))
     return Finding(
         key=key,
         question=question,
@@ -79,22 +82,28 @@ def _find(
     )
 
 
-def _similarity_of(tested: Tested) -> str:
-    return tested.found.ours.described.fields.get("similarity", "dot")
+def _similarity_of(arm: Arm) -> str:
+    return arm.described.fields.get("similarity", "dot")
 
 
 def _find_by_measure(
-    key: str, question: str, tests: _Tests, words: dict[VerdictLabel, str], about: str
+    key: str,
+    question: str,
+    tests: _Tests,
+    words: dict[VerdictLabel, str],
+    about: str,
+    arm_of: Callable[[Tested], Arm] = lambda tested: tested.found.ours,
 ) -> Finding | None:
-    """A finding of ways to select keys, whose words may name the best of them and its lead."""
+    """A finding of ways to select keys, whose words may name the best judged one and its lead."""
 
     def say(verdict: VerdictLabel, leading: tuple[Tested, Claim]) -> str:
-        best = max((tested for tested, _ in tests), key=lambda tested: tested.found.gain.mean)
+        judged = (tested for tested, _ in _prefer_judged(tests))
+        best = max(judged, key=lambda tested: tested.found.gain.mean)
         return words[verdict].format(
             all=len(tests),
             ahead=_count_ahead(tests),
             decided=sum(tested.verdict == "HOLDS" for tested, _ in tests),
-            best=_similarity_of(best),
+            best=_similarity_of(arm_of(best)),
             lead=format_db(best.found.gain.mean),
         )
 
@@ -103,7 +112,7 @@ def _find_by_measure(
         question=question,
         tests=tests,
         say=say,
-        name=lambda tested: f"{_similarity_of(tested)}, {tested.found.ours.dataset}",
+        name=lambda tested: f"{_similarity_of(arm_of(tested))}, {tested.found.ours.dataset}",
         about=about,
     )
 
@@ -118,7 +127,7 @@ def find_similarity(library: Library) -> Finding | None:
             pair
             for pair in _list_tests(library, "C9 ")
             if "restore better than as many by dot" in pair[0].claim
-            and _similarity_of(pair[0]) not in _CONTROLS
+            and _similarity_of(pair[0].found.ours) not in CONTROLS
         ],
         words={
             "HOLDS": text + "better in all {all} cases.",
@@ -126,6 +135,25 @@ def find_similarity(library: Library) -> Finding | None:
             "UNCLEAR": text + "ahead in {ahead} of {all} cases, decided in {decided}.",
         },
         about="Difference of keys by another measure less as many by dot product in PSNR, dB.",
+    )
+
+
+def find_controls(library: Library) -> Finding | None:
+    """Whether keys that the printed product selects beat as many that look at no token."""
+    return _find_by_measure(
+        key="controls",
+        question="Does it matter which keys are kept?",
+        tests=_list_tests(library, "C9 keys by dot restore better than as many by "),
+        words={
+            "HOLDS": "Keys by dot product restore better than as many nearest or random ones in "
+            "all {all} cases.",
+            "FAILS": "Keys by dot product do not always restore better than as many nearest or "
+            "random ones: ahead in {ahead} of {all} cases.",
+            "UNCLEAR": "Keys by dot product score above as many nearest or random ones in {ahead} "
+            "of {all} cases, decided in {decided}.",
+        },
+        about="Difference of keys by dot product less as many that look at no token in PSNR, dB.",
+        arm_of=lambda tested: tested.found.theirs,
     )
 
 
@@ -138,6 +166,7 @@ def find_selection(library: Library) -> Finding | None:
             pair
             for pair in _list_tests(library, "C9 ")
             if "restore better than all" in pair[0].claim
+            and _similarity_of(pair[0].found.ours) not in CONTROLS
         ],
         words={
             "HOLDS": "Selected keys restore better than every key of the window in all {all} "

@@ -8,7 +8,11 @@ from benchmarks.quality.seeds import MIN_SEEDS, SeededGain
 from benchmarks.report.claims import training
 from benchmarks.report.comparisons import Comparison
 from benchmarks.report.site.findings.finding import MOST_WORDS, draw_differences
-from benchmarks.report.site.findings.method import find_selection, find_similarity
+from benchmarks.report.site.findings.method import (
+    find_controls,
+    find_selection,
+    find_similarity,
+)
 from benchmarks.report.site.findings.speed import find_speed_on_gpu
 from benchmarks.report.site.library import load_library
 from benchmarks.report.site.scoreboard import list_squares
@@ -27,6 +31,21 @@ def _test(dataset, ends, images=68, seeds=1, recipe=None):
     gain = SeededGain(sum(ends) / 2, *over, ends, (seeds, seeds), images, {})
     found = Comparison(*arms, ("kgt", "swinir"), gain, f"sr-x4 on {dataset}", ())
     return training.Tested(f"{training.BEATS_SWINIR} ({dataset})", found, 0.0, "")
+
+
+def _by(similarity, claim, ends, seeds=MIN_SEEDS, other="dot"):
+    """A comparison of keys by one similarity and another."""
+    test = _test("A", ends, seeds=seeds)
+    ours, theirs = (
+        test.found.ours.model_copy(update={"model": f"kgt-tiny:similarity={name}"})
+        for name in (similarity, other)
+    )
+    return test._replace(claim=claim, found=replace(test.found, ours=ours, theirs=theirs))
+
+
+def _find(rule, *tests):
+    shown = SimpleNamespace(exhibit=SimpleNamespace(records={}))
+    return rule(SimpleNamespace(tests=[(test, shown) for test in tests]))
 
 
 def _square(*tests):
@@ -76,14 +95,13 @@ def test_what_ships_is_shown_until_a_study_has_seeds_enough():
     ],
 )
 def test_selections_that_look_at_no_token_do_not_decide_about_others(cosine, verdict, said):
-    tests = []
-    for similarity, ends in (("cosine", cosine), ("random", (-0.9, -0.8))):
-        test = _test("A", ends, seeds=MIN_SEEDS)
-        arm = test.found.ours.model_copy(update={"model": f"kgt-tiny:similarity={similarity}"})
-        claim = f"C9 keys by {similarity} restore better than as many by dot"
-        tests.append(test._replace(claim=claim, found=replace(test.found, ours=arm)))
-    shown = SimpleNamespace(exhibit=SimpleNamespace(records={}))
-    finding = find_similarity(SimpleNamespace(tests=[(test, shown) for test in tests]))
+    finding = _find(
+        find_similarity,
+        *(
+            _by(name, f"C9 keys by {name} restore better than as many by dot", ends)
+            for name, ends in (("cosine", cosine), ("random", (-0.9, -0.8)))
+        ),
+    )
     assert finding.verdict == verdict
     assert finding.sentence.startswith("Keys by cosine change")
     assert said in finding.sentence
@@ -95,11 +113,47 @@ def test_a_finding_of_several_cases_says_in_how_many_it_is_decided():
         _test(name, ends, seeds=MIN_SEEDS)._replace(claim="C9 64 keys restore better than all")
         for name, ends in (("A", (0.1, 0.2)), ("B", (-0.1, 0.2)), ("C", (-0.3, 0.1)))
     ]
-    shown = SimpleNamespace(exhibit=SimpleNamespace(records={}))
-    finding = find_selection(SimpleNamespace(tests=[(test, shown) for test in tests]))
+    finding = _find(find_selection, *tests)
     assert finding.verdict == "UNCLEAR"
     assert "in 2 of 3 cases, decided in 1; best by dot" in finding.sentence
     assert len(finding.sentence.split()) <= MOST_WORDS
+
+
+@pytest.mark.parametrize(
+    ("ends", "verdict", "said"),
+    [
+        (((0.1, 0.2), (0.3, 0.4)), "HOLDS", "better than as many nearest or random ones in all 2"),
+        (((0.1, 0.2), (-0.1, 0.2)), "UNCLEAR", "in 2 of 2 cases, decided in 1."),
+        (((0.1, 0.2), (-0.3, -0.1)), "FAILS", "do not always restore better"),
+    ],
+)
+def test_keys_that_are_selected_are_held_against_those_that_look_at_no_token(ends, verdict, said):
+    finding = _find(
+        find_controls,
+        *(
+            _by("dot", f"C9 keys by dot restore better than as many by {name}", each, other=name)
+            for name, each in zip(("nearest", "random"), ends, strict=True)
+        ),
+        _by("cosine", "C9 keys by cosine restore better than as many by dot", (-9, -8)),
+    )
+    assert finding.verdict == verdict
+    assert said in finding.sentence
+    assert len(finding.sentence.split()) <= MOST_WORDS
+    assert finding.numbers[0].label.startswith(("nearest, A", "random, A"))
+
+
+def test_neither_controls_nor_what_has_too_few_seeds_is_called_the_best_selection():
+    claim = "C9 64 keys restore better than all"
+    finding = _find(
+        find_selection,
+        _by("dot", claim, (0.1, 0.2)),
+        _by("cosine", claim, (0.2, 0.3)),
+        _by("correlation", claim, (0.8, 0.9), seeds=1),
+        _by("random", claim, (0.9, 1.0)),
+    )
+    assert finding.verdict == "UNCLEAR"
+    assert finding.sentence.endswith("in 3 of 3 cases, decided in 2; best by cosine.")
+    assert finding.numbers[0].text == "+0.25 dB"
 
 
 def test_differences_share_a_scale_and_what_lies_beyond_ends_in_an_arrow():
