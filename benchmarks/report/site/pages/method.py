@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 import zlib
 from collections import defaultdict
 
 import numpy as np
-import PIL.Image
 
 from benchmarks.data.images import Image
 from benchmarks.report.site.keys import KEYS, SIDE, Window, list_windows
 from benchmarks.report.site.library import Library
+from benchmarks.report.site.pictures import encode_png
 from benchmarks.report.site.writer import Site
 from kgt.config import preset
 
@@ -27,10 +26,10 @@ def add(site: Site, library: Library) -> None:
     photographs: dict[str, list[Window]] = defaultdict(list)
     for window in list_windows():
         photographs[window.name].append(window)
-        site.add(_path_of_photograph(window), _encode(window.photograph))
-        site.add(_path(window), _encode(window.pixels))
+        site.add(_path_of_photograph(window), encode_png(window.photograph))
+        site.add(_path(window), encode_png(window.pixels))
     first, *_ = next(iter(photographs.values()))
-    hubs = site.add("method/hubs.png", _encode(_paint_hubs(first)))
+    hubs = site.add("method/hubs.png", encode_png(_paint_hubs(first)))
     query = _QUERY[0] * SIDE + _QUERY[1]
     site.add_page(
         "method.html",
@@ -103,9 +102,3 @@ def _paint_hubs(window: Window) -> Image:
     strength = np.sqrt(degrees / max(int(degrees.max()), 1))[..., None]
     light, dark = np.array([247, 247, 247]), np.array([0, 60, 120])
     return np.asarray(light + (dark - light) * strength).round().astype(np.uint8)
-
-
-def _encode(image: Image) -> bytes:
-    stream = io.BytesIO()
-    PIL.Image.fromarray(np.ascontiguousarray(image)).save(stream, "PNG", optimize=True)
-    return stream.getvalue()
