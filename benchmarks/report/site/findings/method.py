@@ -69,13 +69,17 @@ def _find(
         return None
     verdict = _sum_up(tests)
     leading = max(_prefer_judged(tests), key=lambda pair: abs(pair[0].found.gain.mean))
+    # A verdict against us shows the number that it rests on, as large as any.
+    failed = [pair for pair in tests if pair[0].verdict == "FAILS"]
+    worst = min(failed, key=lambda pair: pair[0].found.gain.mean, default=leading)
+    numbers = [leading] if worst is leading else [leading, worst]
     return Finding(
         key=key,
         question=question,
         sentence=say(verdict, leading),
         verdict=verdict,
         why=_why(tests),
-        numbers=(_number(leading, f"{name(leading[0])}, {leading[0].found.where}"),),
+        numbers=tuple(_number(pair, f"{name(pair[0])}, {pair[0].found.where}") for pair in numbers),
         chart=draw_differences([(name(tested), tested) for tested, _ in tests]),
         about=about,
         claims=tuple(claim for _, claim in tests),

@@ -156,6 +156,16 @@ def test_neither_controls_nor_what_has_too_few_seeds_is_called_the_best_selectio
     assert finding.numbers[0].text == "+0.25 dB"
 
 
+def test_a_verdict_against_us_shows_the_number_that_fails():
+    claim = "C9 64 keys restore better than all"
+    finding = _find(
+        find_selection,
+        *(_by("dot", claim, ends) for ends in ((0.2, 0.3), (-0.1, 0.2), (-0.2, -0.1))),
+    )
+    assert finding.verdict == "FAILS"
+    assert [number.text for number in finding.numbers] == ["+0.25 dB", "\N{MINUS SIGN}0.15 dB"]
+
+
 def test_differences_share_a_scale_and_what_lies_beyond_ends_in_an_arrow():
     drawn = draw_differences([("far", _test("A", (-3, 0.3))), ("near", _test("B", (0.1, 0.2)))])
     rows = drawn.to_dict()["layer"][1]["data"]["values"]
