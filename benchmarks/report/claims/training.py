@@ -31,7 +31,7 @@ _LITTLE = 0.1
 
 _ONE_FOR_ALL = "C6 one model for many degradation levels loses little"
 BEATS_SWINIR = "C7 KGT beats SwinIR at the same parameters"
-# The similarity that is printed, and those that look at no token.
+# The similarity that is printed.
 _PRINTED = "dot"
 # Selections that look at no token, which are there to be beaten.
 CONTROLS = ("nearest", "random")

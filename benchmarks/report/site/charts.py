@@ -1,10 +1,14 @@
-"""Charts as Vega-Lite, each with an SVG for readers without scripts."""
+"""Charts as Vega-Lite, each with an SVG for readers without scripts.
+
+Channels are named by their classes (`alt.X("k:Q")`), never by a bare string, for each of which
+altair hashes all of its schema.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 
@@ -54,6 +58,13 @@ def key_axis(keys: Iterable[int], title: str = "k, keys per token") -> alt.X:
     """A log axis of the field k, with a tick at every k that was measured."""
     axis = alt.Axis(values=sorted(set(keys)), labelOverlap=False, labelFlush=False)
     return alt.X("k:Q", scale=alt.Scale(type="log", base=2), axis=axis, title=title)
+
+
+def rule_at(axis: Literal["x", "y"], value: float) -> alt.Chart:
+    """A line across a chart at a value of one axis, where nothing differs."""
+    channel = {"x": alt.X, "y": alt.Y}[axis](f"{axis}:Q")
+    drawn = alt.Chart(alt.Data(values=[{axis: value}])).mark_rule(color="#444")
+    return drawn.encode(**{axis: channel})
 
 
 def _name_views(spec: Any) -> Any:

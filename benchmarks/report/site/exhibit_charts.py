@@ -32,7 +32,7 @@ from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report import signs
 from benchmarks.report.claims.training import list_tested
 from benchmarks.report.series import axis_sweeps, select
-from benchmarks.report.site.charts import key_axis
+from benchmarks.report.site.charts import key_axis, rule_at
 from benchmarks.report.site.library import Exhibit
 from benchmarks.report.site.scoreboard import ends_of
 
@@ -119,7 +119,7 @@ def _draw_tests(exhibit: Exhibit) -> _Found:
             alt.Tooltip("verdict:N"),
         ]
         dots = base.mark_circle(size=45, opacity=1).encode(x=alt.X("dB:Q"), tooltip=tooltip)
-        zero = alt.Chart(_data([{"x": 0}])).mark_rule(color="#444").encode(x=alt.X("x:Q"))
+        zero = rule_at("x", 0)
         layered = alt.layer(zero, bars, dots).properties(title=claim, width=520)
         charts.append(layered.properties(height=alt.Step(16)))
     about = (
@@ -157,7 +157,7 @@ def _draw_attention(exhibit: Exhibit) -> _Found:
         alt.Tooltip("ratio:Q", format=".3f"),
         alt.Tooltip("verdict:N"),
     ]
-    even = alt.Chart(_data([{"y": 1}])).mark_rule(color="#444").encode(y=alt.Y("y:Q"))
+    even = rule_at("y", 1)
     panels = []
     for n in sorted({row["N"] for row in values}):
         own = [row for row in values if row["N"] == n]

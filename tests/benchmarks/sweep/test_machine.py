@@ -35,10 +35,11 @@ def waits(holder):
     return not holder.has.wait(0.3)
 
 
-def test_jobs_share_a_machine_and_one_that_times_has_it_alone():
+def test_jobs_share_a_machine_and_one_that_times_has_it_alone(capsys):
     first, second = Holder(False), Holder(False)
     assert first.has.wait(10)
     assert second.has.wait(10)
+    assert capsys.readouterr().err == ""
     timing = Holder(True)
     assert waits(timing)
     first.end()

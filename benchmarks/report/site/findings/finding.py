@@ -12,6 +12,7 @@ from benchmarks.records.record import PORTABLE, Record
 from benchmarks.report import signs
 from benchmarks.report.claims.training import Tested
 from benchmarks.report.judgment import VerdictLabel
+from benchmarks.report.site.charts import rule_at
 from benchmarks.report.site.library import Claim
 from benchmarks.report.site.scoreboard import ends_of
 
@@ -124,5 +125,5 @@ def draw_differences(rows: Sequence[tuple[str, Tested]], width: int = 150) -> al
     ]
     tooltip: list[Any] = [alt.Tooltip("what:N"), alt.Tooltip("dB:Q", format="+.3f")]
     dots = base.mark_circle(size=40, opacity=1).encode(x=alt.X("dB:Q"), tooltip=tooltip)
-    zero = alt.Chart(alt.Data(values=[{"x": 0}])).mark_rule(color="#444").encode(x=alt.X("x:Q"))
+    zero = rule_at("x", 0)
     return alt.layer(zero, bars, *arrows, dots).properties(width=width, height=alt.Step(13))

@@ -14,7 +14,7 @@ from benchmarks.records.statistics import MIN_PAIRS
 from benchmarks.report import signs
 from benchmarks.report.judgment import VerdictLabel
 from benchmarks.report.series import select
-from benchmarks.report.site.charts import key_axis
+from benchmarks.report.site.charts import key_axis, rule_at
 from benchmarks.report.site.findings.finding import Finding, Number
 from benchmarks.report.site.library import Exhibit, Library
 
@@ -157,7 +157,7 @@ def _draw_line(line: dict[AttentionCell, AttentionLatency], kernel: str) -> alt.
     points = base.mark_line(color=color, point=alt.OverlayMarkDef(color=color, size=25)).encode(
         y=ratio, tooltip=[alt.Tooltip("k:Q"), alt.Tooltip("ratio:Q", format=".3f")]
     )
-    even = alt.Chart(alt.Data(values=[{"y": 1}])).mark_rule(color="#444").encode(y=alt.Y("y:Q"))
+    even = rule_at("y", 1)
     return alt.layer(even, band, points).properties(width=190, height=58)
 
 
@@ -210,5 +210,5 @@ def _draw_bars(values: dict[str, float]) -> alt.TopLevelMixin:
             tooltip=[alt.Tooltip("what:N"), alt.Tooltip("ratio:Q", format=".3f")],
         )
     )
-    even = alt.Chart(alt.Data(values=[{"x": 1}])).mark_rule(color="#444").encode(x=alt.X("x:Q"))
+    even = rule_at("x", 1)
     return alt.layer(bars, even).properties(width=150, height=alt.Step(15))
